@@ -1,0 +1,45 @@
+"""Reading the JSON documents of any folder: one way, with the version rule that all of them share."""
+
+import json
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from modelyard.artifacts.files import read_json_text
+from modelyard.errors import InputError, Problem
+
+
+Document = TypeVar("Document", bound=BaseModel)
+
+
+def read_document(path: Path, kind: type[Document], *, next_step: str) -> Document:
+    """Read and validate one JSON document.
+
+    Args:
+        path: the file.
+        kind: its pydantic schema, whose `schema` field names the newest version it knows.
+        next_step: what a user does when it is missing or wrong.
+
+    Raises:
+        InputError: missing, too large, not JSON, of a newer schema, or not of this kind; every field's problem at once.
+    """
+    text = read_json_text(path, next_step=next_step)
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(Problem(f"{path.name} is not JSON: {error}", next_step, str(path))) from error
+    version = content.get("schema") if isinstance(content, dict) else None
+    if isinstance(version, int) and version > 1:
+        raise InputError(
+            Problem(f"{path.name} has schema {version}, this Modelyard reads 1", "upgrade Modelyard: pip install -U modelyard", str(path))
+        )
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        raise InputError(
+            [
+                Problem(f"{'.'.join(map(str, item['loc'])) or path.name}: {item['msg']}", next_step, str(path))
+                for item in error.errors(include_url=False)
+            ]
+        ) from error

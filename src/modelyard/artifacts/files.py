@@ -1,0 +1,199 @@
+"""Files and folders: written beside, then swapped in; the same tree gives the same digest everywhere."""
+
+import contextlib
+import ctypes
+import errno
+import hashlib
+import os
+import secrets
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from modelyard.errors import InputError, Problem
+
+_RENAME_EXCHANGE = 2  # linux/fs.h
+_AT_FDCWD = -100  # fcntl.h
+MAX_JSON_BYTES = 64 * 1024 * 1024
+
+
+def digest_bytes(data: bytes) -> str:
+    """`sha256:` and 64 hexadecimal digits."""
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    """Digest of a file's bytes, read in pieces."""
+    with path.open("rb") as handle:
+        return "sha256:" + hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def list_files(folder: Path) -> list[Path]:
+    """Every regular file below `folder`, relative to it, in the order of the UTF-8 bytes of its POSIX path.
+
+    Raises:
+        InputError: a symbolic link or a special file stands in the tree: it could point outside.
+    """
+    found: list[Path] = []
+    strange: list[Problem] = []
+    for root, folders, names in os.walk(folder):
+        for name in folders + names:
+            path = Path(root, name)
+            if path.is_symlink() or not (path.is_dir() or path.is_file()):
+                strange.append(
+                    Problem(f"{path.name!r} is a symbolic link or a special file", "replace it by a plain file", str(path))
+                )
+            elif path.is_file():
+                found.append(path.relative_to(folder))
+    if strange:
+        raise InputError(strange)
+    return sorted(found, key=lambda path: path.as_posix().encode())
+
+
+def digest_folder(folder: Path) -> str:
+    """Digest of a tree: of the lines `DIGEST  POSIX/PATH` of its files in path order.
+
+    Independent of the machine, the order in the file system, times and permissions. Empty folders do not count.
+    """
+    lines = "".join(f"{digest_file(folder / path)}  {path.as_posix()}\n" for path in list_files(folder))
+    return digest_bytes(lines.encode())
+
+
+def digest_path(path: Path) -> str:
+    """Digest of a file or of a folder."""
+    return digest_folder(path) if path.is_dir() else digest_file(path)
+
+
+def write_bytes(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Write a file so that a reader sees the old bytes or the new ones, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(descriptor, "wb") as handle:
+            handle.write(data)
+            handle.flush()
+            os.fsync(handle.fileno())
+        beside.replace(path)
+    except OSError as error:
+        raise InputError(_unwritable(path, error)) from error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """`write_bytes` for text, in UTF-8."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, document: BaseModel) -> None:
+    """Write a pydantic document as indented JSON, keys by their alias, non-ASCII text readable."""
+    write_text(path, document.model_dump_json(indent=2, by_alias=True) + "\n")
+
+
+def read_json_text(path: Path, *, next_step: str) -> str:
+    """Text of a JSON file of ours, with a limit on its size.
+
+    Raises:
+        InputError: it is missing, larger than 64 MiB or not UTF-8.
+    """
+    try:
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise InputError(Problem(f"{path.name} is larger than 64 MiB", next_step, str(path)))
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(Problem(f"{path.name} cannot be read: {error}", next_step, str(path))) from error
+
+
+@contextlib.contextmanager
+def replacing_folder(target: Path, *, mark: str) -> Iterator[Path]:
+    """Yield an empty folder beside `target`; on success it takes the place of `target` in one step.
+
+    A killed process leaves `target` as it was. What an earlier killed process left beside it is removed first.
+
+    Args:
+        target: where the folder will stand.
+        mark: name of the file by which a folder of ours is known (`dataset.json`, `manifest.json`, …): a target
+            that is not empty and lacks it was made by somebody else and is never replaced.
+
+    Raises:
+        InputError: the target is a link, a file or somebody else's folder, or cannot be written.
+    """
+    check_replaceable(target, mark=mark)
+    beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(target)
+        beside.mkdir()
+        yield beside
+        _swap_in(beside, target)
+    except OSError as error:
+        raise InputError(_unwritable(target, error)) from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def check_replaceable(target: Path, *, mark: str) -> None:
+    """Refuse a target that Modelyard did not make; to be called before hours of work, too."""
+    next_step = "name another place with --output, or remove it yourself"
+    if target.is_symlink():
+        raise InputError(Problem(f"the output {target} is a symbolic link", next_step, str(target)))
+    if target.exists() and not target.is_dir():
+        raise InputError(Problem(f"the output {target} is a file", next_step, str(target)))
+    if target.is_dir() and any(target.iterdir()) and not (target / mark).is_file():
+        raise InputError(
+            Problem(f"the output folder {target} is not empty and holds no {mark}: Modelyard did not make it", next_step, str(target))
+        )
+
+
+def _remove_leftovers(target: Path) -> None:
+    for leftover in target.parent.glob(f".{target.name}.*.tmp"):
+        pid = leftover.name.removesuffix(".tmp").rpartition(".")[2]
+        if pid.isdigit() and not _alive(int(pid)):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return pid != os.getpid()
+
+
+def _swap_in(beside: Path, target: Path) -> None:
+    """Put `beside` where `target` is. On Linux the two are exchanged in one system call."""
+    if not target.exists():
+        beside.rename(target)
+    elif not _exchange(beside, target):
+        old = target.with_name(f".{target.name}.{os.getpid()}.old.tmp")
+        target.rename(old)
+        beside.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    if not sys.platform.startswith("linux"):
+        return False
+    libc = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(libc, "renameat2"):
+        return False
+    status = libc.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE)
+    if status == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.ENOSYS, errno.EINVAL):  # a file system without the exchange
+        return False
+    raise OSError(number, os.strerror(number), str(other))
+
+
+def _unwritable(path: Path, error: OSError) -> Problem:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Problem(f"the disk is full while writing {path}", "free some space and run it again", str(path))
+    reason = error.strerror or str(error)
+    return Problem(f"{path} cannot be written: {reason}", "choose a place you may write to with --output", str(path))

@@ -1,0 +1,98 @@
+"""`model/`: a Hugging Face folder of safetensors, tokenizer and config, and how it was trained."""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from modelyard.artifacts.documents import read_document
+from modelyard.errors import InputError, Problem
+
+MARK = "training.json"
+PICKLED = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy.pkl"}
+MAX_HEADER_BYTES = 100 * 1024 * 1024  # the limit of the safetensors format
+
+
+class Training(BaseModel):
+    """`training.json`: what was trained on what, and how well it did on validation.
+
+    Attributes:
+        schema_version: `schema` in JSON.
+        task: `classification`.
+        labels: label names in the order of the model's outputs.
+        base: digest of the base model's folder.
+        prepared: digest of the prepared folder's `dataset.json`.
+        max_length_tokens: rows are cut to this many tokens, special ones included, here and everywhere after.
+        settings: every setting used, derived ones included.
+        history: one entry per evaluation: step, epoch, train_loss, validation_loss, validation_accuracy.
+        best_step: the step whose weights these are.
+    """
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    task: str
+    labels: list[str]
+    base: str
+    prepared: str
+    max_length_tokens: int
+    settings: dict[str, Any]
+    history: list[dict[str, float]]
+    best_step: int
+
+
+def read_training(folder: Path) -> Training:
+    """Read how a model of ours was trained.
+
+    Raises:
+        InputError: the folder is not a model that `modelyard train` wrote.
+    """
+    return read_document(folder / MARK, Training, next_step="run `modelyard train` again")
+
+
+def check_model_folder(folder: Path) -> None:
+    """Refuse a model folder that cannot be loaded safely, naming everything that is wrong with it.
+
+    Weights are safetensors with a header that fits its file; there is a config, a `tokenizer.json`, and no pickle
+    beside them (a pickle runs code when it is loaded).
+
+    Raises:
+        InputError: every problem found.
+    """
+    problems = []
+    if not folder.is_dir():
+        raise InputError(Problem(f"the model folder {folder} does not exist", "name a Hugging Face model folder", str(folder)))
+    weights = sorted(folder.glob("*.safetensors"))
+    pickled = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLED)
+    if pickled:
+        problems.append(
+            Problem(f"{', '.join(pickled)} may hold pickled objects, which run code when loaded", "remove them; keep the .safetensors files", str(folder))
+        )
+    if not weights:
+        problems.append(Problem("no .safetensors file holds the weights", "convert the model: save_pretrained(...) writes one", str(folder)))
+    problems += [problem for path in weights if (problem := _header_problem(path))]
+    for name, next_step in (
+        ("config.json", "copy the model's config.json into the folder"),
+        ("tokenizer.json", "save the tokenizer with save_pretrained(...) of a fast tokenizer"),
+    ):
+        if not (folder / name).is_file():
+            problems.append(Problem(f"{name} is missing", next_step, str(folder)))
+    if problems:
+        raise InputError(problems)
+
+
+def _header_problem(path: Path) -> Problem | None:
+    """A safetensors file is 8 bytes of header length, the JSON header, then exactly the bytes it declares."""
+    broken = Problem(f"{path.name} is not a whole safetensors file", "copy or download it again", str(path))
+    size = path.stat().st_size
+    with path.open("rb") as handle:
+        length = int.from_bytes(handle.read(8), "little")
+        if size < 8 or not 2 <= length <= min(size - 8, MAX_HEADER_BYTES):
+            return broken
+        try:
+            header = json.loads(handle.read(length))
+            ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
+            return broken
+    return None if max(ends, default=0) == size - 8 - length else broken

@@ -1,0 +1,93 @@
+"""`prepared/`: what `check` hands to everything after it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field
+
+from modelyard.artifacts.documents import read_document
+from modelyard.artifacts.files import digest_file
+from modelyard.errors import InputError, Problem
+
+SPLITS = ("train", "validation", "test")
+Split = Literal["train", "validation", "test"]
+MARK = "dataset.json"
+_NEXT = "run `modelyard check` again"
+
+
+class Source(BaseModel):
+    """One file that rows came from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str
+    digest: str
+    rows: int
+
+
+class Dataset(BaseModel):
+    """`dataset.json`.
+
+    Attributes:
+        schema_version: `schema` in JSON.
+        task: `classification`.
+        labels: label names in the order of the model's outputs.
+        counts: rows in each split.
+        digests: digest of each split's file; the test split's is what reports count judgements by.
+        slices: names of the slice columns.
+        seed: seed of the split.
+        sources: the files the rows came from.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    task: str
+    labels: list[str]
+    counts: dict[str, int]
+    digests: dict[str, str]
+    slices: list[str]
+    seed: int
+    sources: list[Source]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An opened `prepared/` folder.
+
+    The frame of a split has the columns `id`, `source`, `text`, `label` (strings), the slice columns (strings) and
+    `group` (string or null), in the order in which rows are judged.
+    """
+
+    folder: Path
+    dataset: Dataset
+
+    def split(self, name: Split) -> pl.DataFrame:
+        """Rows of one split, in their fixed order."""
+        return pl.read_parquet(self.folder / f"{name}.parquet")
+
+    def label_indices(self, name: Split) -> list[int]:
+        """The label of each row of a split as its index in `dataset.labels`."""
+        index = {label: position for position, label in enumerate(self.dataset.labels)}
+        return [index[label] for label in self.split(name)["label"].to_list()]
+
+
+def read_prepared(folder: Path) -> Prepared:
+    """Open a prepared folder: its splits are there and are the ones that `dataset.json` describes.
+
+    Raises:
+        InputError: a file is missing or was changed since.
+    """
+    dataset = read_document(folder / MARK, Dataset, next_step=_NEXT)
+    problems = []
+    for name in SPLITS:
+        path = folder / f"{name}.parquet"
+        if not path.is_file():
+            problems.append(Problem(f"{path.name} is missing from {folder}", _NEXT, str(path)))
+        elif digest_file(path) != dataset.digests.get(name):
+            problems.append(Problem(f"{path.name} was changed after `check` wrote it", _NEXT, str(path)))
+    if problems:
+        raise InputError(problems)
+    return Prepared(folder, dataset)

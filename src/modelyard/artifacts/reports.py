@@ -1,0 +1,119 @@
+"""Reports on disk: `reports/STAGE.json` and, beside it, what the stage took."""
+
+import contextlib
+import platform
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from modelyard.artifacts.documents import read_document
+from modelyard.artifacts.files import write_json
+from modelyard.evidence.report import Report, RunRecord
+
+LIBRARIES = ("modelyard", "torch", "transformers", "tokenizers", "onnxruntime", "openvino", "nncf", "polars", "numpy")
+
+
+def write_report(folder: Path, report: Report) -> Path:
+    """Write `folder/STAGE.json` and return its path."""
+    path = folder / f"{report.stage}.json"
+    write_json(path, report)
+    return path
+
+
+def read_report(path: Path) -> Report:
+    """Read one report.
+
+    Raises:
+        InputError: it is missing or is not a report.
+    """
+    return read_document(path, Report, next_step="run the stage that writes it again")
+
+
+def read_run_record(path: Path) -> RunRecord:
+    """Read what a stage took.
+
+    Raises:
+        InputError: it is missing or is not a run record.
+    """
+    return read_document(path, RunRecord, next_step="run the stage that writes it again")
+
+
+@contextlib.contextmanager
+def recording(folder: Path, stage: str) -> Iterator[None]:
+    """Measure what the block takes and write `folder/STAGE.run.json` when it ends without an error.
+
+    Seconds of CPU and peak memory include finished child processes. On Linux `ru_maxrss` is in KiB.
+    """
+    start, clock, cpu = datetime.now(UTC), time.monotonic(), _cpu_seconds()
+    yield
+    record = RunRecord(
+        stage=stage,
+        start=start,
+        end=datetime.now(UTC),
+        wall_seconds=round(time.monotonic() - clock, 3),
+        cpu_seconds=round(_cpu_seconds() - cpu, 3),
+        gpu_seconds=0.0,
+        peak_memory_bytes=_peak_memory_bytes(),
+        machine=describe_machine(),
+        versions=installed_versions(),
+    )
+    write_json(folder / f"{stage}.run.json", record)
+
+
+def describe_machine() -> dict[str, Any]:
+    """What the figures were measured on: processor, cores, memory, and the CPU flags that kernels choose by."""
+    import psutil
+
+    return {
+        "system": platform.platform(),
+        "processor": _cpu_model(),
+        "cores": psutil.cpu_count(logical=True),
+        "memory_bytes": psutil.virtual_memory().total,
+        "cpu_flags": cpu_flags(),
+        "python": platform.python_version(),
+    }
+
+
+def cpu_flags() -> list[str]:
+    """The flags that decide which int8, bf16 and vector kernels run, sorted; empty where /proc/cpuinfo is absent."""
+    wanted = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "amx_tile", "asimddp", "bf16", "i8mm")
+    line = _cpuinfo_value("flags") or _cpuinfo_value("Features")
+    return sorted(set(line.split()) & set(wanted))
+
+
+def installed_versions() -> dict[str, str]:
+    """Versions of the libraries that shape a result, and of Python."""
+    versions = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return versions
+
+
+def _cpu_model() -> str:
+    return _cpuinfo_value("model name") or platform.processor() or platform.machine()
+
+
+def _cpuinfo_value(key: str) -> str:
+    path = Path("/proc/cpuinfo")
+    if not path.is_file():
+        return ""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return next((line.partition(":")[2].strip() for line in lines if line.partition(":")[0].strip() == key), "")
+
+
+def _cpu_seconds() -> float:
+    usages = (resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def _peak_memory_bytes() -> int:
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * max(
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    )

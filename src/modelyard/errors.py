@@ -1,0 +1,64 @@
+"""The errors a user can meet, and the exit status each one sets.
+
+    ModelyardError            2   the base: carries every problem found, not just the first
+      InputError              2   something handed to us is wrong: a file, a row, a setting, an option
+      GateFailed              1   a gate's whole interval lies outside its limit, or a release does not verify
+      GateInconclusive        3   a gate cannot tell yet: its interval straddles the limit
+      MissingDependency       4   this machine lacks something; the next step is the exact command that installs it
+
+Every problem says what was found, the rule it broke, and what to do next.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong.
+
+    Attributes:
+        message: shows the offending value and the rule it breaks, as one sentence without a full stop.
+        next_step: what to do about it, as an imperative sentence without a full stop.
+        where: `file:line`, `file`, an option name, or empty where there is no place to point at.
+    """
+
+    message: str
+    next_step: str
+    where: str = ""
+
+    def __str__(self) -> str:
+        place = f"{self.where}: " if self.where else ""
+        return f"{place}{self.message}. Next: {self.next_step}."
+
+
+class ModelyardError(Exception):
+    """Base of all errors shown to a user; `exit_status` is what the command exits with."""
+
+    exit_status = 2
+
+    def __init__(self, problems: Problem | Sequence[Problem]) -> None:
+        self.problems: tuple[Problem, ...] = (problems,) if isinstance(problems, Problem) else tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class InputError(ModelyardError):
+    """Bad input or configuration."""
+
+
+class GateFailed(ModelyardError):
+    """A gate failed, or a release does not verify."""
+
+    exit_status = 1
+
+
+class GateInconclusive(ModelyardError):
+    """A gate is inconclusive: more rows are needed, or a person must waive it by name."""
+
+    exit_status = 3
+
+
+class MissingDependency(ModelyardError):
+    """Something this machine lacks."""
+
+    exit_status = 4

@@ -1,0 +1,1 @@
+"""Intervals judged against limits: what every gate in Modelyard is made of. Imports no other room."""

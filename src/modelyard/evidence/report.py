@@ -1,0 +1,67 @@
+"""The one report schema that every stage and every benchmark writes."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from modelyard.evidence.interval import Interval
+from modelyard.evidence.judge import Verdict
+
+SCHEMA = 1
+
+
+class Measurement(BaseModel):
+    """A number with its interval; `scope` as in `Verdict`, `subject` the candidate or split it belongs to."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    scope: str = "overall"
+    subject: str = ""
+    interval: Interval
+
+
+class Report(BaseModel):
+    """What a stage did and found: `reports/STAGE.json`.
+
+    Equal work gives an equal file: clock times and resources live in `RunRecord`.
+
+    Attributes:
+        schema_version: version of this document's layout, `schema` in JSON.
+        stage: name of the stage.
+        project: name of the project, or of the file or folder for a command that stands alone.
+        inputs: name -> digest (`sha256:…`) of everything the stage read.
+        parameters: what was set and what was derived, each derived one with its reason.
+        measurements: every number, with its interval.
+        verdicts: every rule, with its outcome.
+        notes: sentences a person should read: derivations, why each other candidate was not chosen.
+    """
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    schema_version: Literal[1] = Field(default=SCHEMA, alias="schema")
+    stage: str
+    project: str
+    inputs: dict[str, str] = {}
+    parameters: dict[str, Any] = {}
+    measurements: list[Measurement] = []
+    verdicts: list[Verdict] = []
+    notes: list[str] = []
+
+
+class RunRecord(BaseModel):
+    """What a stage took: `reports/STAGE.run.json`. Nothing depends on it, so equal work keeps equal digests."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    schema_version: Literal[1] = Field(default=SCHEMA, alias="schema")
+    stage: str
+    start: datetime
+    end: datetime
+    wall_seconds: float
+    cpu_seconds: float
+    gpu_seconds: float
+    peak_memory_bytes: int
+    machine: dict[str, Any]
+    versions: dict[str, str]

@@ -1,0 +1,45 @@
+"""Text classification: one text, one label."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One answer: the winning label, the probability of each label by name, and the logits in label order."""
+
+    label: str
+    probabilities: dict[str, float]
+    logits: list[float]
+
+
+def load_tokenizer(path: Path) -> Tokenizer:
+    """The tokenizer of a model or release folder, from its `tokenizer.json`, without padding or truncation.
+
+    Training, judging and serving all encode through this one function: equal texts are equal tokens everywhere.
+    """
+    tokenizer = Tokenizer.from_file(str(path / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
+
+
+def encode(tokenizer: Tokenizer, texts: Sequence[str], *, max_length_tokens: int) -> list[list[int]]:
+    """Token ids of each text, special tokens included, cut at `max_length_tokens` with the special tokens kept."""
+    tokenizer.enable_truncation(max_length_tokens)
+    return [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
+
+
+def decode(logits: NDArray[np.float32], labels: Sequence[str]) -> list[Prediction]:
+    """Answers from logits of shape (rows, labels): softmax, and the first of equal maxima wins."""
+    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    probabilities = shifted / shifted.sum(axis=1, keepdims=True)
+    return [
+        Prediction(labels[int(row.argmax())], dict(zip(labels, map(float, chances), strict=True)), [float(x) for x in row])
+        for row, chances in zip(logits, probabilities, strict=True)
+    ]
