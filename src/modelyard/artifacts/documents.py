@@ -9,7 +9,6 @@ from pydantic import BaseModel, ValidationError
 from modelyard.artifacts.files import read_json_text
 from modelyard.errors import InputError, Problem
 
-
 Document = TypeVar("Document", bound=BaseModel)
 
 
@@ -32,7 +31,11 @@ def read_document(path: Path, kind: type[Document], *, next_step: str) -> Docume
     version = content.get("schema") if isinstance(content, dict) else None
     if isinstance(version, int) and version > 1:
         raise InputError(
-            Problem(f"{path.name} has schema {version}, this Modelyard reads 1", "upgrade Modelyard: pip install -U modelyard", str(path))
+            Problem(
+                f"{path.name} has schema {version}, this Modelyard reads 1",
+                "upgrade Modelyard: pip install -U modelyard",
+                str(path),
+            )
         )
     try:
         return kind.model_validate(content)

@@ -44,7 +44,9 @@ def list_files(folder: Path) -> list[Path]:
             path = Path(root, name)
             if path.is_symlink() or not (path.is_dir() or path.is_file()):
                 strange.append(
-                    Problem(f"{path.name!r} is a symbolic link or a special file", "replace it by a plain file", str(path))
+                    Problem(
+                        f"{path.name!r} is a symbolic link or a special file", "replace it by a plain file", str(path)
+                    )
                 )
             elif path.is_file():
                 found.append(path.relative_to(folder))
@@ -145,7 +147,11 @@ def check_replaceable(target: Path, *, mark: str) -> None:
         raise InputError(Problem(f"the output {target} is a file", next_step, str(target)))
     if target.is_dir() and any(target.iterdir()) and not (target / mark).is_file():
         raise InputError(
-            Problem(f"the output folder {target} is not empty and holds no {mark}: Modelyard did not make it", next_step, str(target))
+            Problem(
+                f"the output folder {target} is not empty and holds no {mark}: Modelyard did not make it",
+                next_step,
+                str(target),
+            )
         )
 
 

@@ -62,15 +62,27 @@ def check_model_folder(folder: Path) -> None:
     """
     problems = []
     if not folder.is_dir():
-        raise InputError(Problem(f"the model folder {folder} does not exist", "name a Hugging Face model folder", str(folder)))
+        raise InputError(
+            Problem(f"the model folder {folder} does not exist", "name a Hugging Face model folder", str(folder))
+        )
     weights = sorted(folder.glob("*.safetensors"))
     pickled = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLED)
     if pickled:
         problems.append(
-            Problem(f"{', '.join(pickled)} may hold pickled objects, which run code when loaded", "remove them; keep the .safetensors files", str(folder))
+            Problem(
+                f"{', '.join(pickled)} may hold pickled objects, which run code when loaded",
+                "remove them; keep the .safetensors files",
+                str(folder),
+            )
         )
     if not weights:
-        problems.append(Problem("no .safetensors file holds the weights", "convert the model: save_pretrained(...) writes one", str(folder)))
+        problems.append(
+            Problem(
+                "no .safetensors file holds the weights",
+                "convert the model: save_pretrained(...) writes one",
+                str(folder),
+            )
+        )
     problems += [problem for path in weights if (problem := _header_problem(path))]
     for name, next_step in (
         ("config.json", "copy the model's config.json into the folder"),

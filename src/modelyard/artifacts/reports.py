@@ -81,7 +81,19 @@ def describe_machine() -> dict[str, Any]:
 
 def cpu_flags() -> list[str]:
     """The flags that decide which int8, bf16 and vector kernels run, sorted; empty where /proc/cpuinfo is absent."""
-    wanted = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "amx_tile", "asimddp", "bf16", "i8mm")
+    wanted = (
+        "avx2",
+        "avx512f",
+        "avx512_vnni",
+        "avx_vnni",
+        "avx512_bf16",
+        "amx_int8",
+        "amx_bf16",
+        "amx_tile",
+        "asimddp",
+        "bf16",
+        "i8mm",
+    )
     line = _cpuinfo_value("flags") or _cpuinfo_value("Features")
     return sorted(set(line.split()) & set(wanted))
 

@@ -67,5 +67,3 @@ def at_most(value: float) -> Limit:
 def at_least(value: float) -> Limit:
     """A limit from below."""
     return Limit(bound="at_least", value=value)
-
-

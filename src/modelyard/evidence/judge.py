@@ -58,9 +58,7 @@ class Verdict(BaseModel):
     @property
     def blocks(self) -> bool:
         """Whether this verdict keeps a release from being made."""
-        return (
-            self.kind == "release" and self.severity == "error" and self.outcome != "PASS" and self.waiver is None
-        )
+        return self.kind == "release" and self.severity == "error" and self.outcome != "PASS" and self.waiver is None
 
 
 def judge(
@@ -93,9 +91,7 @@ def judge(
         samples_needed: from the method that made the interval, for instance `samples_for_drop`.
     """
     low_inside, high_inside = limit.holds(interval.low), limit.holds(interval.high)
-    outcome: Outcome = (
-        "PASS" if low_inside and high_inside else "INCONCLUSIVE" if low_inside or high_inside else "FAIL"
-    )
+    outcome: Outcome = "PASS" if low_inside and high_inside else "INCONCLUSIVE" if low_inside or high_inside else "FAIL"
     needed = samples_needed if outcome == "INCONCLUSIVE" and limit.holds(interval.estimate) else None
     return Verdict(
         rule=rule,

@@ -8,8 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from modelyard.evidence.interval import Interval
 from modelyard.evidence.judge import Verdict
 
-SCHEMA = 1
-
 
 class Measurement(BaseModel):
     """A number with its interval; `scope` as in `Verdict`, `subject` the candidate or split it belongs to."""
@@ -40,7 +38,7 @@ class Report(BaseModel):
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
-    schema_version: Literal[1] = Field(default=SCHEMA, alias="schema")
+    schema_version: Literal[1] = Field(default=1, alias="schema")
     stage: str
     project: str
     inputs: dict[str, str] = {}
@@ -55,7 +53,7 @@ class RunRecord(BaseModel):
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
-    schema_version: Literal[1] = Field(default=SCHEMA, alias="schema")
+    schema_version: Literal[1] = Field(default=1, alias="schema")
     stage: str
     start: datetime
     end: datetime

@@ -40,6 +40,8 @@ def decode(logits: NDArray[np.float32], labels: Sequence[str]) -> list[Predictio
     shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
     probabilities = shifted / shifted.sum(axis=1, keepdims=True)
     return [
-        Prediction(labels[int(row.argmax())], dict(zip(labels, map(float, chances), strict=True)), [float(x) for x in row])
+        Prediction(
+            labels[int(row.argmax())], dict(zip(labels, map(float, chances), strict=True)), [float(x) for x in row]
+        )
         for row, chances in zip(logits, probabilities, strict=True)
     ]

@@ -1,0 +1,1 @@
+"""The stages in a row, and the last one: the release, refused without its evidence."""

@@ -1,0 +1,1 @@
+"""`modelyard.yaml`: one schema file per section, read with line numbers, every problem at once."""

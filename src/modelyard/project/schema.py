@@ -1,0 +1,41 @@
+"""`modelyard.yaml` as a whole."""
+
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+
+from modelyard.project.compress import CompressSection
+from modelyard.project.data import DataSection
+from modelyard.project.gates import GatesSection
+from modelyard.project.model import ModelSection
+from modelyard.project.release import ReleaseSection
+from modelyard.project.section import Section
+from modelyard.project.serve import ServeSection
+from modelyard.project.train import TrainSection
+
+
+class ProjectSchema(Section):
+    """A Modelyard project."""
+
+    model_config = ConfigDict(title="modelyard.yaml", populate_by_name=True)
+
+    schema_version: Literal[1] = Field(alias="schema")
+    """Version of this file's layout."""
+    project: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
+    """Name of the project: letters, digits, `.`, `_` and `-`."""
+    task: Literal["classification"] = "classification"
+    """What the model does. This version trains classifiers."""
+    data: DataSection
+    """The raw files."""
+    model: ModelSection
+    """The model that is fine-tuned."""
+    train: TrainSection = TrainSection()
+    """How it is fine-tuned."""
+    compress: CompressSection = CompressSection()
+    """What a compressed candidate is chosen by."""
+    gates: GatesSection = GatesSection()
+    """What must be proven before a release."""
+    release: ReleaseSection = ReleaseSection()
+    """Who signs and whom to trust."""
+    serve: ServeSection = ServeSection()
+    """The running service."""

@@ -1,0 +1,22 @@
+"""The `train:` section."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from modelyard.project.section import Section
+
+
+class TrainSection(Section):
+    """How the model is fine-tuned. null means: derived, and the derivation is written to the report."""
+
+    epochs: int = Field(1, ge=1, le=1000)
+    """Passes over the train split; evaluation on validation may stop earlier."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Number format of the forward and backward pass. auto: the fastest one measured on this machine."""
+    learning_rate: float | None = Field(None, gt=0, lt=1)
+    """Peak learning rate. null: derived from the batch."""
+    tokens_per_batch: int | None = Field(None, ge=16)
+    """Tokens of one optimiser step, padding included. null: derived."""
+    seed: int = Field(7, ge=0)
+    """Seed of the new weights, of dropout and of the order of the batches."""

@@ -1,0 +1,1 @@
+"""Answering: one text, many texts, or a small HTTP service, from a verified release."""

@@ -1,0 +1,1 @@
+"""Fine-tuning: one readable loop, planned batches, measured precision."""
