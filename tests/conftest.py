@@ -1,0 +1,100 @@
+"""Small real things that every test may use: a tiny encoder and a small prepared data set, made on the spot."""
+
+import itertools
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", TOKENIZERS_PARALLELISM="false", DVC_NO_ANALYTICS="1")
+
+GOOD = ["good", "great", "lovely", "bright", "happy", "好", "棒"]
+BAD = ["bad", "awful", "dull", "sad", "broken", "坏", "糟"]
+PLAIN = ["the", "film", "was", "a", "phone", "and", "it", "very", "quite", "story", "screen", "这", "部", "电", "影"]
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Hugging Face folder: BERT of 2 layers and width 32 with random weights, a WordPiece tokenizer of 40 words."""
+    import torch
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("base") / "tiny"
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *GOOD, *BAD, *PLAIN, "0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]
+    vocabulary = {word: index for index, word in enumerate(words)}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]"
+    ).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(words),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+    )
+    BertModel(config).save_pretrained(folder)
+    return folder
+
+
+def make_rows(count: int, seed: int = 0) -> list[dict[str, str]]:
+    """Distinct rows with a label that the words decide: `text`, `label`, `source` column named `site`."""
+    choose = random.Random(seed)
+    rows, seen = [], set()
+    for number in itertools.count():
+        label = ("bad", "good")[number % 2]
+        words = choose.choices(PLAIN, k=choose.randint(4, 12)) + choose.choices(GOOD if label == "good" else BAD, k=2)
+        choose.shuffle(words)
+        text = " ".join([*words, *str(number)])
+        if text not in seen:
+            seen.add(text)
+            rows.append({"text": text, "label": label, "site": ("film", "phone")[choose.random() < 0.4]})
+        if len(rows) == count:
+            return rows
+    raise AssertionError
+
+
+@pytest.fixture(scope="session")
+def tiny_prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A `prepared/` folder with 160 train, 60 validation and 80 test rows, labels bad and good, slice column site."""
+    import polars as pl
+
+    from modelyard.artifacts.files import digest_bytes, digest_file, write_json
+    from modelyard.artifacts.prepared import MARK, Dataset, Source
+
+    folder = tmp_path_factory.mktemp("prepared") / "prepared"
+    folder.mkdir()
+    rows = [
+        {
+            "id": digest_bytes(row["text"].encode()),
+            "source": f"rows.csv:{line}",
+            "text": row["text"],
+            "label": row["label"],
+            "site": row["site"],
+            "group": None,
+        }
+        for line, row in enumerate(make_rows(300), start=2)
+    ]
+    parts = {"train": rows[:160], "validation": rows[160:220], "test": rows[220:]}
+    for name, part in parts.items():
+        pl.DataFrame(part, schema_overrides={"group": pl.String}).write_parquet(folder / f"{name}.parquet")
+    dataset = Dataset(
+        task="classification",
+        labels=["bad", "good"],
+        counts={name: len(part) for name, part in parts.items()},
+        digests={name: digest_file(folder / f"{name}.parquet") for name in parts},
+        slices=["site"],
+        seed=0,
+        sources=[Source(path="rows.csv", digest=digest_bytes(b"rows"), rows=300)],
+    )
+    write_json(folder / MARK, dataset)
+    return folder
