@@ -23,7 +23,15 @@ def read_document(path: Path, kind: type[Document], *, next_step: str) -> Docume
     Raises:
         InputError: missing, too large, not JSON, of a newer schema, or not of this kind; every field's problem at once.
     """
-    text = read_json_text(path, next_step=next_step)
+    return parse_document(read_json_text(path, next_step=next_step), kind, path=path, next_step=next_step)
+
+
+def parse_document(text: str, kind: type[Document], *, path: Path, next_step: str) -> Document:
+    """`read_document` for a text that was read already; `path` is what problems point at.
+
+    Raises:
+        InputError: not JSON, of a newer schema, or not of this kind; every field's problem at once.
+    """
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import errno
+import glob
 import hashlib
 import os
 import secrets
@@ -35,14 +36,31 @@ def list_files(folder: Path) -> list[Path]:
     """Every regular file below `folder`, relative to it, in the order of the UTF-8 bytes of its POSIX path.
 
     Raises:
-        InputError: a symbolic link or a special file stands in the tree: it could point outside.
+        InputError: a symbolic link or a special file stands in the tree (it could point outside), or a folder of it
+            cannot be read.
     """
+    found, strange = scan_folder(folder)
+    if strange:
+        raise InputError(strange)
+    return found
+
+
+def scan_folder(folder: Path) -> tuple[list[Path], list[Problem]]:
+    """What `list_files` finds, and what it refuses, for a caller that has more problems to tell."""
     found: list[Path] = []
     strange: list[Problem] = []
-    for root, folders, names in os.walk(folder):
+
+    def unreadable(error: OSError) -> None:
+        strange.append(Problem(f"{error.filename} cannot be read: {error.strerror}", "allow reading it", str(folder)))
+
+    for root, folders, names in os.walk(folder, onerror=unreadable):
         for name in folders + names:
             path = Path(root, name)
-            if path.is_symlink() or not (path.is_dir() or path.is_file()):
+            if not name.isprintable():  # a line end in a name would forge a line of a digest; a broken name has none
+                strange.append(
+                    Problem(f"the file name {name!r} has control characters or is not UTF-8", "rename it", str(folder))
+                )
+            elif path.is_symlink() or not (path.is_dir() or path.is_file()):
                 strange.append(
                     Problem(
                         f"{path.name!r} is a symbolic link or a special file", "replace it by a plain file", str(path)
@@ -50,9 +68,7 @@ def list_files(folder: Path) -> list[Path]:
                 )
             elif path.is_file():
                 found.append(path.relative_to(folder))
-    if strange:
-        raise InputError(strange)
-    return sorted(found, key=lambda path: path.as_posix().encode())
+    return sorted(found, key=lambda path: path.as_posix().encode()), sorted(strange, key=str)
 
 
 def digest_folder(folder: Path) -> str:
@@ -156,7 +172,7 @@ def check_replaceable(target: Path, *, mark: str) -> None:
 
 
 def _remove_leftovers(target: Path) -> None:
-    for leftover in target.parent.glob(f".{target.name}.*.tmp"):
+    for leftover in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
         pid = leftover.name.removesuffix(".tmp").rpartition(".")[2]
         if pid.isdigit() and not _alive(int(pid)):
             shutil.rmtree(leftover, ignore_errors=True)

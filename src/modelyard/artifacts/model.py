@@ -10,7 +10,7 @@ from modelyard.artifacts.documents import read_document
 from modelyard.errors import InputError, Problem
 
 MARK = "training.json"
-PICKLED = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy.pkl"}
+PICKLED = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib"}
 MAX_HEADER_BYTES = 100 * 1024 * 1024  # the limit of the safetensors format
 
 
@@ -66,7 +66,7 @@ def check_model_folder(folder: Path) -> None:
             Problem(f"the model folder {folder} does not exist", "name a Hugging Face model folder", str(folder))
         )
     weights = sorted(folder.glob("*.safetensors"))
-    pickled = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLED)
+    pickled = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in PICKLED)
     if pickled:
         problems.append(
             Problem(
@@ -95,7 +95,10 @@ def check_model_folder(folder: Path) -> None:
 
 
 def _header_problem(path: Path) -> Problem | None:
-    """A safetensors file is 8 bytes of header length, the JSON header, then exactly the bytes it declares."""
+    """A safetensors file is 8 bytes of header length, the JSON header, then exactly the bytes it declares.
+
+    Source: the format's description in the safetensors README; no holes and no overlap between tensors.
+    """
     broken = Problem(f"{path.name} is not a whole safetensors file", "copy or download it again", str(path))
     size = path.stat().st_size
     with path.open("rb") as handle:
@@ -104,7 +107,17 @@ def _header_problem(path: Path) -> Problem | None:
             return broken
         try:
             header = json.loads(handle.read(length))
-            ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
+            spans = sorted(_span(entry) for name, entry in header.items() if name != "__metadata__")
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return broken
-    return None if max(ends, default=0) == size - 8 - length else broken
+    ends = [0, *(end for _, end in spans)]
+    contiguous = all(start == end for (start, _), end in zip(spans, ends[:-1], strict=True))
+    return None if contiguous and ends[-1] == size - 8 - length else broken
+
+
+def _span(entry: dict[str, Any]) -> tuple[int, int]:
+    """Start and end of one tensor's bytes; ValueError or TypeError where they are no such thing."""
+    start, end = entry["data_offsets"]
+    if not (type(start) is int and type(end) is int and 0 <= start <= end):
+        raise ValueError(entry["data_offsets"])
+    return start, end
