@@ -4,6 +4,9 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+Z_95 = 1.959963984540054  # the 97.5% point of the standard normal distribution: two-sided 95%
+RANGE = "range"  # the method of an interval that has too few observations to reach 95%
+
 
 class Interval(BaseModel):
     """A two-sided 95% interval around an estimate.
@@ -14,9 +17,11 @@ class Interval(BaseModel):
         high: upper end, in `unit`.
         n: number of observations (rows, pairs of rows, or pairs of runs) behind it.
         unit: what the numbers are: `fraction`, `rows`, `ms`, `bytes`, `ratio`.
-        method: how the ends were found: `count`, `wilson`, `tango`, `bca`, `ratio-bootstrap`.
+        method: how the ends were found: `count`, `wilson`, `tango`, `bca`, `bootstrap-percentile`,
+            `order-statistics`, `range`.
 
-    A count over all rows is exact: its width is zero.
+    A count over all rows is exact: its width is zero. A `range` has too few observations for 95%: its ends are the
+    smallest and the largest seen, and no limit can be judged by it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
