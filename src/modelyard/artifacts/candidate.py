@@ -1,11 +1,13 @@
 """`candidates/`: the compressed models that were tried, each with its card, and the one that was chosen."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from modelyard.artifacts.documents import read_document
+from modelyard.artifacts.files import digest_bytes, digest_file
 from modelyard.evidence.interval import Interval
 from modelyard.evidence.judge import Verdict
 
@@ -64,6 +66,11 @@ class Choice(BaseModel):
     ranked: list[str]
     not_chosen: dict[str, str]
     model: str
+
+
+def digest_artefact(folder: Path, artefact: Sequence[str]) -> str:
+    """Digest of a candidate's artefact files: of the lines `DIGEST  NAME` in the order of the names."""
+    return digest_bytes("".join(f"{digest_file(folder / name)}  {name}\n" for name in sorted(artefact)).encode())
 
 
 def read_choice(folder: Path) -> Choice:
