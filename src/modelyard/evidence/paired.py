@@ -86,8 +86,9 @@ def samples_for_drop(b: int, c: int, n: int, limit_value: float) -> int | None:
     """Smallest n at which a true drop of zero passes `drop <= limit_value` with 80% power.
 
     The discordance is held at what was observed, (b + c) / n, half of it either way. The power is exact: binomial
-    sums over the discordant rows, no normal approximation. It rises with n but for saw teeth of a few rows, so the
-    n found by bisection may lie a few rows from the very first that reaches 80%.
+    sums over the discordant rows, no normal approximation. Counts are whole, so the power rises with n in saw teeth:
+    the n found by bisection reaches 80% where n - 1 does not, but another such n may lie up to 1% of the rows below
+    it, and just above it the power may dip again by up to 3 points.
 
     Without a discordant row the discordance is not known to be zero: the answer is then the n that passes with no
     discordant row, `rows_to_pass_without_discordance`, a lower bound.
