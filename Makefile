@@ -26,7 +26,7 @@ demo: $(VENV)/made
 
 test: $(VENV)/made
 	@echo "== test: every test that needs no GPU and no installed program, with branch coverage (bar: 90%)"
-	python -m pytest -m "not gpu and not system" --cov --cov-report=term
+	python -m pytest -m "not gpu and not system and not docs" --cov --cov-report=term
 
 lint: $(VENV)/made
 	@echo "== lint: ruff (format and rules), mypy strict, import-linter"
@@ -38,7 +38,7 @@ lint: $(VENV)/made
 docs: $(VENV)/made
 	@echo "== docs: builds the site into site/ and runs every command and code block of README.md and docs/"
 	mkdocs build --strict --quiet
-	python -m pytest docs/test_blocks.py
+	python -m pytest -m docs
 
 system-tests: $(VENV)/made
 	@echo "== system tests: installs Chromium where it is missing (apt-get), then runs the tests marked 'system'"

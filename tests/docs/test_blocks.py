@@ -1,0 +1,140 @@
+"""Every command line and code block of the README and of docs/ is run, page by page, as a reader would.
+
+Languages of blocks: `console` (each `$ ` line is run in one shell per page, in a folder with a small `tickets.csv`),
+`yaml` (validated as settings), `python` (run), `json` (parsed). A block without a language is output or a drawing.
+A command that ends with a comment such as `# exits 3` must exit with that status.
+"""
+
+import csv
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from modelyard.project.load import parse_settings
+
+pytestmark = pytest.mark.docs
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+LANGUAGES = {"console", "yaml", "python", "json", "text", ""}
+# run by CI itself, or by the script that times them; each would run this very test again
+NOT_HERE = {"make demo", "make test", "make test lint docs", "make docs", "make bench", "make mutants", "make lint", "make system-tests"}
+BACKGROUND = re.compile(r"^modelyard serve\b")
+MINIMAL = "schema: 1\nproject: page\ndata: {train: rows.csv}\nmodel: {base: models/minilm}\n"
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: its language, its text, and the line its fence stands on."""
+
+    language: str
+    text: str
+    line: int
+
+
+def blocks_of(page: Path) -> list[Block]:
+    """All fenced blocks of a page; a fence that is never closed is an error."""
+    found, opened, lines = [], None, []
+    for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), start=1):
+        stripped = line.strip()
+        if stripped.startswith("```"):
+            if opened is None:
+                opened, lines = (stripped[3:].split(" ")[0], number), []
+            else:
+                found.append(Block(opened[0], "\n".join(lines), opened[1]))
+                opened = None
+        elif opened is not None:
+            lines.append(line)
+    assert opened is None, f"{page.name}:{opened and opened[1]}: a fence is not closed"
+    return found
+
+
+def write_tickets(path: Path, *, chinese: bool) -> None:
+    """360 support tickets in three queues, put together from phrases."""
+    choose = random.Random(0)
+    if chinese:
+        start = ["你好，", "麻烦看一下，", "急！", "第二次来问了：", "请问，"]
+        core = {
+            "退款": ["同一个订单扣了我两次钱", "退款一直没到账", "发票金额不对，要求退差价", "取消了订阅还在扣费"],
+            "物流": ["快递三天没动了", "包裹显示签收但我没收到", "地址写错了，能改吗？", "外箱压坏了，里面也碎了"],
+            "技术": ["登录总是提示密码错误", "更新之后软件打不开", "验证码收不到", "上传文件到一半就报错"],
+        }
+        end = ["，请尽快处理。", "，谢谢！", "，怎么办？", "（订单号{}）。", "，已经等了{}天。"]
+    else:
+        start = ["Hello, ", "Hi team, ", "Urgent: ", "Second time I ask: ", "Please help, "]
+        core = {
+            "billing": ["I was charged twice for one order", "my refund has not arrived", "the invoice is too high"],
+            "delivery": ["the parcel has not moved for days", "it says delivered but I have nothing", "the box was crushed"],
+            "technical": ["login says the password is wrong", "the app does not open after the update", "no code arrives"],
+        }
+        end = [" and I want it solved.", ", thanks!", ", what now?", " (order {}).", ", waiting for {} days."]
+    rows: dict[str, str] = {}
+    while len(rows) < 360:
+        queue = choose.choice(sorted(core))
+        text = choose.choice(start) + choose.choice(core[queue]) + choose.choice(end).format(choose.randint(2, 99999))
+        rows[text + str(choose.randint(1, 9))] = queue
+    with path.open("w", encoding="utf-8-sig", newline="") as handle:
+        writer = csv.writer(handle)
+        writer.writerow(["body", "queue"])
+        writer.writerows(rows.items())
+
+
+def script_of(blocks: list[Block], page: Path) -> tuple[str, list[str]]:
+    """One shell script of a page's commands, and the commands that are left out."""
+    lines, left_out = ["set -eu"], []
+    for block in blocks:
+        for command in re.findall(r"^\$ (.*)$", block.text, flags=re.MULTILINE):
+            bare, _, comment = command.partition("  # ")
+            status = re.search(r"exits (\d)", comment)
+            if bare.strip() in NOT_HERE:
+                left_out.append(bare.strip())
+                continue
+            lines.append(f"echo '--- {page.name}:{block.line}'; printf '%s\\n' {json.dumps(bare, ensure_ascii=False)}")
+            if BACKGROUND.match(bare):
+                lines.append(f"{bare} & server=$!; trap 'kill $server' EXIT; sleep 8")
+            elif status:
+                lines.append(f"set +e; ( {bare} ); found=$?; set -e; test $found -eq {status[1]}")
+            else:
+                lines.append(bare)
+    return "\n".join(lines), left_out
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_console_blocks(page: Path, tmp_path: Path, record_property: pytest.RecordProperty) -> None:
+    blocks = [block for block in blocks_of(page) if block.language == "console"]
+    script, left_out = script_of(blocks, page)
+    record_property("left_out", left_out)
+    if script == "set -eu":
+        return
+    write_tickets(tmp_path / "tickets.csv", chinese="zh-CN" in page.name)
+    (tmp_path / ".venv").symlink_to(Path(sys.executable).parents[1])
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=1200
+    )
+    assert done.returncode == 0, f"{done.stdout[-6000:]}\n{done.stderr[-4000:]}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_other_blocks(page: Path) -> None:
+    for block in blocks_of(page):
+        where = f"{page.name}:{block.line}"
+        assert block.language in LANGUAGES, f"{where}: {block.language} is not a language that is checked"
+        if block.language == "json":
+            json.loads(block.text)
+        if block.language == "python":
+            exec(compile(block.text, where, "exec"), {})
+        if block.language == "yaml":
+            whole = block.text if block.text.startswith("schema:") else MINIMAL + block.text
+            parse_settings(whole, where)
+
+
+def test_the_sweep_covers_the_pages() -> None:
+    assert len(PAGES) >= 7
+    assert sum(len(blocks_of(page)) for page in PAGES) >= 20
