@@ -1,12 +1,15 @@
 """`modelyard`: the commands, and how every one of them ends."""
 
+import os
 import sys
 
 import typer
 from typer.main import get_command
 
 from modelyard import __version__
+from modelyard.cli import releasing, serving
 from modelyard.cli.console import show_error
+from modelyard.cli.quiet import switch_off
 from modelyard.errors import ModelyardError
 
 app = typer.Typer(
@@ -32,10 +35,35 @@ def _options(
     """Options of the program itself."""
 
 
+app.command("release")(releasing.release)
+app.command("verify")(releasing.verify)
+app.add_typer(releasing.keys)
+app.command("predict")(serving.predict)
+app.command("serve")(serving.serve)
+
+
 def main(arguments: list[str] | None = None) -> None:
-    """Run one command and exit with its status."""
+    """Run one command and exit with its status; 130 after Ctrl-C, 141 when whoever read the output went away."""
+    switch_off(os.environ)
     try:
-        sys.exit(get_command(app).main(args=arguments, prog_name="modelyard", standalone_mode=True))
+        status = _run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # what is still buffered must not raise again when Python flushes at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 141
+    sys.exit(status)
+
+
+def _run(arguments: list[str] | None) -> int:
+    try:
+        get_command(app).main(args=arguments, prog_name="modelyard")
     except ModelyardError as error:
         show_error(error)
-        sys.exit(error.exit_status)
+        return error.exit_status
+    except SystemExit as end:
+        # typer turns a closed pipe into exit status 1, which means something else here
+        if isinstance(end.__context__, BrokenPipeError):
+            raise end.__context__ from None
+        return end.code if isinstance(end.code, int) else 0
+    return 0
