@@ -3,10 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -45,3 +49,33 @@ def decode(logits: NDArray[np.float32], labels: Sequence[str]) -> list[Predictio
         )
         for row, chances in zip(logits, probabilities, strict=True)
     ]
+
+
+def losses(logits: "Tensor", labels: "Tensor") -> "Tensor":
+    """Cross-entropy of each row in nats, at least in float32 whatever the precision of the forward pass.
+
+    Args:
+        logits: shape (rows, labels).
+        labels: index of each row's label, shape (rows,).
+
+    Returns:
+        Shape (rows,): the caller sums and divides, so that parts of a batch add up to the whole.
+    """
+    import torch  # only training needs it; serving encodes and decodes without
+
+    return torch.nn.functional.cross_entropy(
+        logits.to(torch.promote_types(logits.dtype, torch.float32)), labels, reduction="none"
+    )
+
+
+def correct(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether each row's answer is its label; ties as in `decode`.
+
+    Args:
+        logits: shape (rows, labels).
+        labels: index of each row's label, shape (rows,).
+
+    Returns:
+        Shape (rows,).
+    """
+    return np.asarray(logits.argmax(axis=1) == labels)

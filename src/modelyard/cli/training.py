@@ -1,0 +1,51 @@
+"""`train`: from prepared data and a base model to a fine-tuned one."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from modelyard.cli.console import progress_bar, show_report
+
+
+def train(
+    project: Annotated[Path, typer.Option("--project", metavar="DIR", help="The project's folder.")] = Path(),
+    prepared: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="What `check` wrote. Default: prepared/ in the project.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the model goes. Default: model/ in the project.")
+    ] = None,
+    reports: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the report goes. Default: reports/ in the project.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    exit_zero: Annotated[
+        bool,
+        typer.Option(
+            "--exit-zero",
+            help="Exit 0 once model and report are written, whatever the verdicts; dvc.yaml uses it.",
+        ),
+    ] = False,
+) -> None:
+    """Fine-tune the base model on the prepared rows and keep the weights that did best on validation.
+
+    What `train:` leaves out is derived or measured, and printed with its reason. Refuses where `check` failed.
+    The figures of every step are in train.metrics.jsonl beside the report, to be followed while it runs.
+    """
+    from modelyard.evidence.judge import exit_status
+    from modelyard.project.load import load_project
+    from modelyard.training.train import train as fine_tune
+
+    loaded = load_project(project)
+    with progress_bar() as progress:
+        report = fine_tune(
+            loaded.settings,
+            root=project,
+            prepared=prepared or project / "prepared",
+            output=output or project / "model",
+            reports=reports or project / "reports",
+            progress=progress,
+        )
+    show_report(report, as_json=as_json)
+    raise typer.Exit(0 if exit_zero else exit_status(report.verdicts))

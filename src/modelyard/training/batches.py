@@ -1,0 +1,89 @@
+"""Which rows form a batch: planned from the lengths, the seed and the epoch alone, under a budget of tokens."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+# transformers' LengthGroupedSampler sorts within 50 batches or a quarter of the rows, whichever is less: neighbours are
+# of like length, and which rows meet still changes from epoch to epoch
+WINDOW_BATCHES = 50
+WINDOW_SHARE = 4
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Encoded rows of one split, in its fixed order.
+
+    Attributes:
+        ids: token ids of each row, special ones included.
+        labels: index of each row's label, shape (rows,).
+        sources: where each row came from, `file:line`.
+    """
+
+    ids: Sequence[Sequence[int]]
+    labels: NDArray[np.int64]
+    sources: list[str]
+
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens of each row."""
+        return [len(row) for row in self.ids]
+
+
+def plan(lengths: Sequence[int], *, tokens_per_batch: int, seed: int, epoch: int) -> list[list[int]]:
+    """Batches of one epoch: every row once, rows times the longest of them at most `tokens_per_batch`.
+
+    Shuffled, sorted by length within windows, cut, and the batches shuffled. The windows rise and fall by turns, so
+    that the rows on both sides of a border are alike and only the last batch is a remainder.
+
+    Args:
+        lengths: tokens of each row.
+        tokens_per_batch: the budget, padding included; a row longer than it is a batch of its own.
+        seed: of the project.
+        epoch: from 0; each has an order of its own.
+
+    Returns:
+        Indices of the rows of each batch, from short to long or from long to short.
+    """
+    if not lengths:
+        return []
+    sizes = np.asarray(lengths, dtype=np.int64)
+    rng = np.random.default_rng([seed, epoch])
+    shuffled = rng.permutation(len(sizes))
+    rows_per_batch = max(1, int(tokens_per_batch / sizes.mean()))
+    window = max(rows_per_batch, min(WINDOW_BATCHES * rows_per_batch, len(sizes) // WINDOW_SHARE))
+    ordered: list[int] = []
+    for number, start in enumerate(range(0, len(sizes), window)):
+        part = shuffled[start : start + window]
+        rising = part[np.argsort(sizes[part], kind="stable")]
+        ordered += (rising if number % 2 == 0 else rising[::-1]).tolist()
+    batches = cut(ordered, lengths, tokens_per_batch)
+    return [batches[index] for index in rng.permutation(len(batches))]
+
+
+def cut(order: Sequence[int], lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Cut rows, kept in their order, into runs of which each has at most `budget` tokens, padding included.
+
+    Args:
+        order: indices of rows.
+        lengths: tokens of each row there is.
+        budget: rows times the longest; a row longer than it stands alone.
+    """
+    runs: list[list[int]] = []
+    longest = 0
+    for index in order:
+        longest = max(longest, lengths[index])
+        if runs and (len(runs[-1]) + 1) * longest <= budget:
+            runs[-1].append(index)
+        else:
+            runs.append([index])
+            longest = lengths[index]
+    return runs
+
+
+def padding_share(batches: Sequence[Sequence[int]], lengths: Sequence[int]) -> float:
+    """Share of the positions that hold padding when each batch is padded to its longest row; 0 of no batches."""
+    padded = sum(len(batch) * max(lengths[index] for index in batch) for batch in batches)
+    return 1.0 - sum(lengths[index] for batch in batches for index in batch) / padded if padded else 0.0

@@ -1,0 +1,100 @@
+"""What nobody has to set: each value with the reason for it. A value that the project sets is taken as it is."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+ROWS_PER_BATCH = 32  # Devlin et al. (2019), BERT, appendix A.3: fine-tuning works across tasks at 16 or 32 rows
+LARGE_LEARNING_RATE = 3e-5  # the same: the middle of 5e-5, 3e-5 and 2e-5
+# google-research/bert, "smaller BERT models" (Turc et al. 2019): 3e-4, 1e-4, 5e-5 or 3e-5 for encoders up to 41M
+SMALL_LEARNING_RATE = 1e-4
+SMALL_PARAMETERS = 50_000_000
+COVERED = 0.999  # share of the train rows that are not cut
+MULTIPLE = 8  # tensor cores and vector registers work on multiples of 8
+EVALUATION_SHARE = 0.2  # of training's time goes to evaluation at most, as long as there is one an epoch
+FORWARD_SHARE = 1 / 3  # Kaplan et al. (2020), section 2.1: a backward pass costs two forward passes
+MOST_EVALUATIONS = 4
+
+SET = "set in modelyard.yaml"
+
+
+class Derived(NamedTuple):
+    """A setting and why it has this value; `reason` is a phrase."""
+
+    value: float
+    reason: str
+
+
+def max_length_tokens(lengths: Sequence[int], wanted: int | None, positions: int) -> Derived:
+    """Where rows are cut.
+
+    Args:
+        lengths: tokens of each train row, uncut.
+        wanted: `model.max_length_tokens`, at most `positions`.
+        positions: the most tokens that the model reads.
+    """
+    if wanted is not None:
+        return Derived(wanted, SET)
+    needed = int(np.quantile(np.asarray(lengths), COVERED, method="inverted_cdf"))
+    rounded = MULTIPLE * math.ceil(needed / MULTIPLE)
+    if rounded > positions:
+        return Derived(positions, f"the model's positions; {COVERED:.1%} of the train rows would need {needed}")
+    return Derived(
+        rounded,
+        f"{COVERED:.1%} of the train rows need at most {needed}, rounded up to a multiple of {MULTIPLE}",
+    )
+
+
+def tokens_per_batch(lengths: Sequence[int], wanted: int | None, longest_allowed: int) -> Derived:
+    """Budget of one optimiser step, padding included.
+
+    Args:
+        lengths: tokens of each train row, cut.
+        wanted: `train.tokens_per_batch`.
+        longest_allowed: where rows are cut; a batch has room for one such row.
+    """
+    if wanted is not None:
+        return Derived(wanted, SET)
+    mean = sum(lengths) / len(lengths)
+    rounded = MULTIPLE * math.ceil(ROWS_PER_BATCH * mean / MULTIPLE)
+    if rounded < longest_allowed:
+        return Derived(longest_allowed, "room for one row of the maximum length")
+    return Derived(rounded, f"{ROWS_PER_BATCH} rows (Devlin et al. 2019) of {mean:.1f} tokens, the mean of train")
+
+
+def learning_rate(wanted: float | None, *, parameters: int, rows_per_step: float) -> Derived:
+    """Peak learning rate: the published one for a model of this size, scaled by the square root of the batch.
+
+    The square root is the rule for Adam: Malladi et al. (2022), On the SDEs and scaling rules for adaptive gradient
+    algorithms, theorem 5.3.
+
+    Args:
+        wanted: `train.learning_rate`.
+        parameters: weights of the model.
+        rows_per_step: mean rows of an optimiser step.
+    """
+    if wanted is not None:
+        return Derived(wanted, SET)
+    small = parameters < SMALL_PARAMETERS
+    reference = SMALL_LEARNING_RATE if small else LARGE_LEARNING_RATE
+    source = "Turc et al. 2019" if small else "Devlin et al. 2019"
+    value = float(f"{reference * math.sqrt(rows_per_step / ROWS_PER_BATCH):.3g}")
+    return Derived(
+        value,
+        f"{reference:g} at {ROWS_PER_BATCH} rows for {parameters / 1e6:.1f}M weights ({source}), times the square root "
+        f"of {rows_per_step:.1f} rows a step over {ROWS_PER_BATCH} (Malladi et al. 2022)",
+    )
+
+
+def evaluations_per_epoch(train_tokens: int, validation_tokens: int) -> Derived:
+    """How often an epoch stops to evaluate: 1 to 4 times, as `EVALUATION_SHARE` of training's time allows.
+
+    Args:
+        train_tokens: of all train rows.
+        validation_tokens: of all validation rows.
+    """
+    cost = FORWARD_SHARE * validation_tokens / train_tokens
+    value = min(MOST_EVALUATIONS, max(1, int(EVALUATION_SHARE / cost)))
+    return Derived(value, f"one evaluation costs about {cost:.1%} of an epoch, a fifth of its time may go to them")

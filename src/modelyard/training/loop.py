@@ -1,0 +1,201 @@
+"""The training loop: step through the schedule, evaluate, keep the best weights, stop when it no longer helps."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import PreTrainedModel
+
+from modelyard.progress import Progress, silent
+from modelyard.tasks.classification import correct, losses
+from modelyard.training.batches import Rows, cut, plan
+from modelyard.training.step import Precision, forward, make_learner, not_finite, take_step
+
+# google-research/bert, run_classifier.py and optimization.py: `warmup_proportion` 0.1, then linear to zero at the end
+WARM_UP = 0.1
+# evaluations in a row without a lower validation loss (Prechelt 1998, Early stopping, but when?: criterion UP), and
+# never within the first epoch, whose rows the model has not all seen
+PATIENCE = 4
+EVALUATION_TOKENS = 2_048  # of one forward pass: its activations stay in a CPU's cache
+
+
+class Scheduled(NamedTuple):
+    """One step of the schedule.
+
+    Attributes:
+        step: from 1.
+        epoch: completed after this step, in epochs.
+        batch: indices of its rows.
+        learning_rate: of this step.
+        evaluate: whether to evaluate after it.
+    """
+
+    step: int
+    epoch: float
+    batch: list[int]
+    learning_rate: float
+    evaluate: bool
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """How training went; the model holds the weights of the best step.
+
+    Attributes:
+        best_step: number of updates behind the best weights.
+        history: one entry per evaluation: step, epoch, train_loss, validation_loss, validation_accuracy.
+        logits: of the validation rows at the best step, in their order, shape (rows, labels).
+        stopped_early: whether steps of the schedule were not taken.
+    """
+
+    best_step: int
+    history: list[dict[str, float]]
+    logits: NDArray[np.float32]
+    stopped_early: bool
+
+
+def learning_rate_at(fraction: float, peak: float) -> float:
+    """Linear warm-up to `peak`, then linear decay to zero at the end.
+
+    Args:
+        fraction: of the training done, 0 to 1.
+        peak: the highest learning rate.
+    """
+    return peak * min(fraction / WARM_UP, (1.0 - fraction) / (1.0 - WARM_UP))
+
+
+def schedule(
+    lengths: Sequence[int],
+    *,
+    epochs: int,
+    tokens_per_batch: int,
+    learning_rate: float,
+    evaluations_per_epoch: int,
+    seed: int,
+) -> Iterator[Scheduled]:
+    """Every step of a training, known before the first is taken.
+
+    Args:
+        lengths: tokens of each train row.
+        epochs: passes over the rows.
+        tokens_per_batch: of one step, padding included.
+        learning_rate: the peak.
+        evaluations_per_epoch: evenly spread, the last one at the epoch's end.
+        seed: of the order.
+    """
+    step = 0
+    for epoch in range(epochs):
+        batches = plan(lengths, tokens_per_batch=tokens_per_batch, seed=seed, epoch=epoch)
+        pauses = {
+            math.ceil(len(batches) * part / evaluations_per_epoch) for part in range(1, evaluations_per_epoch + 1)
+        }
+        for position, batch in enumerate(batches, start=1):
+            step += 1
+            # the middle of the step: the first one would learn nothing at its start, the last nothing at its end
+            fraction = (epoch + (position - 0.5) / len(batches)) / epochs
+            rate = learning_rate_at(fraction, learning_rate)
+            yield Scheduled(step, epoch + position / len(batches), batch, rate, position in pauses)
+
+
+def evaluate(model: PreTrainedModel, rows: Rows, *, pad_id: int, progress: Progress = silent) -> NDArray[np.float32]:
+    """Logits of every row without dropout, in the order of the rows, shape (rows, labels).
+
+    In fp32 whatever the training's precision: it is what every later form of the model is compared with.
+    """
+    order = sorted(range(len(rows.ids)), key=lambda index: len(rows.ids[index]))
+    logits = np.empty((len(order), model.config.num_labels), dtype=np.float32)
+    training, done = model.training, 0
+    model.eval()
+    with torch.inference_mode():
+        for part in cut(order, rows.lengths, EVALUATION_TOKENS):
+            logits[part] = forward(model, [rows.ids[index] for index in part], pad_id).float().cpu().numpy()
+            done += len(part)
+            progress("evaluate", done, len(order))
+    model.train(training)
+    return logits
+
+
+def fit(
+    model: PreTrainedModel,
+    train: Rows,
+    validation: Rows,
+    steps: Sequence[Scheduled],
+    *,
+    precision: Precision,
+    seed: int,
+    pad_id: int,
+    record: Callable[[Mapping[str, float]], None],
+    progress: Progress = silent,
+) -> Fitted:
+    """Fine-tune `model` in place and leave it with the weights of the lowest validation loss.
+
+    Args:
+        model: on its device, weights in fp32.
+        train: rows to learn from.
+        validation: rows to judge by, at least one.
+        steps: from `schedule`, at least one.
+        precision: of the forward and backward pass.
+        seed: of dropout.
+        pad_id: token id of padding.
+        record: is given the figures of every step and of every evaluation.
+        progress: told after every step.
+
+    Raises:
+        InputError: a loss is not a finite number; it names the step and the rows.
+    """
+    torch.manual_seed(seed)
+    learner = make_learner(model.train(), precision=precision, pad_id=pad_id)
+    history: list[dict[str, float]] = []
+    best: tuple[int, dict[str, torch.Tensor], NDArray[np.float32]] = (0, {}, np.empty(0, np.float32))
+    loss_sum, rows_seen = 0.0, 0  # since the last evaluation
+    for now in steps:
+        clock = time.perf_counter()
+        result = take_step(learner, train, now.batch, learning_rate=now.learning_rate, step=now.step)
+        tokens = sum(len(train.ids[index]) for index in now.batch)
+        speed = tokens / (time.perf_counter() - clock)
+        loss_sum, rows_seen = loss_sum + result.loss_sum, rows_seen + len(now.batch)
+        record(
+            {
+                "step": now.step,
+                "loss": result.loss_sum / len(now.batch),
+                "learning_rate": now.learning_rate,
+                "gradient_norm": result.gradient_norm,
+                "tokens": tokens,
+                "tokens_per_second": round(speed, 1),
+            }
+        )
+        progress(f"train, loss {loss_sum / rows_seen:.3f}, {speed:,.0f} tokens/s", now.step, len(steps))
+        if not now.evaluate:
+            continue
+        logits = evaluate(model, validation, pad_id=pad_id, progress=progress)
+        figures = _judge(logits, validation, step=now.step)
+        history.append({"step": now.step, "epoch": now.epoch, "train_loss": loss_sum / rows_seen, **figures})
+        record(history[-1])
+        loss_sum, rows_seen = 0.0, 0
+        if evaluations_since_best(history) == 0:
+            weights = {name: weight.detach().to("cpu", copy=True) for name, weight in model.state_dict().items()}
+            best = (now.step, weights, logits)
+        if now.epoch >= 1.0 and evaluations_since_best(history) >= PATIENCE:
+            break
+    model.load_state_dict(best[1])
+    return Fitted(best[0], history, best[2], stopped_early=history[-1]["step"] < steps[-1].step)
+
+
+def evaluations_since_best(history: Sequence[Mapping[str, float]]) -> int:
+    """Evaluations after the one with the lowest validation loss; the first of equal ones counts."""
+    found = [entry["validation_loss"] for entry in history]
+    return len(found) - 1 - found.index(min(found))
+
+
+def _judge(logits: NDArray[np.float32], rows: Rows, *, step: int) -> dict[str, float]:
+    row_losses = losses(torch.from_numpy(logits).double(), torch.from_numpy(rows.labels)).numpy()
+    mean = float(row_losses.mean())
+    if not math.isfinite(mean):
+        bad = [source for source, loss in zip(rows.sources, row_losses, strict=True) if not math.isfinite(loss)]
+        raise not_finite("validation loss", mean, step, bad)
+    return {"validation_loss": mean, "validation_accuracy": float(correct(logits, rows.labels).mean())}

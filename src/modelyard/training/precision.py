@@ -1,0 +1,127 @@
+"""`precision: auto`: the number format in which a step is fastest on this machine, with this model and these rows."""
+
+import copy
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import cast
+
+import torch
+from transformers import PreTrainedModel
+
+from modelyard.errors import InputError, Problem
+from modelyard.progress import Progress, silent
+from modelyard.training.batches import Rows
+from modelyard.training.derive import SET
+from modelyard.training.step import Precision, make_learner, take_step
+
+# fp32 is exact and never diverges: another format must save a tenth of the time or more, beyond what timing jitters
+CLEARLY_FASTER = 1.1
+ROUNDS = 5  # timed steps of each format, after one that is not counted
+# timing two formats costs as much as about 12 steps: below this it cannot pay
+LEAST_STEPS = 60
+
+
+def candidates(device: torch.device) -> list[Precision]:
+    """Formats worth timing on a device, fp32 first."""
+    if device.type != "cuda":
+        return ["fp32", "bf16"]  # fp16 is emulated on a CPU
+    return ["fp32", "bf16", "fp16"] if torch.cuda.is_bf16_supported() else ["fp32", "fp16"]
+
+
+def check_precision(wanted: str, device: torch.device) -> None:
+    """Refuse a format that a device does not have.
+
+    Raises:
+        InputError: fp16 without a CUDA GPU.
+    """
+    if wanted == "fp16" and device.type != "cuda":
+        raise InputError(
+            Problem(
+                "train.precision is fp16, which needs a CUDA GPU, and this machine has none",
+                "set train.precision: auto",
+                "modelyard.yaml",
+            )
+        )
+
+
+def pick(seconds: Mapping[str, Sequence[float]]) -> Precision:
+    """The format with the lowest median, where it beats that of fp32 clearly; else fp32."""
+    medians = {name: statistics.median(times) for name, times in seconds.items()}
+    fastest = min(medians, key=lambda name: medians[name])
+    return cast("Precision", fastest) if medians["fp32"] >= CLEARLY_FASTER * medians[fastest] else "fp32"
+
+
+def time_in_turns(
+    work: Mapping[str, Callable[[], None]],
+    *,
+    rounds: int = ROUNDS,
+    clock: Callable[[], float] = time.perf_counter,
+    progress: Progress = silent,
+) -> dict[str, list[float]]:
+    """Seconds of each piece of work, one after the other in every round, so that a busy moment hits them alike.
+
+    Args:
+        work: name -> what is timed.
+        rounds: timed ones; one before them warms up and is not counted.
+        clock: in seconds.
+        progress: told after each round.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in work}
+    for turn in range(rounds + 1):
+        for name, run in work.items():
+            start = clock()
+            run()
+            if turn > 0:
+                seconds[name].append(clock() - start)
+        progress("time the precisions", turn + 1, rounds + 1)
+    return seconds
+
+
+def choose_precision(
+    model: PreTrainedModel,
+    rows: Rows,
+    batches: Sequence[Sequence[int]],
+    *,
+    wanted: str,
+    pad_id: int,
+    progress: Progress = silent,
+) -> tuple[Precision, str, dict[str, list[float]]]:
+    """The precision to train in, the reason, and the seconds of each timed step by precision.
+
+    Whole steps are timed, update included, on a copy of the model and the batch of median size.
+
+    Args:
+        model: as it will be trained; unchanged.
+        rows: of the train split.
+        batches: of every step that is planned.
+        wanted: `train.precision`.
+        pad_id: token id of padding.
+        progress: told after each round.
+
+    Raises:
+        InputError: this machine does not have the precision, or a step's loss is not finite.
+    """
+    check_precision(wanted, model.device)
+    if wanted != "auto":
+        return cast("Precision", wanted), SET, {}
+    if len(batches) < LEAST_STEPS:
+        return "fp32", f"training takes {len(batches)} steps, too few for timing other formats to pay", {}
+    typical = sorted(batches, key=lambda batch: sum(rows.lengths[index] for index in batch))[len(batches) // 2]
+
+    def step_in(precision: Precision) -> Callable[[], None]:
+        learner = make_learner(copy.deepcopy(model), precision=precision, pad_id=pad_id)
+
+        def run() -> None:
+            take_step(learner, rows, typical, learning_rate=0.0, step=0)
+            if model.device.type == "cuda":
+                torch.cuda.synchronize()
+
+        return run
+
+    seconds = time_in_turns({name: step_in(name) for name in candidates(model.device)}, progress=progress)
+    chosen = pick(seconds)
+    others = ", ".join(name for name in seconds if name != chosen)
+    if chosen == "fp32":
+        return chosen, f"no other format ({others}) is clearly faster on this machine", seconds
+    return chosen, f"clearly faster on this machine than {others}, timed on this model and these rows", seconds

@@ -1,0 +1,90 @@
+"""From the rows of a prepared split to token ids, with every problem of the rows named by its source."""
+
+from array import array
+from collections.abc import Sequence
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from modelyard.artifacts.prepared import Prepared, Split
+from modelyard.errors import InputError, Problem
+from modelyard.progress import Progress, silent
+from modelyard.tasks.classification import encode
+from modelyard.training.batches import Rows
+
+CHUNK = 1_000  # rows encoded between two words about progress; the tokenizer's own objects are large
+UNCUT = 2**31 - 1
+_NEXT = "run `modelyard check` again"
+_NAMED = 20
+
+
+def encode_split(tokenizer: Tokenizer, prepared: Prepared, split: Split, *, progress: Progress = silent) -> Rows:
+    """Encode one split, not cut.
+
+    Raises:
+        InputError: the split is empty, or a row has no text, no token or a label that `dataset.json` does not name.
+    """
+    frame = prepared.split(split)
+    path = str(prepared.folder / f"{split}.parquet")
+    lacking = sorted({"text", "label", "source", *prepared.dataset.slices} - set(frame.columns))
+    if lacking:
+        raise InputError(Problem(f"{split} has no column {', '.join(lacking)}", _NEXT, path))
+    if frame.is_empty():
+        raise InputError(Problem(f"{split} has no rows", "give it rows, see data.split in modelyard.yaml", path))
+    texts, names, sources = (frame[column].to_list() for column in ("text", "label", "source"))
+    index = {label: position for position, label in enumerate(prepared.dataset.labels)}
+    problems = [
+        Problem(f"the text of a {split} row is {text!r}: it must be a string", _NEXT, str(source))
+        for text, source in zip(texts, sources, strict=True)
+        if not isinstance(text, str)
+    ]
+    problems += [
+        Problem(
+            f"the label {name!r} of a {split} row is not one of the {len(index)} in dataset.json", _NEXT, str(source)
+        )
+        for name, source in zip(names, sources, strict=True)
+        if name not in index
+    ]
+    if problems:
+        raise InputError(problems[:_NAMED])
+    ids = _encode(tokenizer, texts, UNCUT, f"tokenise {split}", progress)
+    empty = [source for row, source in zip(ids, sources, strict=True) if not row]
+    if empty:
+        raise InputError(
+            [
+                Problem(f"a {split} row has no token", "drop the row, or mend the tokenizer", str(at))
+                for at in empty[:_NAMED]
+            ]
+        )
+    return Rows(ids, np.array([index[name] for name in names], dtype=np.int64), sources)
+
+
+def cut_rows(
+    tokenizer: Tokenizer, rows: Rows, prepared: Prepared, split: Split, max_length_tokens: int
+) -> tuple[Rows, int]:
+    """Rows cut as every later stage cuts them, by the tokenizer, and how many were longer.
+
+    Args:
+        tokenizer: of the model.
+        rows: from `encode_split`.
+        prepared: where their texts are.
+        split: of the rows.
+        max_length_tokens: special tokens included.
+    """
+    long = [index for index, row in enumerate(rows.ids) if len(row) > max_length_tokens]
+    texts = prepared.split(split)["text"].gather(long).to_list()
+    ids = list(rows.ids)
+    for index, row in zip(long, _encode(tokenizer, texts, max_length_tokens, "cut", silent), strict=True):
+        ids[index] = row
+    return Rows(ids, rows.labels, rows.sources), len(long)
+
+
+def _encode(
+    tokenizer: Tokenizer, texts: Sequence[str], limit: int, what: str, progress: Progress
+) -> list[Sequence[int]]:
+    ids: list[Sequence[int]] = []
+    for start in range(0, len(texts), CHUNK):
+        # four bytes a token, where a list of Python's numbers takes up to 36
+        ids += [array("i", row) for row in encode(tokenizer, texts[start : start + CHUNK], max_length_tokens=limit)]
+        progress(what, len(ids), len(texts))
+    return ids

@@ -1,0 +1,75 @@
+"""What training needs of the process around it, put back as it was when it ends."""
+
+import contextlib
+import ctypes
+import os
+import sys
+from collections.abc import Iterator
+
+import torch
+from transformers.utils import logging as transformers_logging
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+_KEEP_BYTES = 1 << 30
+_GLIBC_LIMIT_TRIM, _GLIBC_LIMIT_MMAP = 64 << 20, 32 << 20  # where glibc's own adaptive thresholds end (mallopt(3))
+
+
+@contextlib.contextmanager
+def reproducible(seed: int) -> Iterator[None]:
+    """Seed torch and ask for its deterministic kernels: the same work on the same machine gives the same bits.
+
+    CUDA's matrix products are deterministic only with a fixed workspace, which cuBLAS reads from the environment when
+    it starts. An operation without a deterministic kernel warns and runs.
+    """
+    environment = os.environ.get("CUBLAS_WORKSPACE_CONFIG")
+    enabled = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    fills = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        try:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+            torch.use_deterministic_algorithms(True, warn_only=True)
+            # finds reads of memory that nobody wrote: a debugging aid that costs a pass over every new tensor
+            torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+            torch.manual_seed(seed)
+            yield
+        finally:
+            torch.utils.deterministic.fill_uninitialized_memory = fills  # type: ignore[attr-defined]
+            torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
+            if environment is None:
+                os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)
+
+
+@contextlib.contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """No progress bars and no advice from transformers: the new head's weights are missing because it is new."""
+    verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    try:
+        transformers_logging.set_verbosity_error()
+        transformers_logging.disable_progress_bar()
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()
+
+
+@contextlib.contextmanager
+def keeping_freed_memory() -> Iterator[None]:
+    """Let glibc keep freed memory for the next step instead of handing it back to the system.
+
+    Every step frees and asks for the same large tensors; each time the kernel clears the pages anew. MiniLM, 32 rows of
+    22 tokens, 2 cores: a step takes 414 ms instead of 578 in fp32, 260 instead of 372 in bf16.
+    """
+    libc = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
+    if libc is None or not hasattr(libc, "mallopt"):  # musl has none
+        yield
+        return
+    try:
+        libc.mallopt(_M_MMAP_THRESHOLD, _KEEP_BYTES)
+        libc.mallopt(_M_TRIM_THRESHOLD, _KEEP_BYTES)
+        yield
+    finally:
+        libc.mallopt(_M_MMAP_THRESHOLD, _GLIBC_LIMIT_MMAP)
+        libc.mallopt(_M_TRIM_THRESHOLD, _GLIBC_LIMIT_TRIM)
+        libc.malloc_trim(0)

@@ -1,0 +1,295 @@
+"""`modelyard train`: from `prepared/` and a base model to `model/` and `reports/train.json`."""
+
+import contextlib
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from modelyard.artifacts.files import check_replaceable, digest_file, replacing_folder, write_json
+from modelyard.artifacts.model import MARK, Training
+from modelyard.artifacts.prepared import MARK as DATASET_FILE
+from modelyard.artifacts.prepared import Prepared, read_prepared
+from modelyard.artifacts.reports import read_report, recording, write_report
+from modelyard.errors import GateFailed, InputError, Problem
+from modelyard.evidence.interval import Interval
+from modelyard.evidence.report import Measurement, Report
+from modelyard.progress import Progress, silent
+from modelyard.project.schema import ProjectSchema
+from modelyard.tasks.classification import correct, load_tokenizer
+from modelyard.training import derive
+from modelyard.training.base import (
+    TOKENIZER_FILES,
+    check_tokenizer,
+    digest_base,
+    find_base,
+    load_with_new_head,
+    positions_of,
+)
+from modelyard.training.batches import Rows, padding_share
+from modelyard.training.derive import Derived
+from modelyard.training.findings import accuracies, better_than_majority
+from modelyard.training.loop import PATIENCE, Fitted, Scheduled, fit, schedule
+from modelyard.training.precision import check_precision, choose_precision
+from modelyard.training.rows import cut_rows, encode_split
+from modelyard.training.surroundings import keeping_freed_memory, quiet_transformers, reproducible
+
+STAGE = "train"
+METRICS_FILE = "train.metrics.jsonl"
+
+
+def train(
+    settings: ProjectSchema, *, root: Path, prepared: Path, output: Path, reports: Path, progress: Progress = silent
+) -> Report:
+    """Fine-tune the base model on a prepared data set.
+
+    Writes `output` (the weights of the lowest validation loss, the tokenizer, `training.json`), `reports/train.json`
+    and, line by line, the figures of every step in `reports/train.metrics.jsonl`. The same data, settings and machine
+    give the same bytes in all but the last.
+
+    Args:
+        settings: of the project.
+        root: folder that `model.base` is relative to.
+        prepared: written by `check`.
+        output: the model's folder.
+        reports: folder of the reports; a FAIL in its `check.json` stops here.
+        progress: told about every step.
+
+    Raises:
+        GateFailed: `check` failed.
+        InputError: data, base model, settings or output cannot be used, or a loss is not a finite number.
+    """
+    with recording(reports, STAGE):
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        _refuse_failed_check(reports / "check.json")
+        check_replaceable(output, mark=MARK)
+        check_precision(settings.train.precision, device)
+        data = _read_data(prepared, settings)
+        base = find_base(settings.model.base, settings.model.revision, root=root)
+        with reproducible(settings.train.seed), quiet_transformers(), keeping_freed_memory():
+            model = load_with_new_head(base, data.dataset.labels, seed=settings.train.seed).to(device)
+            report = _train(settings, data, base, model, output, reports, progress)
+        write_report(reports, report)
+    return report
+
+
+def _train(
+    settings: ProjectSchema,
+    data: Prepared,
+    base: Path,
+    model: PreTrainedModel,
+    output: Path,
+    reports: Path,
+    progress: Progress,
+) -> Report:
+    tokenizer = load_tokenizer(base)
+    check_tokenizer(tokenizer, model, base)
+    train_rows = encode_split(tokenizer, data, "train", progress=progress)
+    validation_rows = encode_split(tokenizer, data, "validation", progress=progress)
+    max_length = _max_length(settings, train_rows.lengths, model)
+    train_rows, cut_train = cut_rows(tokenizer, train_rows, data, "train", int(max_length.value))
+    validation_rows, cut_validation = cut_rows(tokenizer, validation_rows, data, "validation", int(max_length.value))
+
+    derived = {"max_length_tokens": max_length, **_derive(settings, model, train_rows, validation_rows)}
+    steps = _schedule(settings, train_rows.lengths, derived)
+    pad_id, seed = int(model.config.pad_token_id), settings.train.seed
+    with _metrics(reports / METRICS_FILE) as record:
+        precision, why, seconds = choose_precision(
+            model,
+            train_rows,
+            [now.batch for now in steps],
+            wanted=settings.train.precision,
+            pad_id=pad_id,
+            progress=progress,
+        )
+        record({"precision_seconds": seconds})
+        fitted = fit(
+            model,
+            train_rows,
+            validation_rows,
+            steps,
+            precision=precision,
+            seed=seed,
+            pad_id=pad_id,
+            record=record,
+            progress=progress,
+        )
+
+    plain = {"epochs": settings.train.epochs, "seed": seed, "precision": precision}
+    training = Training(
+        task=settings.task,
+        labels=data.dataset.labels,
+        base=digest_base(base),
+        prepared=digest_file(data.folder / DATASET_FILE),
+        max_length_tokens=int(max_length.value),
+        settings=plain | {name: value for name, (value, _) in derived.items()},
+        history=fitted.history,
+        best_step=fitted.best_step,
+    )
+    _write_model(model, base, training, output)
+
+    right = correct(fitted.logits, validation_rows.labels)
+    frame = data.split("validation")
+    found = accuracies(right, validation_rows.labels, frame, data.dataset.labels, data.dataset.slices)
+    padding = padding_share([now.batch for now in steps], train_rows.lengths)
+    return Report(
+        stage=STAGE,
+        project=settings.project,
+        inputs={"prepared": training.prepared, "base": training.base},
+        parameters=plain
+        | {"precision": {"value": precision, "reason": why}}
+        | {name: {"value": value, "reason": reason} for name, (value, reason) in derived.items()},
+        measurements=[
+            *found,
+            _share("padding_share", "train", padding, len(train_rows.ids)),
+            _share("rows_cut_share", "train", cut_train / len(train_rows.ids), len(train_rows.ids)),
+            _share("rows_cut_share", "validation", cut_validation / len(validation_rows.ids), len(validation_rows.ids)),
+        ],
+        verdicts=[better_than_majority(right, validation_rows.labels, train_rows.labels)],
+        notes=_notes(found[0].interval, fitted, steps, derived, precision, why),
+    )
+
+
+def _refuse_failed_check(path: Path) -> None:
+    if not path.is_file():
+        return
+    failed = [verdict for verdict in read_report(path).verdicts if verdict.blocks and verdict.outcome == "FAIL"]
+    if failed:
+        raise GateFailed(
+            [
+                Problem(
+                    f"check failed: {verdict.rule} ({verdict.scope}): {verdict.reason}",
+                    verdict.next_step or "mend the data and run `modelyard check` again",
+                    str(path),
+                )
+                for verdict in failed
+            ]
+        )
+
+
+def _read_data(folder: Path, settings: ProjectSchema) -> Prepared:
+    data = read_prepared(folder)
+    problems = []
+    if data.dataset.task != settings.task:
+        problems.append(
+            Problem(
+                f"the prepared data are for {data.dataset.task}, the project's task is {settings.task}",
+                "run `modelyard check` again",
+                str(folder),
+            )
+        )
+    if len(set(data.dataset.labels)) < 2 or len(set(data.dataset.labels)) < len(data.dataset.labels):
+        problems.append(
+            Problem(
+                f"the labels are {data.dataset.labels}: a classifier needs at least two, all different",
+                "look at data.fields.label, then run `modelyard check` again",
+                str(folder / DATASET_FILE),
+            )
+        )
+    if problems:
+        raise InputError(problems)
+    return data
+
+
+def _max_length(settings: ProjectSchema, lengths: Sequence[int], model: PreTrainedModel) -> Derived:
+    positions, where = positions_of(model)
+    wanted = settings.model.max_length_tokens
+    if wanted is not None and wanted > positions:
+        raise InputError(
+            Problem(
+                f"model.max_length_tokens is {wanted}: {where}",
+                f"set it to at most {positions}, or to null",
+                "modelyard.yaml",
+            )
+        )
+    return derive.max_length_tokens(lengths, wanted, positions)
+
+
+def _derive(settings: ProjectSchema, model: PreTrainedModel, train_rows: Rows, validation: Rows) -> dict[str, Derived]:
+    """Every setting of the loop that the project may leave out, from the rows and the model."""
+    lengths = train_rows.lengths
+    budget = derive.tokens_per_batch(lengths, settings.train.tokens_per_batch, max(lengths))
+    evaluations = derive.evaluations_per_epoch(sum(lengths), sum(validation.lengths))
+    rate = derive.learning_rate(
+        settings.train.learning_rate,
+        parameters=sum(weight.numel() for weight in model.parameters()),
+        rows_per_step=budget.value * len(lengths) / sum(lengths),
+    )
+    return {"tokens_per_batch": budget, "evaluations_per_epoch": evaluations, "learning_rate": rate}
+
+
+def _schedule(settings: ProjectSchema, lengths: Sequence[int], derived: Mapping[str, Derived]) -> list[Scheduled]:
+    return list(
+        schedule(
+            lengths,
+            epochs=settings.train.epochs,
+            tokens_per_batch=int(derived["tokens_per_batch"].value),
+            learning_rate=derived["learning_rate"].value,
+            evaluations_per_epoch=int(derived["evaluations_per_epoch"].value),
+            seed=settings.train.seed,
+        )
+    )
+
+
+@contextlib.contextmanager
+def _metrics(path: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """A function that adds one JSON line to a fresh file, to be followed while training runs."""
+
+    def unwritable(error: OSError) -> InputError:
+        return InputError(
+            Problem(
+                f"{path} cannot be written: {error.strerror}",
+                "free some space, or choose a place you may write to with --reports",
+                str(path),
+            )
+        )
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = path.open("w", encoding="utf-8", buffering=1)
+    except OSError as error:
+        raise unwritable(error) from error
+
+    def record(figures: Mapping[str, Any]) -> None:
+        try:
+            handle.write(json.dumps(figures) + "\n")
+        except OSError as error:
+            raise unwritable(error) from error
+
+    with handle:
+        yield record
+
+
+def _write_model(model: PreTrainedModel, base: Path, training: Training, output: Path) -> None:
+    with replacing_folder(output, mark=MARK) as folder:
+        model.to("cpu").save_pretrained(folder, max_shard_size="1000GB")  # one file: `model.safetensors`
+        for name in TOKENIZER_FILES:
+            if (base / name).is_file():
+                shutil.copyfile(base / name, folder / name)
+        write_json(folder / MARK, training)
+
+
+def _share(name: str, subject: str, value: float, rows: int) -> Measurement:
+    return Measurement(name=name, subject=subject, interval=Interval.exact(value, n=rows, unit="fraction"))
+
+
+def _notes(
+    accuracy: Interval,
+    fitted: Fitted,
+    steps: Sequence[Scheduled],
+    derived: Mapping[str, Derived],
+    precision: str,
+    why: str,
+) -> list[str]:
+    stopped = f"; stopped early after {PATIENCE} evaluations without a lower loss" if fitted.stopped_early else ""
+    return [
+        f"accuracy on validation {accuracy.estimate:.2%}, 95% interval {accuracy.low:.2%} to {accuracy.high:.2%} "
+        f"(n={accuracy.n})",
+        f"the weights are those of step {fitted.best_step} of {len(steps)}, with the lowest validation loss{stopped}",
+        f"precision {precision}: {why}",
+        *(f"{name} {value:g}: {reason}" for name, (value, reason) in derived.items()),
+    ]
