@@ -11,8 +11,8 @@ from modelyard.artifacts.documents import read_document
 from modelyard.artifacts.files import digest_file
 from modelyard.errors import InputError, Problem
 
-SPLITS = ("train", "validation", "test")
 Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 MARK = "dataset.json"
 _NEXT = "run `modelyard check` again"
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from modelyard.engines.base import Logits
 from modelyard.errors import InputError, Problem
+from modelyard.tasks.classification import correct
 
 FOLDER = "reference"
 JudgedSplit = Literal["validation", "test"]
@@ -32,12 +33,7 @@ class Reference:
     @property
     def right(self) -> NDArray[np.bool_]:
         """Whether the trained model's label is the true one, shape (rows,)."""
-        return is_right(self.logits, self.label_indices)
-
-
-def is_right(logits: Logits, label_indices: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether the winning label is the true one, shape (rows,); the first of equal maxima wins, as in `decode`."""
-    return np.asarray(logits.argmax(axis=1) == label_indices)
+        return correct(self.logits, self.label_indices)
 
 
 def write_reference(candidates: Path, split: JudgedSplit, reference: Reference) -> None:

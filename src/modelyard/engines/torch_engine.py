@@ -8,6 +8,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
 from modelyard.engines.base import Logits, Row
 from modelyard.engines.padding import pad, read_pad_id
+from modelyard.engines.quiet import quietly
 from modelyard.errors import InputError, Problem
 
 
@@ -15,22 +16,24 @@ def load_classifier(folder: Path) -> PreTrainedModel:
     """The folder's sequence classifier in fp32, for answering only; nothing is downloaded and no code of it is run.
 
     Raises:
-        InputError: the folder holds no model that transformers knows.
+        InputError: the folder holds no model that transformers knows, or weights are missing: transformers would make
+            up random ones, as for the head of a base model that was never fine-tuned.
     """
+    next_step = "name the folder of a fine-tuned sequence classifier that transformers can load"
     try:
-        model = AutoModelForSequenceClassification.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, trust_remote_code=False
-        )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        first_line = str(error).partition("\n")[0]
-        raise InputError(
-            Problem(
-                f"the model folder cannot be loaded: {first_line}",
-                "name the folder of a sequence classifier that transformers can load",
-                str(folder),
+        with quietly():
+            model, found = AutoModelForSequenceClassification.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, output_loading_info=True
             )
-        ) from error
-    return model.eval()
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        first_line = str(error).strip().partition("\n")[0]
+        raise InputError(Problem(f"the model cannot be loaded: {first_line}", next_step, str(folder))) from error
+    missing = sorted(found["missing_keys"])
+    if missing:
+        shown = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
+        raise InputError(Problem(f"the weights of {shown} are missing from the model", next_step, str(folder)))
+    loaded: PreTrainedModel = model.eval()
+    return loaded
 
 
 class TorchEngine:

@@ -1,0 +1,117 @@
+"""Speed and memory, measured side by side on this machine."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from modelyard.compression.candidates import Candidate
+from modelyard.engines.base import Engine, Row
+from modelyard.engines.batching import BATCH_ROWS
+from modelyard.errors import ModelyardError, Problem
+from modelyard.evidence.interval import Interval
+from modelyard.evidence.timing import median_interval
+from modelyard.progress import Progress, silent
+
+BATCHES = 8
+ROUNDS = 24  # each batch three times; the interval of a median of 24 reaches from the 7th to the 18th
+LATENCY_ROUNDS = 40
+MEMORY_TIMEOUT_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Times of one engine.
+
+    Attributes:
+        batch_seconds: one time per round, the rounds of all engines over the same batches.
+        latency_ms: time of one row of median length, alone: median with its interval.
+    """
+
+    batch_seconds: list[float]
+    latency_ms: Interval
+
+
+def measure_speed(
+    engines: Mapping[str, Engine], rows: Sequence[Row], *, progress: Progress = silent
+) -> dict[str, Speed]:
+    """Time engines in turn, A B C A B C, on real rows in batches as served.
+
+    Every engine first answers each batch once, because OpenVINO compiles for a shape when it meets it. Before each
+    timed batch an engine answers one untimed row, by which time the threads of the one before it have gone to sleep.
+
+    Args:
+        engines: by name.
+        rows: encoded rows in the order of arrival.
+        progress: told after each round.
+    """
+    last_start = max(0, len(rows) - BATCH_ROWS)
+    starts = sorted({round(start) for start in np.linspace(0, last_start, BATCHES)})
+    batches = [rows[start : start + BATCH_ROWS] for start in starts]
+    typical = [sorted(rows, key=len)[len(rows) // 2]]
+    for engine in engines.values():
+        for batch in [*batches, typical]:
+            engine.run(batch)
+    seconds: dict[str, list[float]] = {name: [] for name in engines}
+    alone: dict[str, list[float]] = {name: [] for name in engines}
+    for number in range(ROUNDS + LATENCY_ROUNDS):
+        batch, into = (batches[number % len(batches)], seconds) if number < ROUNDS else (typical, alone)
+        for name, engine in engines.items():
+            engine.run(typical)
+            start = time.perf_counter()
+            engine.run(batch)
+            into[name].append(time.perf_counter() - start)
+        progress("measure speed", number + 1, ROUNDS + LATENCY_ROUNDS)
+    return {name: Speed(seconds[name], median_interval([1000 * value for value in alone[name]])) for name in engines}
+
+
+def measure_memory(
+    folder: Path, candidates: Sequence[Candidate], rows: Sequence[Row], *, progress: Progress = silent
+) -> dict[str, int]:
+    """Peak memory in bytes of a process that loads a candidate and answers, above one that loads nothing.
+
+    The libraries of the engine count: they are part of what a service must hold.
+
+    Args:
+        folder: where each candidate has its folder.
+        candidates: what is loaded, each in a process of its own.
+        rows: one batch that is answered.
+        progress: told after each candidate.
+
+    Returns:
+        By the candidate's name.
+
+    Raises:
+        ModelyardError: a process ended badly.
+    """
+    batch = json.dumps([list(row) for row in rows])
+    nothing = _peak_bytes([], batch)
+    peaks = {}
+    for number, candidate in enumerate(candidates):
+        own = str((folder / candidate.name).resolve())
+        peaks[candidate.name] = max(0, _peak_bytes([own, candidate.engine, *candidate.artefact], batch) - nothing)
+        progress("measure memory", number + 1, len(candidates))
+    return peaks
+
+
+def _peak_bytes(arguments: list[str], batch: str) -> int:
+    command = [sys.executable, "-m", "modelyard.compression.memory", *arguments]
+    try:
+        done = subprocess.run(command, input=batch, capture_output=True, text=True, timeout=MEMORY_TIMEOUT_SECONDS)
+        complaint = done.stderr.strip().rpartition("\n")[2] or f"exit status {done.returncode}"
+    except subprocess.TimeoutExpired:
+        done, complaint = None, f"it took more than {MEMORY_TIMEOUT_SECONDS} seconds"
+    if done is None or done.returncode != 0:
+        raise ModelyardError(
+            Problem(
+                f"the process that measures memory ended badly: {complaint}",
+                "free some memory and run `modelyard compress` again",
+                " ".join(arguments),
+            )
+        )
+    return int(done.stdout)
