@@ -7,7 +7,7 @@ import typer
 from typer.main import get_command
 
 from modelyard import __version__
-from modelyard.cli import releasing, serving, training
+from modelyard.cli import project, releasing, serving, training
 from modelyard.cli.console import show_error
 from modelyard.cli.quiet import switch_off
 from modelyard.errors import ModelyardError
@@ -35,6 +35,12 @@ def _options(
     """Options of the program itself."""
 
 
+app.command("init")(project.init)
+app.command("fetch")(project.fetch)
+app.command("run")(project.run)
+app.command("report")(project.report)
+app.command("doctor")(project.doctor)
+app.command("schema")(project.schema)
 app.command("train")(training.train)
 app.command("release")(releasing.release)
 app.command("verify")(releasing.verify)

@@ -81,9 +81,8 @@ def _completed(fields: "Fields", head: "Head") -> "Fields":
                 for what, guess in missing
             ]
         )
-    for what, guess in missing:
-        fields = replace(fields, **{what: _ask(what, guess, head)})
-    return fields
+    asked = {what: _ask(what, guess, head) for what, guess in missing}
+    return replace(fields, text=asked.get("text", fields.text), label=asked.get("label", fields.label))
 
 
 def _ask(what: str, guess: "Guess", head: "Head") -> "Guess":
@@ -136,8 +135,8 @@ def run(project: ProjectFolder = Path()) -> None:
         closing = run_pipeline(project, show_event, terminal=sys.stderr.isatty())
     except KeyboardInterrupt:
         sys.stderr.write(
-            "\nstopped: every stage was told to end. Finished stages stand, the one that ran left the folder before it\n"
-            "as it was; `modelyard run` goes on from there\n"
+            "\nstopped: finished stages stand, and the one that ran left its folder as it was; "
+            "`modelyard run` goes on from there\n"
         )
         raise typer.Exit(130) from None
     show_closing(closing)
