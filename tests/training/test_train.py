@@ -1,13 +1,9 @@
 """The whole stage on a tiny encoder: what it writes, that it learns, that it is the same bit for bit, what it refuses."""
 
 import json
-import shutil
 from pathlib import Path
 
-import pytest
-
 from modelyard.artifacts.files import digest_folder
-from modelyard.artifacts.model import check_model_folder, read_training
 from modelyard.evidence.report import Report
 from modelyard.project.load import parse_settings
 from modelyard.project.schema import ProjectSchema
@@ -41,7 +37,7 @@ def run(base: Path, prepared: Path, place: Path, **train_section: object) -> Rep
 def test_learns_and_repeats(tiny_base, tiny_prepared, tmp_path):
     report = run(tiny_base, tiny_prepared, tmp_path / "one")
     print(report.model_dump_json(indent=1))
-    print((tmp_path/"one/model/training.json").read_text())
-    print(sorted(p.name for p in (tmp_path/"one/model").iterdir()), (tmp_path/"one/model/config.json").read_text())
+    print((tmp_path / "one/model/training.json").read_text())
+    print(sorted(p.name for p in (tmp_path / "one/model").iterdir()), (tmp_path / "one/model/config.json").read_text())
     run(tiny_base, tiny_prepared, tmp_path / "two")
     assert digest_folder(tmp_path / "one/model") == digest_folder(tmp_path / "two/model")

@@ -110,7 +110,7 @@ def choose_precision(
     typical = sorted(batches, key=lambda batch: sum(rows.lengths[index] for index in batch))[len(batches) // 2]
 
     def step_in(precision: Precision) -> Callable[[], None]:
-        learner = make_learner(copy.deepcopy(model), precision=precision, pad_id=pad_id)
+        learner = make_learner(copy.deepcopy(model).train(), precision=precision, pad_id=pad_id)
 
         def run() -> None:
             take_step(learner, rows, typical, learning_rate=0.0, step=0)

@@ -217,7 +217,7 @@ def _derive(settings: ProjectSchema, model: PreTrainedModel, train_rows: Rows, v
     rate = derive.learning_rate(
         settings.train.learning_rate,
         parameters=sum(weight.numel() for weight in model.parameters()),
-        rows_per_step=budget.value * len(lengths) / sum(lengths),
+        rows_per_step=min(len(lengths), max(1.0, budget.value * len(lengths) / sum(lengths))),
     )
     return {"tokens_per_batch": budget, "evaluations_per_epoch": evaluations, "learning_rate": rate}
 

@@ -1,0 +1,136 @@
+"""The schedule by hand, the loop on the tiny encoder, early stopping and best weights with invented losses."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import log_softmax
+
+from modelyard.errors import InputError
+from modelyard.training import loop
+from modelyard.training.batches import plan
+from modelyard.training.loop import evaluate, evaluations_since_best, fit, learning_rate_at, schedule
+
+
+def steps_of(rows, *, epochs=2, evaluations=2, rate=3e-3, budget=300):
+    return list(
+        schedule(
+            rows.lengths,
+            epochs=epochs,
+            tokens_per_batch=budget,
+            learning_rate=rate,
+            evaluations_per_epoch=evaluations,
+            seed=3,
+        )
+    )
+
+
+def run(model, train, validation, steps, **options):
+    lines = []
+    fitted = fit(model, train, validation, steps, precision="fp32", seed=3, pad_id=0, record=lines.append, **options)
+    return fitted, lines
+
+
+def test_learning_rate_rises_over_a_tenth_and_falls_to_zero():
+    assert [learning_rate_at(f, 2.0) for f in (0.0, 0.05, 0.1, 0.55, 1.0)] == pytest.approx([0.0, 1.0, 2.0, 1.0, 0.0])
+
+
+def test_schedule_takes_every_row_once_an_epoch_and_ends_it_with_an_evaluation(train_rows):
+    steps = steps_of(train_rows, epochs=3, evaluations=2)
+    per_epoch = len(steps) // 3
+    assert [now.step for now in steps] == list(range(1, len(steps) + 1))
+    assert [now.batch for now in steps[:per_epoch]] == plan(train_rows.lengths, tokens_per_batch=300, seed=3, epoch=0)
+    for epoch in (1.0, 2.0, 3.0):
+        assert [now.evaluate for now in steps if now.epoch == epoch] == [True]
+    assert sum(now.evaluate for now in steps) == 6
+    assert all(0 < now.learning_rate <= 3e-3 for now in steps)
+    assert steps[-1].learning_rate < steps[-2].learning_rate
+
+
+def test_schedule_of_a_single_batch_evaluates_once():
+    assert [
+        now.evaluate
+        for now in schedule([3, 3], epochs=1, tokens_per_batch=99, learning_rate=1.0, evaluations_per_epoch=4, seed=0)
+    ] == [True]
+
+
+def test_evaluate_gives_each_row_what_it_gets_alone_and_in_its_order(make_model, validation_rows):
+    model = make_model().train()
+    logits = evaluate(model, validation_rows, pad_id=0)
+    assert model.training
+    model.eval()
+    with torch.inference_mode():
+        alone = [model(input_ids=torch.tensor([list(row)])).logits[0].numpy() for row in validation_rows.ids]
+    np.testing.assert_allclose(logits, alone, atol=1e-5)
+
+
+def test_fit_learns_and_ends_with_the_best_weights(make_model, train_rows, validation_rows):
+    model = make_model()
+    steps = steps_of(train_rows, epochs=12, evaluations=1, rate=5e-3)
+    told = []
+    fitted, lines = run(
+        model, train_rows, validation_rows, steps, progress=lambda what, done, total: told.append((what, done, total))
+    )
+    best = min(fitted.history, key=lambda entry: entry["validation_loss"])
+    assert fitted.best_step == best["step"]
+    assert best["validation_loss"] < 0.5 * fitted.history[0]["validation_loss"]
+    np.testing.assert_array_equal(evaluate(model, validation_rows, pad_id=0), fitted.logits)
+    by_scipy = -log_softmax(fitted.logits.astype(float), axis=1)[np.arange(60), validation_rows.labels].mean()
+    assert best["validation_loss"] == pytest.approx(by_scipy, rel=1e-9)
+    assert best["validation_accuracy"] == (fitted.logits.argmax(axis=1) == validation_rows.labels).mean()
+    stepped = [line for line in lines if "learning_rate" in line]
+    assert set(stepped[0]) == {"step", "loss", "learning_rate", "gradient_norm", "tokens", "tokens_per_second"}
+    assert sum(line["tokens"] for line in stepped[: len(steps) // 12]) == sum(train_rows.lengths)
+    assert any(what.startswith("train, loss ") and total == len(steps) for what, _, total in told)
+
+
+def test_fit_is_the_same_again(make_model, train_rows, validation_rows):
+    steps = steps_of(train_rows, epochs=1)
+    one, _ = run(make_model(), train_rows, validation_rows, steps)
+    two, _ = run(make_model(), train_rows, validation_rows, steps)
+    assert one.history == two.history
+    np.testing.assert_array_equal(one.logits, two.logits)
+
+
+@pytest.mark.parametrize(
+    ("validation_losses", "best", "last", "early"),
+    [
+        ([9, 8, 7, 6, 5, 4, 3, 2, 1, 0], 10, 10, False),  # always better
+        ([5, 1, 2, 3, 4, 5, 6, 7, 8, 9], 2, 6, True),  # four worse ones after the second
+        ([1, 2, 3, 4, 5, 6, 7, 8, 9, 10], 1, 5, True),  # not before the first epoch's end, which is the fifth
+        ([1, 1, 1, 1, 1, 1, 1, 1, 1, 1], 1, 5, True),  # equal is not better
+    ],
+)
+def test_stops_early_and_goes_back_to_the_best(
+    make_model, train_rows, validation_rows, monkeypatch, validation_losses, best, last, early
+):
+    model, weights = make_model(), []
+    answers = iter(validation_losses)
+
+    def figures(logits, rows, *, step):
+        weights.append(model.classifier.weight.detach().clone())
+        return {"validation_loss": float(next(answers)), "validation_accuracy": 0.5}
+
+    monkeypatch.setattr(loop, "_judge", figures)
+    steps = [
+        loop.Scheduled(step, step / 5, [step, step + 1], 1e-2, True) for step in range(1, 11)
+    ]  # two epochs of five steps
+    fitted, _ = run(model, train_rows, validation_rows, steps)
+    assert (fitted.best_step, fitted.history[-1]["step"], fitted.stopped_early) == (best, last, early)
+    assert torch.equal(model.classifier.weight, weights[best - 1])
+
+
+def test_evaluations_since_best():
+    losses = [{"validation_loss": loss} for loss in (3.0, 1.0, 2.0, 1.0)]
+    assert evaluations_since_best(losses) == 2
+
+
+def test_a_validation_loss_that_is_no_number_names_the_row(make_model, train_rows, validation_rows):
+    model = make_model()
+    rare = [i for i, row in enumerate(validation_rows.ids) if 17 in row]
+    clean = [i for i, row in enumerate(train_rows.ids) if 17 not in row][:4]
+    with torch.no_grad():
+        model.get_input_embeddings().weight[17] = torch.nan
+    with pytest.raises(InputError) as caught:
+        run(model, train_rows, validation_rows, [loop.Scheduled(1, 1.0, clean, 1e-3, True)])
+    assert "validation loss is nan at step 1" in caught.value.problems[0].message
+    assert validation_rows.sources[rare[0]] in caught.value.problems[0].message

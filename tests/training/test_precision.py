@@ -1,0 +1,87 @@
+"""The choice of precision: from invented times, on a clock that a test moves, and once in earnest."""
+
+import pytest
+import torch
+
+from modelyard.errors import InputError
+from modelyard.training.derive import SET
+from modelyard.training.precision import LEAST_STEPS, candidates, check_precision, choose_precision, pick, time_in_turns
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        ({"fp32": [1.0, 1.0, 9.0], "bf16": [0.6, 0.6, 0.6]}, "bf16"),
+        ({"fp32": [1.0, 1.0, 1.0], "bf16": [0.95, 0.95, 0.95]}, "fp32"),  # faster, not clearly
+        ({"fp32": [1.0, 1.0, 1.0], "bf16": [1.5, 1.5, 1.5]}, "fp32"),
+        ({"fp32": [3.0], "bf16": [2.0], "fp16": [1.0]}, "fp16"),
+    ],
+)
+def test_pick_keeps_fp32_unless_another_is_clearly_faster(seconds, expected):
+    assert pick(seconds) == expected
+
+
+def test_time_in_turns_interleaves_and_leaves_the_first_round_out():
+    now, order = [0.0], []
+
+    def work(name, cost):
+        def run():
+            order.append(name)
+            now[0] += cost * (100 if len(order) <= 2 else 1)  # the first round is slow
+
+        return run
+
+    told = []
+    seconds = time_in_turns(
+        {"fp32": work("fp32", 2.0), "bf16": work("bf16", 1.0)},
+        rounds=3,
+        clock=lambda: now[0],
+        progress=lambda what, done, total: told.append((done, total)),
+    )
+    assert order == ["fp32", "bf16"] * 4
+    assert seconds == {"fp32": [2.0] * 3, "bf16": [1.0] * 3}
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_candidates_of_a_cpu():
+    assert candidates(torch.device("cpu")) == ["fp32", "bf16"]
+
+
+@pytest.mark.parametrize(("has_bf16", "expected"), [(True, ["fp32", "bf16", "fp16"]), (False, ["fp32", "fp16"])])
+def test_candidates_of_a_gpu(monkeypatch, has_bf16, expected):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: has_bf16)
+    assert candidates(torch.device("cuda")) == expected
+
+
+def test_fp16_needs_a_gpu():
+    check_precision("fp16", torch.device("cuda"))
+    check_precision("bf16", torch.device("cpu"))
+    with pytest.raises(InputError, match="fp16, which needs a CUDA GPU"):
+        check_precision("fp16", torch.device("cpu"))
+
+
+def test_a_set_precision_and_a_short_training_are_not_timed(make_model, train_rows):
+    model = make_model()
+    assert choose_precision(model, train_rows, [[0]], wanted="bf16", pad_id=0) == ("bf16", SET, {})
+    chosen, reason, seconds = choose_precision(model, train_rows, [[0]] * (LEAST_STEPS - 1), wanted="auto", pad_id=0)
+    assert (chosen, seconds) == ("fp32", {})
+    assert "too few" in reason
+
+
+@pytest.mark.parametrize("winner", ["fp32", "bf16"])
+def test_auto_times_whole_steps_and_leaves_the_model_alone(make_model, train_rows, monkeypatch, winner):
+    monkeypatch.setattr("modelyard.training.precision.pick", lambda seconds: winner)
+    model = make_model()
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    chosen, reason, seconds = choose_precision(
+        model, train_rows, [[0, 1], [2, 3, 4]] * LEAST_STEPS, wanted="auto", pad_id=0
+    )
+    assert chosen == winner
+    assert {name: len(times) for name, times in seconds.items()} == {"fp32": 5, "bf16": 5}
+    assert min(map(min, seconds.values())) > 0
+    assert not any(
+        character in reason
+        for character in "0123456789".replace("6", "").replace("1", "").replace("3", "").replace("2", "")
+    )
+    assert all(torch.equal(before[name], weight) for name, weight in model.state_dict().items())
+    assert all(weight.grad is None for weight in model.parameters())
