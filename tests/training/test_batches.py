@@ -13,7 +13,9 @@ budgets = st.integers(16, 400)
 
 @settings(max_examples=60, deadline=None)
 @given(lengths_of_rows, budgets, st.integers(0, 2**31), st.integers(0, 50))
-def test_every_row_once_within_the_budget_and_the_same_again(lengths, budget, seed, epoch):
+def test_every_row_once_within_the_budget_and_the_same_again(
+    lengths: list[int], budget: int, seed: int, epoch: int
+) -> None:
     batches = plan(lengths, tokens_per_batch=budget, seed=seed, epoch=epoch)
     assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
     for batch in batches:
@@ -21,7 +23,7 @@ def test_every_row_once_within_the_budget_and_the_same_again(lengths, budget, se
     assert batches == plan(lengths, tokens_per_batch=budget, seed=seed, epoch=epoch)
 
 
-def test_another_epoch_or_seed_is_another_order():
+def test_another_epoch_or_seed_is_another_order() -> None:
     lengths = [5 + index % 20 for index in range(300)]
     first = plan(lengths, tokens_per_batch=200, seed=7, epoch=0)
     assert first != plan(lengths, tokens_per_batch=200, seed=7, epoch=1)
@@ -32,30 +34,30 @@ def test_another_epoch_or_seed_is_another_order():
     }
 
 
-def test_pads_far_less_than_batches_in_random_order():
+def test_pads_far_less_than_batches_in_random_order() -> None:
     lengths = np.random.default_rng(0).geometric(1 / 25, size=4000).clip(3, 128).tolist()
     planned = padding_share(plan(lengths, tokens_per_batch=800, seed=0, epoch=0), lengths)
     shuffled = padding_share(cut(np.random.default_rng(1).permutation(4000).tolist(), lengths, 800), lengths)
     assert planned < 0.06 < 0.4 < shuffled
 
 
-def test_the_batches_do_not_come_in_the_order_of_their_lengths():
+def test_the_batches_do_not_come_in_the_order_of_their_lengths() -> None:
     lengths = list(range(1, 401))
     longest = [max(lengths[i] for i in batch) for batch in plan(lengths, tokens_per_batch=1000, seed=0, epoch=0)]
     assert longest != sorted(longest)
     assert abs(np.corrcoef(longest, range(len(longest)))[0, 1]) < 0.3
 
 
-def test_cut_by_hand():
+def test_cut_by_hand() -> None:
     # 2 x 3 = 6 fits; a third row of 4 would make 12; 20 is longer than the budget and stands alone
     assert cut([0, 1, 2, 3, 4], [3, 2, 4, 20, 1], 7) == [[0, 1], [2], [3], [4]]
 
 
-def test_padding_share_by_hand():
+def test_padding_share_by_hand() -> None:
     # padded to 2 x 5 + 1 x 2 = 12, filled with 5 + 3 + 2 = 10
     assert padding_share([[0, 1], [2]], [5, 3, 2]) == pytest.approx(2 / 12)
     assert padding_share([], []) == 0.0
 
 
-def test_lengths_are_the_tokens_of_the_rows():
+def test_lengths_are_the_tokens_of_the_rows() -> None:
     assert Rows([[1, 2], [3]], np.array([0, 1]), ["a:1", "a:2"]).lengths == [2, 1]

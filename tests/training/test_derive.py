@@ -1,11 +1,13 @@
 """Derived settings against hand calculations; every one gives its reason, and a set value is taken as it is."""
 
+from typing import Any
+
 import pytest
 
 from modelyard.training import derive
 
 
-def test_max_length_is_what_almost_all_rows_need():
+def test_max_length_is_what_almost_all_rows_need() -> None:
     lengths = [10] * 998 + [41, 500]  # 999 of 1,000 rows need at most 41; the next multiple of 8 is 48
     assert derive.max_length_tokens(lengths, None, 512) == (
         48,
@@ -13,14 +15,14 @@ def test_max_length_is_what_almost_all_rows_need():
     )
 
 
-def test_max_length_ends_at_the_positions():
+def test_max_length_ends_at_the_positions() -> None:
     value, reason = derive.max_length_tokens([900] * 10, None, 512)
     assert value == 512
     assert "positions" in reason
     assert "900" in reason
 
 
-def test_tokens_per_batch_is_32_mean_rows():
+def test_tokens_per_batch_is_32_mean_rows() -> None:
     assert derive.tokens_per_batch([20, 31], None, 31).value == 816  # 32 x 25.5
     assert derive.tokens_per_batch([1, 2], None, 300) == (300, "room for the longest row")
 
@@ -29,19 +31,19 @@ def test_tokens_per_batch_is_32_mean_rows():
     ("parameters", "rows", "expected"),
     [(22_700_000, 32, 2e-4), (110_000_000, 32, 3e-5), (110_000_000, 128, 6e-5), (22_700_000, 8, 1e-4)],
 )
-def test_learning_rate_follows_size_and_root_of_the_batch(parameters, rows, expected):
+def test_learning_rate_follows_size_and_root_of_the_batch(parameters: int, rows: Any, expected: Any) -> None:
     value, reason = derive.learning_rate(None, parameters=parameters, rows_per_step=rows)
     assert value == pytest.approx(expected)
     assert "2022" in reason
 
 
 @pytest.mark.parametrize(("validation", "expected"), [(250, 2), (60, 4), (100, 4), (500, 1), (5000, 1)])
-def test_evaluations_cost_a_fifth_at_most_and_there_is_one(validation, expected):
+def test_evaluations_cost_a_fifth_at_most_and_there_is_one(validation: Any, expected: Any) -> None:
     # 1,000 train tokens; one evaluation costs a third of validation/train: 250 -> 8.3%, of which 20% holds two
     assert derive.evaluations_per_epoch(1000, validation).value == expected
 
 
-def test_set_values_stand():
+def test_set_values_stand() -> None:
     assert derive.max_length_tokens([5], 128, 512) == (128, derive.SET)
     assert derive.tokens_per_batch([5], 64, 5) == (64, derive.SET)
     assert derive.learning_rate(0.01, parameters=1, rows_per_step=1) == (0.01, derive.SET)

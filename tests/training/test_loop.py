@@ -1,17 +1,23 @@
 """The schedule by hand, the loop on the tiny encoder, early stopping and best weights with invented losses."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from scipy.special import log_softmax
+from transformers import PreTrainedModel
 
 from modelyard.errors import InputError
 from modelyard.training import loop
-from modelyard.training.batches import plan
-from modelyard.training.loop import evaluate, evaluations_since_best, fit, learning_rate_at, schedule
+from modelyard.training.batches import Rows, plan
+from modelyard.training.loop import Scheduled, evaluate, evaluations_since_best, fit, learning_rate_at, schedule
 
 
-def steps_of(rows, *, epochs=2, evaluations=2, rate=3e-3, budget=300):
+def steps_of(
+    rows: Any, *, epochs: int = 2, evaluations: int = 2, rate: float = 3e-3, budget: int = 300
+) -> list[Scheduled]:
     return list(
         schedule(
             rows.lengths,
@@ -24,17 +30,17 @@ def steps_of(rows, *, epochs=2, evaluations=2, rate=3e-3, budget=300):
     )
 
 
-def run(model, train, validation, steps, **options):
+def run(model: PreTrainedModel, train: Rows, validation: Any, steps: Any, **options: Any) -> Any:
     lines = []
     fitted = fit(model, train, validation, steps, precision="fp32", seed=3, pad_id=0, record=lines.append, **options)
     return fitted, lines
 
 
-def test_learning_rate_rises_over_a_tenth_and_falls_to_zero():
+def test_learning_rate_rises_over_a_tenth_and_falls_to_zero() -> None:
     assert [learning_rate_at(f, 2.0) for f in (0.0, 0.05, 0.1, 0.55, 1.0)] == pytest.approx([0.0, 1.0, 2.0, 1.0, 0.0])
 
 
-def test_schedule_takes_every_row_once_an_epoch_and_ends_it_with_an_evaluation(train_rows):
+def test_schedule_takes_every_row_once_an_epoch_and_ends_it_with_an_evaluation(train_rows: Rows) -> None:
     steps = steps_of(train_rows, epochs=3, evaluations=2)
     per_epoch = len(steps) // 3
     assert [now.step for now in steps] == list(range(1, len(steps) + 1))
@@ -46,14 +52,16 @@ def test_schedule_takes_every_row_once_an_epoch_and_ends_it_with_an_evaluation(t
     assert steps[-1].learning_rate < steps[-2].learning_rate
 
 
-def test_schedule_of_a_single_batch_evaluates_once():
+def test_schedule_of_a_single_batch_evaluates_once() -> None:
     assert [
         now.evaluate
         for now in schedule([3, 3], epochs=1, tokens_per_batch=99, learning_rate=1.0, evaluations_per_epoch=4, seed=0)
     ] == [True]
 
 
-def test_evaluate_gives_each_row_what_it_gets_alone_and_in_its_order(make_model, validation_rows):
+def test_evaluate_gives_each_row_what_it_gets_alone_and_in_its_order(
+    make_model: Callable[[], PreTrainedModel], validation_rows: Rows
+) -> None:
     model = make_model().train()
     logits = evaluate(model, validation_rows, pad_id=0)
     assert model.training
@@ -63,7 +71,9 @@ def test_evaluate_gives_each_row_what_it_gets_alone_and_in_its_order(make_model,
     np.testing.assert_allclose(logits, alone, atol=1e-5)
 
 
-def test_fit_learns_and_ends_with_the_best_weights(make_model, train_rows, validation_rows):
+def test_fit_learns_and_ends_with_the_best_weights(
+    make_model: Callable[[], PreTrainedModel], train_rows: Rows, validation_rows: Rows
+) -> None:
     model = make_model()
     steps = steps_of(train_rows, epochs=12, evaluations=1, rate=5e-3)
     told = []
@@ -83,7 +93,9 @@ def test_fit_learns_and_ends_with_the_best_weights(make_model, train_rows, valid
     assert any(what.startswith("train, loss ") and total == len(steps) for what, _, total in told)
 
 
-def test_fit_is_the_same_again(make_model, train_rows, validation_rows):
+def test_fit_is_the_same_again(
+    make_model: Callable[[], PreTrainedModel], train_rows: Rows, validation_rows: Rows
+) -> None:
     steps = steps_of(train_rows, epochs=1)
     one, _ = run(make_model(), train_rows, validation_rows, steps)
     two, _ = run(make_model(), train_rows, validation_rows, steps)
@@ -101,12 +113,19 @@ def test_fit_is_the_same_again(make_model, train_rows, validation_rows):
     ],
 )
 def test_stops_early_and_goes_back_to_the_best(
-    make_model, train_rows, validation_rows, monkeypatch, validation_losses, best, last, early
-):
+    make_model: Callable[[], PreTrainedModel],
+    train_rows: Rows,
+    validation_rows: Rows,
+    monkeypatch: pytest.MonkeyPatch,
+    validation_losses: list[int],
+    best: int,
+    last: int,
+    early: bool,
+) -> None:
     model, weights = make_model(), []
     answers = iter(validation_losses)
 
-    def figures(logits, rows, *, step):
+    def figures(logits: Any, rows: Any, *, step: int) -> dict[str, float]:
         weights.append(model.classifier.weight.detach().clone())
         return {"validation_loss": float(next(answers)), "validation_accuracy": 0.5}
 
@@ -119,12 +138,14 @@ def test_stops_early_and_goes_back_to_the_best(
     assert torch.equal(model.classifier.weight, weights[best - 1])
 
 
-def test_evaluations_since_best():
+def test_evaluations_since_best() -> None:
     losses = [{"validation_loss": loss} for loss in (3.0, 1.0, 2.0, 1.0)]
     assert evaluations_since_best(losses) == 2
 
 
-def test_a_validation_loss_that_is_no_number_names_the_row(make_model, train_rows, validation_rows):
+def test_a_validation_loss_that_is_no_number_names_the_row(
+    make_model: Callable[[], PreTrainedModel], train_rows: Rows, validation_rows: Rows
+) -> None:
     model = make_model()
     rare = [i for i, row in enumerate(validation_rows.ids) if 17 in row]
     clean = [i for i, row in enumerate(train_rows.ids) if 17 not in row][:4]

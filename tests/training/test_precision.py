@@ -1,9 +1,14 @@
 """The choice of precision: from invented times, on a clock that a test moves, and once in earnest."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
+from transformers import PreTrainedModel
 
 from modelyard.errors import InputError
+from modelyard.training.batches import Rows
 from modelyard.training.derive import SET
 from modelyard.training.precision import LEAST_STEPS, candidates, check_precision, choose_precision, pick, time_in_turns
 
@@ -17,15 +22,15 @@ from modelyard.training.precision import LEAST_STEPS, candidates, check_precisio
         ({"fp32": [3.0], "bf16": [2.0], "fp16": [1.0]}, "fp16"),
     ],
 )
-def test_pick_keeps_fp32_unless_another_is_clearly_faster(seconds, expected):
+def test_pick_keeps_fp32_unless_another_is_clearly_faster(seconds: dict[str, list[float]], expected: Any) -> None:
     assert pick(seconds) == expected
 
 
-def test_time_in_turns_interleaves_and_leaves_the_first_round_out():
+def test_time_in_turns_interleaves_and_leaves_the_first_round_out() -> None:
     now, order = [0.0], []
 
-    def work(name, cost):
-        def run():
+    def work(name: Any, cost: float) -> Callable[[], None]:
+        def run() -> Any:
             order.append(name)
             now[0] += cost * (100 if len(order) <= 2 else 1)  # the first round is slow
 
@@ -43,24 +48,26 @@ def test_time_in_turns_interleaves_and_leaves_the_first_round_out():
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
-def test_candidates_of_a_cpu():
+def test_candidates_of_a_cpu() -> None:
     assert candidates(torch.device("cpu")) == ["fp32", "bf16"]
 
 
 @pytest.mark.parametrize(("has_bf16", "expected"), [(True, ["fp32", "bf16", "fp16"]), (False, ["fp32", "fp16"])])
-def test_candidates_of_a_gpu(monkeypatch, has_bf16, expected):
+def test_candidates_of_a_gpu(monkeypatch: pytest.MonkeyPatch, has_bf16: bool, expected: Any) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: has_bf16)
     assert candidates(torch.device("cuda")) == expected
 
 
-def test_fp16_needs_a_gpu():
+def test_fp16_needs_a_gpu() -> None:
     check_precision("fp16", torch.device("cuda"))
     check_precision("bf16", torch.device("cpu"))
     with pytest.raises(InputError, match="fp16, which needs a CUDA GPU"):
         check_precision("fp16", torch.device("cpu"))
 
 
-def test_a_set_precision_and_a_short_training_are_not_timed(make_model, train_rows):
+def test_a_set_precision_and_a_short_training_are_not_timed(
+    make_model: Callable[[], PreTrainedModel], train_rows: Rows
+) -> None:
     model = make_model()
     assert choose_precision(model, train_rows, [[0]], wanted="bf16", pad_id=0) == ("bf16", SET, {})
     chosen, reason, seconds = choose_precision(model, train_rows, [[0]] * (LEAST_STEPS - 1), wanted="auto", pad_id=0)
@@ -69,7 +76,9 @@ def test_a_set_precision_and_a_short_training_are_not_timed(make_model, train_ro
 
 
 @pytest.mark.parametrize("winner", ["fp32", "bf16"])
-def test_auto_times_whole_steps_and_leaves_the_model_alone(make_model, train_rows, monkeypatch, winner):
+def test_auto_times_whole_steps_and_leaves_the_model_alone(
+    make_model: Callable[[], PreTrainedModel], train_rows: Rows, monkeypatch: pytest.MonkeyPatch, winner: str
+) -> None:
     monkeypatch.setattr("modelyard.training.precision.pick", lambda seconds: winner)
     model = make_model()
     before = {name: weight.clone() for name, weight in model.state_dict().items()}

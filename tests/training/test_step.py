@@ -1,17 +1,22 @@
 """One step: accumulation against the whole batch, the optimiser's groups, what is refused."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
+from transformers import PreTrainedModel
 
 from modelyard.errors import InputError
+from modelyard.training.batches import Rows
 from modelyard.training.step import WEIGHT_DECAY, forward, make_learner, take_step
 
 
-def gradients(model):
+def gradients(model: PreTrainedModel) -> dict[str, torch.Tensor]:
     return {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None}
 
 
-def test_parts_add_up_to_the_whole_batch(make_model, train_rows):
+def test_parts_add_up_to_the_whole_batch(make_model: Callable[[], PreTrainedModel], train_rows: Rows) -> None:
     batch = sorted(range(24), key=lambda index: train_rows.lengths[index])
     found = []
     for tokens_per_forward in (10_000, 60):  # one part, and parts of 2 to 6 rows
@@ -30,7 +35,9 @@ def test_parts_add_up_to_the_whole_batch(make_model, train_rows):
         torch.testing.assert_close(part_weights[name], weight, rtol=0, atol=1e-9)
 
 
-def test_the_gradient_is_that_of_the_mean_loss_by_torch_alone(make_model, train_rows):
+def test_the_gradient_is_that_of_the_mean_loss_by_torch_alone(
+    make_model: Callable[[], PreTrainedModel], train_rows: Rows
+) -> None:
     batch = list(range(8))
     stepped, by_hand = make_model().double().eval(), make_model().double().eval()
     result = take_step(make_learner(stepped, precision="fp32", pad_id=0), train_rows, batch, learning_rate=0.0, step=1)
@@ -40,7 +47,7 @@ def test_the_gradient_is_that_of_the_mean_loss_by_torch_alone(make_model, train_
     assert result.gradient_norm == pytest.approx(norm, rel=1e-9)
 
 
-def test_clips_at_one(make_model, train_rows):
+def test_clips_at_one(make_model: Callable[[], PreTrainedModel], train_rows: Rows) -> None:
     model = make_model().eval()
     with torch.no_grad():
         model.classifier.weight.mul_(200)  # a steep loss
@@ -50,7 +57,7 @@ def test_clips_at_one(make_model, train_rows):
     assert clipped == pytest.approx(1.0, abs=1e-4)
 
 
-def test_biases_and_norms_do_not_decay(make_model):
+def test_biases_and_norms_do_not_decay(make_model: Callable[[], PreTrainedModel]) -> None:
     model = make_model()
     decays, not_decays = make_learner(model, precision="fp32", pad_id=0).optimiser.param_groups
     assert (decays["weight_decay"], not_decays["weight_decay"]) == (WEIGHT_DECAY, 0.0)
@@ -59,7 +66,7 @@ def test_biases_and_norms_do_not_decay(make_model):
     assert named == {n for n, _ in model.named_parameters() if n.endswith("bias") or "LayerNorm" in n}
 
 
-def test_bf16_keeps_weights_and_loss_in_fp32(make_model, train_rows):
+def test_bf16_keeps_weights_and_loss_in_fp32(make_model: Callable[[], PreTrainedModel], train_rows: Rows) -> None:
     model = make_model()
     exact = take_step(make_learner(make_model(), precision="fp32", pad_id=0), train_rows, [0], learning_rate=0, step=1)
     result = take_step(make_learner(model, precision="bf16", pad_id=0), train_rows, [0], learning_rate=1e-3, step=1)
@@ -67,7 +74,9 @@ def test_bf16_keeps_weights_and_loss_in_fp32(make_model, train_rows):
     assert result.loss_sum == pytest.approx(exact.loss_sum, rel=0.02)
 
 
-def test_a_loss_that_is_no_number_names_step_and_rows(make_model, train_rows):
+def test_a_loss_that_is_no_number_names_step_and_rows(
+    make_model: Callable[[], PreTrainedModel], train_rows: Rows
+) -> None:
     model = make_model()
     poisoned = next(i for i, row in enumerate(train_rows.ids) if 4 in row)
     clean = [i for i, row in enumerate(train_rows.ids) if 4 not in row][:3]
@@ -85,7 +94,7 @@ def test_a_loss_that_is_no_number_names_step_and_rows(make_model, train_rows):
     assert torch.equal(model.classifier.weight, before)
 
 
-def test_a_gradient_that_overflows_is_named_too(make_model, train_rows):
+def test_a_gradient_that_overflows_is_named_too(make_model: Callable[[], PreTrainedModel], train_rows: Rows) -> None:
     model = make_model().eval()
     model.classifier.weight.register_hook(lambda gradient: gradient * torch.inf)
     batch = list(range(7))
@@ -94,8 +103,11 @@ def test_a_gradient_that_overflows_is_named_too(make_model, train_rows):
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
-def test_on_a_gpu_the_loss_is_that_of_the_cpu(make_model, train_rows, precision):
+def test_on_a_gpu_the_loss_is_that_of_the_cpu(
+    make_model: Callable[[], PreTrainedModel], train_rows: Rows, precision: Any
+) -> None:
     batch = list(range(16))
     reference = take_step(
         make_learner(make_model().eval(), precision="fp32", pad_id=0), train_rows, batch, learning_rate=0.0, step=1

@@ -1,43 +1,246 @@
-"""The whole stage on a tiny encoder: what it writes, that it learns, that it is the same bit for bit, what it refuses."""
+"""The whole stage on a tiny encoder: what it writes, that it learns, the same bit for bit, what it refuses."""
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from modelyard.artifacts.files import digest_folder
+import pytest
+from safetensors import SafetensorError
+from transformers import PreTrainedModel
+
+from modelyard.artifacts.files import digest_file, digest_folder
+from modelyard.artifacts.model import check_model_folder, read_training
+from modelyard.artifacts.reports import read_report, read_run_record, write_report
+from modelyard.engines.opening import open_engine
+from modelyard.errors import GateFailed, InputError
+from modelyard.evidence.judge import Verdict, exit_status
 from modelyard.evidence.report import Report
 from modelyard.project.load import parse_settings
-from modelyard.project.schema import ProjectSchema
-from modelyard.training.train import train
+from modelyard.tasks.classification import encode, load_tokenizer
+from modelyard.training.loop import Fitted
+from modelyard.training.train import METRICS_FILE, train
+
+FAST = {"learning_rate": 0.005, "epochs": 12}
 
 
-def settings_of(base: Path, **train_section: object) -> ProjectSchema:
-    return parse_settings(
+def run(base: Path, prepared: Path, place: Path, *, max_length_tokens: int | None = None, **train_section: Any) -> Any:
+    settings = parse_settings(
         json.dumps(
             {
                 "schema": 1,
                 "project": "tiny",
                 "data": {"train": "rows.csv"},
-                "model": {"base": str(base)},
-                "train": {"learning_rate": 0.003, "epochs": 4, **train_section},
+                "model": {"base": str(base), "max_length_tokens": max_length_tokens},
+                "train": FAST | train_section,
             }
         )
     )
+    return train(settings, root=place, prepared=prepared, output=place / "model", reports=place / "reports")
 
 
-def run(base: Path, prepared: Path, place: Path, **train_section: object) -> Report:
-    return train(
-        settings_of(base, **train_section),
-        root=place,
-        prepared=prepared,
-        output=place / "model",
-        reports=place / "reports",
+@pytest.fixture(scope="module")
+def trained(tiny_base: Path, tiny_prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Report]:
+    place = tmp_path_factory.mktemp("trained")
+    return place, run(tiny_base, tiny_prepared, place)
+
+
+def test_writes_a_model_that_loads_and_says_how_it_was_made(
+    trained: tuple[Path, Report], tiny_base: Path, tiny_prepared: Path
+) -> None:
+    place, report = trained
+    check_model_folder(place / "model")
+    names = {path.name for path in (place / "model").iterdir()}
+    assert names == {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "training.json"}
+    assert digest_file(place / "model/tokenizer.json") == digest_file(tiny_base / "tokenizer.json")
+    training = read_training(place / "model")
+    assert training.labels == ["bad", "good"]
+    assert training.base == digest_folder(tiny_base)
+    assert training.prepared == digest_file(tiny_prepared / "dataset.json")
+    assert training.best_step == min(training.history, key=lambda entry: entry["validation_loss"])["step"]
+    assert report.inputs == {"prepared": training.prepared, "base": training.base}
+    assert str(place) not in (place / "model/config.json").read_text() + (place / "model/training.json").read_text()
+
+
+def test_the_engine_answers_as_the_report_says(trained: tuple[Path, Report], tiny_prepared: Path) -> None:
+    from modelyard.artifacts.prepared import read_prepared
+
+    place, report = trained
+    data = read_prepared(tiny_prepared)
+    texts = data.split("validation")["text"].to_list()
+    rows = encode(
+        load_tokenizer(place / "model"), texts, max_length_tokens=read_training(place / "model").max_length_tokens
     )
+    engine = open_engine(place / "model", "torch", [])
+    right = engine.run(rows).argmax(axis=1) == data.label_indices("validation")
+    engine.close()
+    (accuracy,) = [item.interval for item in report.measurements if (item.name, item.scope) == ("accuracy", "overall")]
+    assert accuracy.estimate == right.mean() > 0.8
 
 
-def test_learns_and_repeats(tiny_base, tiny_prepared, tmp_path):
-    report = run(tiny_base, tiny_prepared, tmp_path / "one")
-    print(report.model_dump_json(indent=1))
-    print((tmp_path / "one/model/training.json").read_text())
-    print(sorted(p.name for p in (tmp_path / "one/model").iterdir()), (tmp_path / "one/model/config.json").read_text())
-    run(tiny_base, tiny_prepared, tmp_path / "two")
+def test_the_report_measures_derives_and_judges(trained: tuple[Path, Report]) -> None:
+    place, report = trained
+    assert read_report(place / "reports/train.json") == report
+    scopes = {(item.name, item.scope, item.subject) for item in report.measurements}
+    accuracy_scopes = {"overall", "class:bad", "class:good", "slice:site=film", "slice:site=phone"}
+    assert scopes == {("accuracy", scope, "validation") for scope in accuracy_scopes} | {
+        ("padding_share", "overall", "train"),
+        ("rows_cut_share", "overall", "train"),
+        ("rows_cut_share", "overall", "validation"),
+    }
+    for name in ("precision", "max_length_tokens", "tokens_per_batch", "evaluations_per_epoch", "learning_rate"):
+        assert set(report.parameters[name]) == {"value", "reason"}
+    (verdict,) = report.verdicts
+    assert (verdict.rule, verdict.outcome) == ("better_than_majority", "PASS")
+    assert exit_status(report.verdicts) == 0
+
+
+def test_figures_of_every_step_stand_beside_the_report(trained: tuple[Path, Report]) -> None:
+    place, _ = trained
+    lines = [json.loads(line) for line in (place / "reports" / METRICS_FILE).read_text().splitlines()]
+    assert lines[0] == {
+        "precision_seconds": {
+            "fp32": lines[0]["precision_seconds"]["fp32"],
+            "bf16": lines[0]["precision_seconds"]["bf16"],
+        }
+    }
+    steps = [line["step"] for line in lines if "tokens_per_second" in line]
+    assert steps == list(range(1, len(steps) + 1))
+    assert [line for line in lines if "validation_loss" in line] == read_training(place / "model").history
+    assert read_run_record(place / "reports/train.run.json").stage == "train"
+
+
+def test_the_same_work_gives_the_same_bytes(tiny_base: Path, tiny_prepared: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        run(tiny_base, tiny_prepared, tmp_path / name, epochs=1)
+    run(tiny_base, tiny_prepared, tmp_path / "three", epochs=1, seed=8)
     assert digest_folder(tmp_path / "one/model") == digest_folder(tmp_path / "two/model")
+    assert digest_file(tmp_path / "one/reports/train.json") == digest_file(tmp_path / "two/reports/train.json")
+    assert digest_folder(tmp_path / "one/model") != digest_folder(tmp_path / "three/model")
+
+
+def test_replaces_its_own_output_and_nobody_elses(
+    trained: tuple[Path, Report], tiny_base: Path, tiny_prepared: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(trained[0] / "model", tmp_path / "model")
+    run(tiny_base, tiny_prepared, tmp_path, epochs=1)
+    assert read_training(tmp_path / "model").settings["epochs"] == 1
+    (tmp_path / "model/training.json").unlink()
+    with pytest.raises(InputError, match=r"holds no training\.json"):
+        run(tiny_base, tiny_prepared, tmp_path, epochs=1)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "severity", "refused"),
+    [("FAIL", "error", True), ("FAIL", "warning", False), ("INCONCLUSIVE", "error", False), ("PASS", "error", False)],
+)
+def test_refuses_after_a_failed_check(
+    tiny_base: Path, tiny_prepared: Path, tmp_path: Path, outcome: Any, severity: Any, refused: bool
+) -> None:
+    verdict = Verdict(
+        rule="text_in_two_splits",
+        interval=None,
+        limit=None,
+        outcome=outcome,
+        severity=severity,
+        reason="3 texts stand in train and test",
+        next_step="drop them",
+    )
+    write_report(tmp_path / "reports", Report(stage="check", project="tiny", verdicts=[verdict]))
+    if refused:
+        with pytest.raises(GateFailed, match="text_in_two_splits") as caught:
+            run(tiny_base, tiny_prepared, tmp_path, epochs=1)
+        assert caught.value.exit_status == 1
+        assert not (tmp_path / "model").exists()
+    else:
+        run(tiny_base, tiny_prepared, tmp_path, epochs=1)
+
+
+def test_cuts_rows_and_says_how_many(tiny_base: Path, tiny_prepared: Path, tmp_path: Path) -> None:
+    report = run(tiny_base, tiny_prepared, tmp_path, epochs=1, max_length_tokens=12)
+    assert read_training(tmp_path / "model").max_length_tokens == 12
+    shares = {item.subject: item.interval.estimate for item in report.measurements if item.name == "rows_cut_share"}
+    assert 0.3 < shares["train"] < 1.0
+    assert report.parameters["max_length_tokens"] == {"value": 12, "reason": "set in modelyard.yaml"}
+
+
+def test_a_length_beyond_the_positions(tiny_base: Path, tiny_prepared: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="max_length_tokens is 128: the model has 64 positions"):
+        run(tiny_base, tiny_prepared, tmp_path, max_length_tokens=128)
+
+
+def test_fp16_without_a_gpu_is_refused_before_anything_is_read(
+    tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(InputError, match="fp16"):
+        run(tiny_base, tmp_path / "missing", tmp_path, precision="fp16")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"task": "seq2seq_lm"}, "the prepared data are for seq2seq_lm"),
+        ({"labels": ["bad"]}, "at least two"),
+        ({"labels": ["bad", "bad"]}, "all different"),
+    ],
+)
+def test_prepared_data_that_do_not_fit(
+    tiny_base: Path, tiny_prepared: Path, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    prepared = shutil.copytree(tiny_prepared, tmp_path / "prepared")
+    content = json.loads((prepared / "dataset.json").read_text()) | changes
+    (prepared / "dataset.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=message):
+        run(tiny_base, prepared, tmp_path)
+
+
+def test_a_learning_rate_that_diverges_stops_and_leaves_no_model(
+    tiny_base: Path, tiny_prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modelyard.training.step.CLIP_NORM", 1e30)
+    monkeypatch.setattr("modelyard.training.train.fit", diverge(tiny_prepared))
+    with pytest.raises(InputError, match="at step"):
+        run(tiny_base, tiny_prepared, tmp_path)
+    assert not (tmp_path / "model").exists()
+    assert not list(tmp_path.glob(".model*"))
+
+
+def diverge(prepared: Path) -> Callable[..., Fitted]:
+    """The real loop on weights of which one is not a number any more."""
+    import torch
+
+    from modelyard.training.loop import fit
+
+    def poisoned(model: PreTrainedModel, *arguments: Any, **options: Any) -> Fitted:
+        with torch.no_grad():
+            model.classifier.weight[0, 0] = torch.nan
+        return fit(model, *arguments, **options)
+
+    return poisoned
+
+
+def test_metrics_that_cannot_be_written(tiny_base: Path, tiny_prepared: Path, tmp_path: Path) -> None:
+    (tmp_path / "reports" / METRICS_FILE).mkdir(parents=True)
+    with pytest.raises(InputError, match=r"train\.metrics\.jsonl cannot be written"):
+        run(tiny_base, tiny_prepared, tmp_path)
+
+
+def test_a_full_disk_while_training(tiny_base: Path, tiny_prepared: Path, tmp_path: Path) -> None:
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports" / METRICS_FILE).symlink_to("/dev/full")
+    with pytest.raises(InputError, match="No space left"):
+        run(tiny_base, tiny_prepared, tmp_path)
+
+
+def test_weights_that_cannot_be_written(
+    tiny_base: Path, tiny_prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: Any, **options: Any) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("transformers.PreTrainedModel.save_pretrained", full)
+    with pytest.raises(InputError, match=r"model cannot be written: .*No space left"):
+        run(tiny_base, tiny_prepared, tmp_path, epochs=1)
+    assert not list(tmp_path.glob("*model*"))

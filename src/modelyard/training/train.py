@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import PreTrainedModel
 
 from modelyard.artifacts.files import check_replaceable, digest_file, replacing_folder, write_json
@@ -238,27 +239,17 @@ def _schedule(settings: ProjectSchema, lengths: Sequence[int], derived: Mapping[
 @contextlib.contextmanager
 def _metrics(path: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
     """A function that adds one JSON line to a fresh file, to be followed while training runs."""
-
-    def unwritable(error: OSError) -> InputError:
-        return InputError(
-            Problem(
-                f"{path} cannot be written: {error.strerror}",
-                "free some space, or choose a place you may write to with --reports",
-                str(path),
-            )
-        )
-
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = path.open("w", encoding="utf-8", buffering=1)
+        handle = path.open("wb", buffering=0)  # whoever follows it sees every line at once
     except OSError as error:
-        raise unwritable(error) from error
+        raise _unwritable(path, str(error.strerror), "--reports") from error
 
     def record(figures: Mapping[str, Any]) -> None:
         try:
-            handle.write(json.dumps(figures) + "\n")
+            handle.write(json.dumps(figures).encode() + b"\n")
         except OSError as error:
-            raise unwritable(error) from error
+            raise _unwritable(path, str(error.strerror), "--reports") from error
 
     with handle:
         yield record
@@ -266,11 +257,24 @@ def _metrics(path: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
 
 def _write_model(model: PreTrainedModel, base: Path, training: Training, output: Path) -> None:
     with replacing_folder(output, mark=MARK) as folder:
-        model.to("cpu").save_pretrained(folder, max_shard_size="1000GB")  # one file: `model.safetensors`
+        try:
+            model.to("cpu").save_pretrained(folder, max_shard_size="1000GB")  # one file: `model.safetensors`
+        except SafetensorError as error:  # its word for what the system refused
+            raise _unwritable(output, str(error), "--output") from error
         for name in TOKENIZER_FILES:
             if (base / name).is_file():
                 shutil.copyfile(base / name, folder / name)
         write_json(folder / MARK, training)
+
+
+def _unwritable(path: Path, reason: str, option: str) -> InputError:
+    return InputError(
+        Problem(
+            f"{path} cannot be written: {reason}",
+            f"free some space, or choose a place you may write to with {option}",
+            str(path),
+        )
+    )
 
 
 def _share(name: str, subject: str, value: float, rows: int) -> Measurement:

@@ -1,0 +1,75 @@
+"""`modelyard train` as a person runs it."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from modelyard.cli.main import main
+
+
+@pytest.fixture
+def project(tiny_base: Path, tiny_prepared: Path, tmp_path: Path) -> Path:
+    shutil.copytree(tiny_prepared, tmp_path / "prepared")
+    shutil.copytree(tiny_base, tmp_path / "base")
+    (tmp_path / "modelyard.yaml").write_text(
+        "schema: 1\nproject: tiny\ndata: {train: rows.csv}\nmodel: {base: base}\n"
+        "train: {epochs: 2, learning_rate: 0.001, precision: fp32}\n"
+    )
+    return tmp_path
+
+
+def status_of(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as end:
+        main(["train", *arguments])
+    return int(end.value.code or 0)
+
+
+def test_trains_and_prints_what_a_person_wants(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert status_of("--project", str(project)) == 0
+    shown = capsys.readouterr().out
+    for part in (
+        "better_than_majority",
+        "accuracy on validation",
+        "the weights are those of step",
+        "learning_rate 0.001",
+    ):
+        assert part in shown
+    assert (project / "model/model.safetensors").is_file()
+    assert (project / "reports/train.json").is_file()
+
+
+def test_writes_where_it_is_told_and_prints_json(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    places = [
+        "--output",
+        str(project / "out/m"),
+        "--reports",
+        str(project / "out/r"),
+        "--prepared",
+        str(project / "prepared"),
+    ]
+    assert status_of("--project", str(project), *places, "--json", "--exit-zero") == 0
+    assert json.loads(capsys.readouterr().out)["stage"] == "train"
+    assert (project / "out/m/training.json").is_file()
+    assert (project / "out/r/train.run.json").is_file()
+    assert not (project / "model").exists()
+
+
+def test_a_missing_base_is_bad_input(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.rmtree(project / "base")
+    assert status_of("--project", str(project)) == 2
+    assert "model.base is 'base'" in capsys.readouterr().err
+
+
+def test_help_loads_no_torch() -> None:
+    code = (
+        "import sys\nfrom modelyard.cli.main import main\n"
+        "try: main(['train', '--help'])\nexcept SystemExit: pass\n"
+        "print(sorted({'torch', 'transformers', 'polars', 'scipy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("[]")
+    assert "Fine-tune the base model" in done.stdout

@@ -1,0 +1,83 @@
+"""What training changes about the process is put back, also after an error."""
+
+import os
+import sys
+from contextlib import suppress
+from typing import Any
+
+import pytest
+import torch
+from transformers.utils import logging as transformers_logging
+
+from modelyard.training import surroundings
+from modelyard.training.surroundings import keeping_freed_memory, quiet_transformers, reproducible
+
+
+def test_reproducible_seeds_and_puts_back() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    drawn = []
+    for _ in range(2):
+        with reproducible(1):
+            assert torch.are_deterministic_algorithms_enabled()
+            assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+            drawn.append(torch.rand(3))
+    assert torch.equal(drawn[0], drawn[1])
+    assert torch.equal(torch.rand(3), expected)
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert torch.utils.deterministic.fill_uninitialized_memory
+    assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
+
+
+def test_reproducible_leaves_what_the_user_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
+    with suppress(ValueError), reproducible(1):
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
+        raise ValueError
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.parametrize("bars", [True, False])
+def test_quiet_transformers_puts_back(bars: bool) -> None:
+    before, had = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    try:
+        (transformers_logging.enable_progress_bar if bars else transformers_logging.disable_progress_bar)()
+        with suppress(ValueError), quiet_transformers():
+            assert transformers_logging.get_verbosity() == transformers_logging.ERROR
+            assert not transformers_logging.is_progress_bar_enabled()
+            raise ValueError
+        assert transformers_logging.get_verbosity() == before
+        assert transformers_logging.is_progress_bar_enabled() == bars
+    finally:
+        (transformers_logging.enable_progress_bar if had else transformers_logging.disable_progress_bar)()
+
+
+class Libc:
+    def __init__(self) -> None:
+        self.calls = []
+
+    def mallopt(self, option: int, value: Any) -> None:
+        self.calls.append((option, value))
+
+    def malloc_trim(self, pad: int) -> None:
+        self.calls.append(("trim", pad))
+
+
+def test_keeping_freed_memory_sets_both_thresholds_and_puts_them_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    libc = Libc()
+    monkeypatch.setattr(surroundings.ctypes, "CDLL", lambda name: libc)
+    monkeypatch.setattr(sys, "platform", "linux")
+    with suppress(ValueError), keeping_freed_memory():
+        assert libc.calls == [(-3, 1 << 30), (-1, 1 << 30)]
+        raise ValueError
+    assert libc.calls[2:] == [(-3, 32 << 20), (-1, 64 << 20), ("trim", 0)]
+
+
+@pytest.mark.parametrize("platform", ["darwin", "linux"])
+def test_keeping_freed_memory_does_without_glibc(monkeypatch: pytest.MonkeyPatch, platform: str) -> None:
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(surroundings.ctypes, "CDLL", lambda name: object())
+    with keeping_freed_memory():
+        pass
