@@ -7,7 +7,7 @@ from modelyard.artifacts.candidate import MARK, Choice
 from modelyard.artifacts.files import check_replaceable, digest_file, digest_folder, replacing_folder, write_json
 from modelyard.artifacts.prepared import MARK as PREPARED_MARK
 from modelyard.artifacts.prepared import SPLITS, Prepared, read_prepared
-from modelyard.artifacts.reports import cpu_flags, recording, write_report
+from modelyard.artifacts.reports import cpu_flags, read_report, recording, write_report
 from modelyard.compression.candidates import make_candidates
 from modelyard.compression.export import OPSET
 from modelyard.compression.inputs import Trained, encode_rows, index_labels, read_trained
@@ -19,7 +19,7 @@ from modelyard.compression.reference import JudgedSplit, Reference, write_refere
 from modelyard.engines.base import Row
 from modelyard.engines.batching import BATCH_ROWS, run_by_length
 from modelyard.engines.opening import open_engine
-from modelyard.errors import InputError, Problem
+from modelyard.errors import GateFailed, InputError, Problem
 from modelyard.evidence.interval import Interval
 from modelyard.evidence.proportion import wilson
 from modelyard.evidence.report import Measurement, Report
@@ -32,7 +32,6 @@ STAGE = "compress"
 def compress(
     settings: ProjectSchema,
     *,
-    root: Path,
     prepared: Path,
     model: Path,
     output: Path,
@@ -45,21 +44,22 @@ def compress(
 
     Args:
         settings: the project's; `compress:` and `gates:` are used.
-        root: the project's folder; the paths below are relative to it unless absolute.
         prepared: folder that `check` wrote.
         model: folder that `train` wrote, or any Hugging Face sequence classifier.
         output: where `NAME/`, `reference/` and `choice.json` go; replaced in one step.
-        reports: where `compress.json` and `compress.run.json` go.
+        reports: where `compress.json` and `compress.run.json` go; a FAIL in its `check.json` or
+            `train.json` stops here.
         progress: told how far it is.
 
     Returns:
         The report, also written. Its candidate verdicts set no exit status, the release verdict `parity` does.
 
     Raises:
+        GateFailed: an earlier stage failed.
         InputError: a folder is missing, broken or somebody else's, or the model does not know the rows' labels.
         MissingDependency: an engine's library is not installed.
     """
-    prepared, model, output, reports = root / prepared, root / model, root / output, root / reports
+    _refuse_failed_stages(reports)
     check_replaceable(output, mark=MARK)
     opened, trained = read_prepared(prepared), read_trained(model)
     _check_rows(opened, trained)
@@ -87,6 +87,23 @@ def compress(
         report = _report(settings, inputs, climbed, reference, len(calibration))
         write_report(reports, report)
     return report
+
+
+def _refuse_failed_stages(reports: Path) -> None:
+    """Stop where an earlier stage failed; a model folder that stands alone has no reports."""
+    problems = [
+        Problem(
+            f"{stage} failed: {verdict.rule} ({verdict.scope}): {verdict.reason}",
+            verdict.next_step or f"mend it and run `modelyard {stage}` again",
+            str(path),
+        )
+        for stage in ("check", "train")
+        if (path := reports / f"{stage}.json").is_file()
+        for verdict in read_report(path).verdicts
+        if verdict.blocks and verdict.outcome == "FAIL"
+    ]
+    if problems:
+        raise GateFailed(problems)
 
 
 def _check_rows(opened: Prepared, trained: Trained) -> None:

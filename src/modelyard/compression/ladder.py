@@ -47,7 +47,10 @@ class JudgedRows:
 
 @dataclass
 class Tried:
-    """A candidate and all that was found about it; `verdicts`, `accuracy` and `losing` by split."""
+    """A candidate and all that was found about it; `verdicts`, `accuracy` and `losing` by split.
+
+    `losing` names the slices and classes that certainly lost accuracy, where a split did not pass.
+    """
 
     candidate: Candidate
     size_bytes: int
@@ -187,7 +190,8 @@ def _judge(
         kind="candidate",
         subject=f"{name} on {part.split}",
     )
-    tried.losing[part.split] = name_losing_scopes(part.reference.right, right, part.frame, slices=slices)
+    if outcome_of(tried.verdicts[part.split]) != "PASS":
+        tried.losing[part.split] = name_losing_scopes(part.reference.right, right, part.frame, slices=slices)
 
 
 def _facts(tried: Tried) -> Facts:

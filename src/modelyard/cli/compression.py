@@ -1,0 +1,201 @@
+"""`compress`: from a trained model to candidates that are measured, judged and chosen from."""
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from modelyard.cli.console import MARKS, progress_bar, show_report
+from modelyard.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from modelyard.artifacts.candidate import Card, Choice
+    from modelyard.evidence.interval import Interval
+    from modelyard.evidence.judge import Outcome
+    from modelyard.evidence.report import Report
+    from modelyard.progress import Progress
+    from modelyard.project.schema import ProjectSchema
+
+STANDALONE_SPLIT = (0.3, 0.6)
+"""Shares of validation and test in a file that only judges: the tenth left over calibrates."""
+
+
+def compress(
+    model: Annotated[
+        Path | None,
+        typer.Argument(metavar="[MODEL]", help="A classifier's folder. Default: model/ in the project."),
+    ] = None,
+    project: Annotated[Path, typer.Option("--project", metavar="DIR", help="The project's folder.")] = Path(),
+    prepared: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="What `check` wrote. Default: prepared/ in the project.")
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Stand alone, without a project: labelled rows to judge MODEL by."),
+    ] = None,
+    text: Annotated[str, typer.Option(metavar="COLUMN", help="With --data: the column of the text.")] = "text",
+    label: Annotated[str, typer.Option(metavar="COLUMN", help="With --data: the column of the label.")] = "label",
+    output: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where candidates go. Default: candidates/ in the project.")
+    ] = None,
+    reports: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where the report goes. Default: reports/ in the project or beside --output."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    exit_zero: Annotated[
+        bool,
+        typer.Option(
+            "--exit-zero",
+            help="Exit 0 once candidates and report are written, whatever the verdicts; dvc.yaml uses it.",
+        ),
+    ] = False,
+) -> None:
+    """Export the model, prove the export equal, quantise it in two ways, and choose by `compress.goal`.
+
+    Candidates are screened on validation and at most two are confirmed on test, against the trained model on the same
+    rows, in batches as they will be served. Speed and memory are measured on this machine, side by side.
+
+    On its own: modelyard compress MODEL --data reviews.csv --text review --label stars --output candidates
+    """
+    from modelyard.evidence.judge import exit_status
+
+    with progress_bar() as progress:
+        if data is None:
+            target = output or project / "candidates"
+            report = _in_project(
+                project, prepared or project / "prepared", model, target, reports or project / "reports", progress
+            )
+        else:
+            target = output or Path("candidates")
+            report = _alone(model, data, (text, label), target, reports or target.parent / "reports", progress)
+    if not as_json:
+        show_candidates(target)
+    show_report(report, as_json=as_json)
+    raise typer.Exit(0 if exit_zero else exit_status(report.verdicts))
+
+
+def _in_project(
+    project: Path, prepared: Path, model: Path | None, output: Path, reports: Path, progress: "Progress"
+) -> "Report":
+    from modelyard.compression.compress import compress as run
+    from modelyard.project.load import load_project
+
+    settings = load_project(project).settings
+    folder = model or project / "model"
+    return run(settings, prepared=prepared, model=folder, output=output, reports=reports, progress=progress)
+
+
+def _alone(
+    model: Path | None, data: str, columns: tuple[str, str], output: Path, reports: Path, progress: "Progress"
+) -> "Report":
+    """Prepare the rows in a folder that is thrown away, then compress."""
+    from modelyard.artifacts.candidate import MARK
+    from modelyard.artifacts.files import check_replaceable
+    from modelyard.artifacts.model import check_model_folder
+    from modelyard.compression.compress import compress as run
+    from modelyard.data.check import check
+
+    if model is None:
+        raise InputError(
+            Problem("--data judges a model and none is named", "name its folder: modelyard compress MODEL --data FILE")
+        )
+    check_model_folder(model)
+    check_replaceable(output, mark=MARK)
+    settings = _settings_alone(model, data, columns)
+    with tempfile.TemporaryDirectory(prefix="modelyard-") as folder:
+        prepared = Path(folder, "prepared")
+        check(
+            settings.data,
+            project=settings.project,
+            task=settings.task,
+            root=Path(),
+            prepared=prepared,
+            reports=reports,
+            gates=settings.gates,
+            progress=progress,
+        )
+        return run(settings, prepared=prepared, model=model, output=output, reports=reports, progress=progress)
+
+
+def _settings_alone(model: Path, data: str, columns: tuple[str, str]) -> "ProjectSchema":
+    from modelyard.project.data import DataSection, FieldsSection, SplitSection
+    from modelyard.project.model import ModelSection
+    from modelyard.project.schema import ProjectSchema
+
+    name = "".join(
+        sign if sign.isascii() and (sign.isalnum() or sign in "_.-") else "-" for sign in model.resolve().name
+    )
+    validation, test = STANDALONE_SPLIT
+    return ProjectSchema(
+        schema_version=1,
+        project=name.lstrip("_.-")[:64] or "model",
+        data=DataSection(
+            train=data,
+            split=SplitSection(validation=validation, test=test),
+            fields=FieldsSection(text=columns[0], label=columns[1]),
+        ),
+        model=ModelSection(base=str(model)),
+    )
+
+
+def show_candidates(folder: Path) -> None:
+    """Print a table of the candidates: what each weighs, how fast it is, what it loses, and which one was chosen."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from modelyard.artifacts.candidate import read_card, read_choice
+
+    choice = read_choice(folder)
+    table = Table(title="candidates", title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for heading in ("", "candidate", "size", "weights", "speed", "one row", "memory", "accuracy lost", "outcome"):
+        table.add_column(heading, overflow="fold")
+    names = list(dict.fromkeys([choice.chosen, *choice.ranked, *sorted(choice.not_chosen)]))
+    for name in names:
+        card = read_card(folder / name)
+        outcome = _outcome(card)
+        mark = Text("→" if name == choice.chosen else "", style="bold")
+        table.add_row(mark, name, *_numbers(card), Text(outcome, style=MARKS[outcome][1]))
+    console = Console(highlight=False)
+    console.print(table)
+    for line in _reasons(choice):
+        console.print(Text(line), soft_wrap=True)
+
+
+def _reasons(choice: "Choice") -> list[str]:
+    return [f"→ {choice.chosen} was chosen"] + [
+        f"· {name} was not: {reason}" for name, reason in choice.not_chosen.items()
+    ]
+
+
+def _outcome(card: "Card") -> "Outcome":
+    outcomes = {verdict.outcome for verdict in card.verdicts}
+    return "FAIL" if "FAIL" in outcomes else "INCONCLUSIVE" if "INCONCLUSIVE" in outcomes else "PASS"
+
+
+def _numbers(card: "Card") -> list[str]:
+    weights = ", ".join(f"{dtype} {_megabytes(size)}" for dtype, size in card.dtypes.items() if size >= 10_000)
+    lost = [verdict for verdict in card.verdicts if verdict.rule == "drop_max"]
+    memory = "" if card.peak_memory_bytes is None else _megabytes(card.peak_memory_bytes)
+    return [
+        _megabytes(card.size_bytes),
+        weights,
+        _range(card.speed_ratio, 1, "x", digits=2),
+        _range(card.latency_ms, 1, " ms", digits=1),
+        memory,
+        "parity" if not lost else _range(lost[-1].interval, 100, " points", digits=2),
+    ]
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"
+
+
+def _range(interval: "Interval | None", scale: float, unit: str, *, digits: int) -> str:
+    """`2.87x (2.77 to 2.96)`; an exact number has no range."""
+    if interval is None:
+        return ""
+    low, estimate, high = (f"{scale * value:.{digits}f}" for value in (interval.low, interval.estimate, interval.high))
+    return f"{estimate}{unit}" + ("" if interval.low == interval.high else f" ({low} to {high})")
