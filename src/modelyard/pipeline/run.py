@@ -13,20 +13,18 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
 from modelyard.errors import InputError, Problem
 from modelyard.pipeline.closing import Closing, close
+from modelyard.pipeline.locks import drop_stale_locks, locked
 from modelyard.pipeline.machine import write_machine
 from modelyard.pipeline.stages import Event, Failure, parse_failure, parse_line, read_stages
 from modelyard.project.load import load_project
 
-LOCK = Path(".modelyard") / "run.lock"
-LOCK_WAIT_SECONDS = 3.0
-"""A killed `run` takes its stages with it within a fraction of a second; until then the lock is still held."""
 STOP_SECONDS = 10.0
 View = Callable[[Event], None]
 
@@ -58,40 +56,14 @@ def run(folder: Path, view: View, *, terminal: bool = False) -> Closing:
     if not (folder / ".dvc").is_dir():
         raise InputError(Problem(f"{folder} has no .dvc folder", "run `dvc init` in it", str(folder)))
     progress = _Progress()
-    with _locked(folder) as lock:
+    with locked(folder) as lock:
+        drop_stale_locks(folder)
         write_machine(folder)
         status, errors = _reproduce(folder, progress, view, lock, terminal=terminal)
     failure = parse_failure(errors) if status else None
     if status and (failure is None or failure.status is None):
         raise InputError(_dvc_problem(errors, failure, status, folder))
     return close(project, list(stages), progress.order, progress.seconds, failure)
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[int]:
-    """Hold the project's lock; the kernel lets it go with the last process that holds it."""
-    path = folder / LOCK
-    path.parent.mkdir(exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        deadline = time.monotonic() + LOCK_WAIT_SECONDS
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as error:
-                if time.monotonic() > deadline:
-                    raise InputError(
-                        Problem(
-                            "another `modelyard run` is going in this project",
-                            "wait until it ends, or stop it with Ctrl-C where it runs",
-                            str(folder),
-                        )
-                    ) from error
-                time.sleep(0.1)
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def _reproduce(folder: Path, progress: _Progress, view: View, lock: int, *, terminal: bool) -> tuple[int, str]:
@@ -184,9 +156,10 @@ def _terminal_pair() -> tuple[int, int]:
 
 
 class _Relay(threading.Thread):
-    """Passes bytes on to stderr at once, but for DVC's own error lines, which are kept in `errors`."""
+    """Passes bytes on to stderr at once; keeps error lines in `errors`, and DVC's last words only there."""
 
     _error = re.compile(rb"(\x1b\[[0-9;]*m)*ERROR:")
+    _last_words = re.compile(rb"(\x1b\[[0-9;]*m)*ERROR:(\x1b\[[0-9;]*m)* failed to reproduce '")
     _colour = re.compile(r"\x1b\[[0-9;]*m")
 
     def __init__(self, source: int) -> None:
@@ -194,10 +167,11 @@ class _Relay(threading.Thread):
         self.source = source
         self.kept: list[bytes] = []
         self.held = b""
+        self.ending = False
 
     @property
     def errors(self) -> str:
-        """DVC's error lines, without colours."""
+        """Error lines, without colours; DVC's last words go on over several lines."""
         return self._colour.sub("", b"".join(self.kept).decode("utf-8", errors="replace"))
 
     def run(self) -> None:
@@ -206,7 +180,7 @@ class _Relay(threading.Thread):
             for line in lines:
                 self._pass_on(line + b"\n")
             # a line that may still turn out to be an error waits for its end; a progress bar does not
-            self.held = rest if self._may_be_error(rest) else b""
+            self.held = rest if self.ending or self._may_be_error(rest) else b""
             if rest and not self.held:
                 self._write(rest)
         if self.held:
@@ -226,9 +200,10 @@ class _Relay(threading.Thread):
         return b"ERROR:".startswith(plain[:6]) or plain.startswith(b"\x1b")
 
     def _pass_on(self, line: bytes) -> None:
-        if self._error.match(line):
+        self.ending = self.ending or self._last_words.match(line) is not None
+        if self.ending or self._error.match(line):
             self.kept.append(line)
-        else:
+        if not self.ending:
             self._write(line)
 
     def _write(self, data: bytes) -> None:
