@@ -150,14 +150,14 @@ def show_candidates(folder: Path) -> None:
 
     choice = read_choice(folder)
     table = Table(title="candidates", title_justify="left", title_style="bold", box=None, pad_edge=False)
-    for heading in ("", "candidate", "size", "weights", "speed", "one row", "memory", "accuracy lost", "outcome"):
+    table.add_column("", no_wrap=True)
+    for heading in ("MB", "weights", "times as fast", "ms a row", "memory MB", "points lost", "outcome"):
         table.add_column(heading, overflow="fold")
-    names = list(dict.fromkeys([choice.chosen, *choice.ranked, *sorted(choice.not_chosen)]))
-    for name in names:
+    for name in dict.fromkeys([choice.chosen, *choice.ranked, *sorted(choice.not_chosen)]):
         card = read_card(folder / name)
         outcome = _outcome(card)
-        mark = Text("→" if name == choice.chosen else "", style="bold")
-        table.add_row(mark, name, *_numbers(card), Text(outcome, style=MARKS[outcome][1]))
+        mark = "→ " if name == choice.chosen else "  "
+        table.add_row(Text(mark + name), *_numbers(card), Text(outcome, style=MARKS[outcome][1]))
     console = Console(highlight=False)
     console.print(table)
     for line in _reasons(choice):
@@ -176,26 +176,23 @@ def _outcome(card: "Card") -> "Outcome":
 
 
 def _numbers(card: "Card") -> list[str]:
-    weights = ", ".join(f"{dtype} {_megabytes(size)}" for dtype, size in card.dtypes.items() if size >= 10_000)
+    """Cells of a card: size, the dtypes that hold 1% of the weights or more, speed, latency, memory, accuracy lost."""
+    weights = sum(card.dtypes.values())
+    shares = {dtype: size / weights for dtype, size in card.dtypes.items()}
     lost = [verdict for verdict in card.verdicts if verdict.rule == "drop_max"]
-    memory = "" if card.peak_memory_bytes is None else _megabytes(card.peak_memory_bytes)
     return [
-        _megabytes(card.size_bytes),
-        weights,
-        _range(card.speed_ratio, 1, "x", digits=2),
-        _range(card.latency_ms, 1, " ms", digits=1),
-        memory,
-        "parity" if not lost else _range(lost[-1].interval, 100, " points", digits=2),
+        f"{card.size_bytes / 1e6:.1f}",
+        ", ".join(f"{dtype} {share:.0%}" for dtype, share in shares.items() if share >= 0.01),
+        _range(card.speed_ratio, 1),
+        f"{card.latency_ms.estimate:.1f}" if card.latency_ms else "",
+        "" if card.peak_memory_bytes is None else f"{card.peak_memory_bytes / 1e6:.0f}",
+        _range(lost[-1].interval, 100) if lost else "by parity",
     ]
 
 
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:.1f} MB"
-
-
-def _range(interval: "Interval | None", scale: float, unit: str, *, digits: int) -> str:
-    """`2.87x (2.77 to 2.96)`; an exact number has no range."""
+def _range(interval: "Interval | None", scale: float) -> str:
+    """`2.87 (2.77 to 2.96)`; an exact number has no range."""
     if interval is None:
         return ""
-    low, estimate, high = (f"{scale * value:.{digits}f}" for value in (interval.low, interval.estimate, interval.high))
-    return f"{estimate}{unit}" + ("" if interval.low == interval.high else f" ({low} to {high})")
+    low, estimate, high = (f"{scale * value:.2f}" for value in (interval.low, interval.estimate, interval.high))
+    return estimate + ("" if interval.low == interval.high else f" ({low} to {high})")

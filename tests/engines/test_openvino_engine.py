@@ -1,0 +1,55 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from modelyard.engines.openvino_engine import OpenvinoEngine, cpu_properties
+from modelyard.errors import InputError
+
+FILES = ["model.xml", "model.bin"]
+
+
+def test_answers_by_hand_at_any_batch_and_length(sums):
+    engine = OpenvinoEngine(sums, FILES, threads=1)
+    first = engine.run([[2, 5, 3], [4, 3]])
+    np.testing.assert_array_equal(engine.run([[1, 1, 1, 1, 1]]), [[5, 5]])
+    np.testing.assert_array_equal(first, [[3, 10], [2, 7]])  # not overwritten by the second answer
+    assert first.dtype == np.float32
+    engine.close()
+    with pytest.raises(ValueError, match="closed"):
+        engine.run([[1]])
+
+
+def test_always_f32():
+    assert cpu_properties(None)["INFERENCE_PRECISION_HINT"] == "f32"
+    assert cpu_properties(3)["INFERENCE_NUM_THREADS"] == 3
+
+
+def test_a_broken_file_is_named(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.xml").write_text("<net")
+    (tmp_path / "model.bin").write_bytes(b"")
+    with pytest.raises(InputError, match=r"model\.xml cannot be loaded"):
+        OpenvinoEngine(tmp_path, FILES)
+
+
+def test_a_model_of_something_else_is_refused(strange):
+    with pytest.raises(InputError, match="pixels"):
+        OpenvinoEngine(strange, [_as_ir(strange)])
+
+
+def _as_ir(folder):
+    import openvino
+
+    openvino.save_model(openvino.Core().read_model(folder / "model.onnx"), folder / "model.xml")
+    return "model.xml"
+
+
+def test_nothing_is_written_into_the_home_folder(tmp_path):
+    code = "import sys, modelyard.engines.openvino_engine; assert 'openvino_telemetry' not in sys.modules"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], env={"HOME": str(tmp_path)}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.iterdir()) == []

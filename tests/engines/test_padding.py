@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+
+from modelyard.engines.padding import check_inputs, pad, read_pad_id
+from modelyard.errors import InputError
+
+
+def test_pads_to_the_longest_of_the_batch():
+    arrays = pad([[2, 5, 3], [2, 3]], pad_id=7)
+    np.testing.assert_array_equal(arrays["input_ids"], [[2, 5, 3], [2, 3, 7]])
+    np.testing.assert_array_equal(arrays["attention_mask"], [[1, 1, 1], [1, 1, 0]])
+    np.testing.assert_array_equal(arrays["token_type_ids"], [[0, 0, 0], [0, 0, 0]])
+    assert {array.dtype for array in arrays.values()} == {np.dtype(np.int64)}
+
+
+@pytest.mark.parametrize("rows", [[], [[1], []]])
+def test_refuses_a_batch_without_tokens(rows):
+    with pytest.raises(ValueError, match="at least one"):
+        pad(rows, 0)
+
+
+@pytest.mark.parametrize(("text", "expected"), [('{"pad_token_id": 1}', 1), ('{"pad_token_id": null}', 0), ("{}", 0)])
+def test_pad_id_comes_from_the_config(tmp_path, text, expected):
+    (tmp_path / "config.json").write_text(text)
+    assert read_pad_id(tmp_path) == expected
+
+
+@pytest.mark.parametrize("text", ["[1]", "{", '{"pad_token_id": [3]}', "[" * 100_000])
+def test_a_broken_config_is_named(tmp_path, text):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(InputError, match=r"config\.json is not a model's config"):
+        read_pad_id(tmp_path)
+
+
+def test_a_missing_config_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"config\.json cannot be read"):
+        read_pad_id(tmp_path)
+
+
+def test_only_a_text_models_inputs_are_read(tmp_path):
+    check_inputs(["attention_mask", "input_ids"], tmp_path)
+    for names in (["input_ids", "pixels"], ["attention_mask"], []):
+        with pytest.raises(InputError, match="the model's inputs are"):
+            check_inputs(names, tmp_path)
