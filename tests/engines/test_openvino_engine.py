@@ -1,5 +1,7 @@
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from modelyard.errors import InputError
 FILES = ["model.xml", "model.bin"]
 
 
-def test_answers_by_hand_at_any_batch_and_length(sums):
+def test_answers_by_hand_at_any_batch_and_length(sums: Path) -> None:
     engine = OpenvinoEngine(sums, FILES, threads=1)
     first = engine.run([[2, 5, 3], [4, 3]])
     np.testing.assert_array_equal(engine.run([[1, 1, 1, 1, 1]]), [[5, 5]])
@@ -21,12 +23,12 @@ def test_answers_by_hand_at_any_batch_and_length(sums):
         engine.run([[1]])
 
 
-def test_always_f32():
+def test_always_f32() -> None:
     assert cpu_properties(None)["INFERENCE_PRECISION_HINT"] == "f32"
     assert cpu_properties(3)["INFERENCE_NUM_THREADS"] == 3
 
 
-def test_a_broken_file_is_named(tmp_path):
+def test_a_broken_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "model.xml").write_text("<net")
     (tmp_path / "model.bin").write_bytes(b"")
@@ -34,19 +36,19 @@ def test_a_broken_file_is_named(tmp_path):
         OpenvinoEngine(tmp_path, FILES)
 
 
-def test_a_model_of_something_else_is_refused(strange):
+def test_a_model_of_something_else_is_refused(strange: Path) -> None:
     with pytest.raises(InputError, match="pixels"):
         OpenvinoEngine(strange, [_as_ir(strange)])
 
 
-def _as_ir(folder):
+def _as_ir(folder: Path) -> Any:
     import openvino
 
     openvino.save_model(openvino.Core().read_model(folder / "model.onnx"), folder / "model.xml")
     return "model.xml"
 
 
-def test_nothing_is_written_into_the_home_folder(tmp_path):
+def test_nothing_is_written_into_the_home_folder(tmp_path: Path) -> None:
     code = "import sys, modelyard.engines.openvino_engine; assert 'openvino_telemetry' not in sys.modules"
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code], env={"HOME": str(tmp_path)}, capture_output=True, text=True

@@ -7,7 +7,7 @@ import pytest
 from modelyard.engines.quiet import quietly
 
 
-def test_nothing_is_heard_and_errors_pass(capsys):
+def test_nothing_is_heard_and_errors_pass(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(KeyError), quietly():
         sys.stdout.write("a")
         sys.stderr.write("b")

@@ -1,3 +1,6 @@
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +11,7 @@ from modelyard.errors import InputError
 
 
 @pytest.fixture
-def classifier(tmp_path):
+def classifier(tmp_path: Path) -> Any:
     torch.manual_seed(0)
     config = BertConfig(
         vocab_size=20,
@@ -24,7 +27,7 @@ def classifier(tmp_path):
     return tmp_path, model
 
 
-def test_answers_as_transformers_does_alone_and_in_company(classifier):
+def test_answers_as_transformers_does_alone_and_in_company(classifier: Any) -> None:
     folder, model = classifier
     engine = TorchEngine(folder, threads=1)
     rows = [[2, 5, 3], [2, 7, 8, 9, 3]]
@@ -38,11 +41,11 @@ def test_answers_as_transformers_does_alone_and_in_company(classifier):
         engine.run(rows)
 
 
-def test_a_folder_without_a_model_is_named(tmp_path):
+def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="the model cannot be loaded"):
         load_classifier(tmp_path)
 
 
-def test_a_base_model_without_a_head_is_refused(tiny_base):
+def test_a_base_model_without_a_head_is_refused(tiny_base: Path) -> None:
     with pytest.raises(InputError, match=r"classifier\.bias, classifier\.weight are missing"):
         load_classifier(tiny_base)
