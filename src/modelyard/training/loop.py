@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from modelyard.progress import Progress, silent
 from modelyard.tasks.classification import correct, losses
 from modelyard.training.batches import Rows, cut, plan
-from modelyard.training.step import Precision, forward, make_learner, not_finite, take_step
+from modelyard.training.step import Precision, StepResult, forward, make_learner, not_finite, take_step
 
 # google-research/bert, run_classifier.py and optimization.py: `warmup_proportion` 0.1, then linear to zero at the end
 WARM_UP = 0.1
@@ -159,16 +159,7 @@ def fit(
         tokens = sum(len(train.ids[index]) for index in now.batch)
         speed = tokens / (time.perf_counter() - clock)
         loss_sum, rows_seen = loss_sum + result.loss_sum, rows_seen + len(now.batch)
-        record(
-            {
-                "step": now.step,
-                "loss": result.loss_sum / len(now.batch),
-                "learning_rate": now.learning_rate,
-                "gradient_norm": result.gradient_norm,
-                "tokens": tokens,
-                "tokens_per_second": round(speed, 1),
-            }
-        )
+        record(_figures(now, result, tokens, speed))
         progress(f"train, loss {loss_sum / rows_seen:.3f}, {speed:,.0f} tokens/s", now.step, len(steps))
         if not now.evaluate:
             continue
@@ -190,6 +181,17 @@ def evaluations_since_best(history: Sequence[Mapping[str, float]]) -> int:
     """Evaluations after the one with the lowest validation loss; the first of equal ones counts."""
     found = [entry["validation_loss"] for entry in history]
     return len(found) - 1 - found.index(min(found))
+
+
+def _figures(now: Scheduled, result: StepResult, tokens: int, speed: float) -> dict[str, float]:
+    return {
+        "step": now.step,
+        "loss": result.loss_sum / len(now.batch),
+        "learning_rate": now.learning_rate,
+        "gradient_norm": result.gradient_norm,
+        "tokens": tokens,
+        "tokens_per_second": round(speed, 1),
+    }
 
 
 def _judge(logits: NDArray[np.float32], rows: Rows, *, step: int) -> dict[str, float]:

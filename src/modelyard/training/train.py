@@ -87,25 +87,14 @@ def _train(
     reports: Path,
     progress: Progress,
 ) -> Report:
-    tokenizer = load_tokenizer(base)
-    check_tokenizer(tokenizer, model, base)
-    train_rows = encode_split(tokenizer, data, "train", progress=progress)
-    validation_rows = encode_split(tokenizer, data, "validation", progress=progress)
-    max_length = _max_length(settings, train_rows.lengths, model)
-    train_rows, cut_train = cut_rows(tokenizer, train_rows, data, "train", int(max_length.value))
-    validation_rows, cut_validation = cut_rows(tokenizer, validation_rows, data, "validation", int(max_length.value))
-
+    train_rows, validation_rows, max_length, cut = _read_rows(settings, data, base, model, progress)
     derived = {"max_length_tokens": max_length, **_derive(settings, model, train_rows, validation_rows)}
     steps = _schedule(settings, train_rows.lengths, derived)
     pad_id, seed = int(model.config.pad_token_id), settings.train.seed
+    batches = [now.batch for now in steps]
     with _metrics(reports / METRICS_FILE) as record:
         precision, why, seconds = choose_precision(
-            model,
-            train_rows,
-            [now.batch for now in steps],
-            wanted=settings.train.precision,
-            pad_id=pad_id,
-            progress=progress,
+            model, train_rows, batches, wanted=settings.train.precision, pad_id=pad_id, progress=progress
         )
         record({"precision_seconds": seconds})
         fitted = fit(
@@ -134,9 +123,10 @@ def _train(
     _write_model(model, base, training, output)
 
     right = correct(fitted.logits, validation_rows.labels)
-    frame = data.split("validation")
-    found = accuracies(right, validation_rows.labels, frame, data.dataset.labels, data.dataset.slices)
-    padding = padding_share([now.batch for now in steps], train_rows.lengths)
+    found = accuracies(
+        right, validation_rows.labels, data.split("validation"), data.dataset.labels, data.dataset.slices
+    )
+    padding = padding_share(batches, train_rows.lengths)
     return Report(
         stage=STAGE,
         project=settings.project,
@@ -144,15 +134,31 @@ def _train(
         parameters=plain
         | {"precision": {"value": precision, "reason": why}}
         | {name: {"value": value, "reason": reason} for name, (value, reason) in derived.items()},
-        measurements=[
-            *found,
-            _share("padding_share", "train", padding, len(train_rows.ids)),
-            _share("rows_cut_share", "train", cut_train / len(train_rows.ids), len(train_rows.ids)),
-            _share("rows_cut_share", "validation", cut_validation / len(validation_rows.ids), len(validation_rows.ids)),
-        ],
+        measurements=[*found, _share("padding_share", "train", padding, len(train_rows.ids)), *cut],
         verdicts=[better_than_majority(right, validation_rows.labels, train_rows.labels)],
         notes=_notes(found[0].interval, fitted, steps, derived, precision, why),
     )
+
+
+def _read_rows(
+    settings: ProjectSchema, data: Prepared, base: Path, model: PreTrainedModel, progress: Progress
+) -> tuple[Rows, Rows, Derived, list[Measurement]]:
+    """Train and validation rows as token ids, where they were cut, and what share of each was."""
+    tokenizer = load_tokenizer(base)
+    check_tokenizer(tokenizer, model, base)
+    uncut_train = encode_split(tokenizer, data, "train", progress=progress)
+    uncut_validation = encode_split(tokenizer, data, "validation", progress=progress)
+    max_length = _max_length(settings, uncut_train.lengths, model)
+    train_rows, cut_train = cut_rows(tokenizer, uncut_train, data, "train", int(max_length.value))
+    validation_rows, cut_validation = cut_rows(tokenizer, uncut_validation, data, "validation", int(max_length.value))
+    shares = [
+        _share("rows_cut_share", name, count / len(rows.ids), len(rows.ids))
+        for name, count, rows in (
+            ("train", cut_train, train_rows),
+            ("validation", cut_validation, validation_rows),
+        )
+    ]
+    return train_rows, validation_rows, max_length, shares
 
 
 def _refuse_failed_check(path: Path) -> None:
