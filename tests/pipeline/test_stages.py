@@ -7,7 +7,10 @@ from modelyard.pipeline.stages import Event, Failure, parse_failure, parse_line,
 from modelyard.project.load import load_project
 
 SETTINGS = "schema: 1\nproject: toy\ndata: {train: data/rows.csv}\nmodel: {base: base}\n"
-CHECK = "stages:\n  check:\n    cmd: modelyard check --exit-zero\n    deps: [data]\n    params: [{modelyard.yaml: [data]}]\n"
+CHECK = (
+    "stages:\n  check:\n    cmd: modelyard check --exit-zero\n    deps: [data]\n"
+    "    params: [{modelyard.yaml: [data]}]\n"
+)
 
 
 def read(folder: Path, pipeline: str | None, settings: str = SETTINGS) -> dict[str, dict[str, object]]:

@@ -1,0 +1,216 @@
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from modelyard.artifacts.keys import load_private_key, load_public_key
+from modelyard.errors import InputError, MissingDependency
+from modelyard.project.load import load_project
+from modelyard.scaffold import init as init_module
+from modelyard.scaffold.guess import Guess, Head
+from modelyard.scaffold.init import (
+    Base,
+    Fields,
+    as_flow,
+    as_scalar,
+    check_target,
+    choose_base,
+    choose_fields,
+    create_project,
+)
+
+HEAD = Head(
+    ["body", "queue", "site", "customer"],
+    [
+        {"body": f"a text {number}", "queue": "ab"[number % 2], "site": "xy"[number % 2], "customer": str(number)}
+        for number in range(20)
+    ],
+)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    path = tmp_path / "rows.csv"
+    path.write_text("body,queue\na text,a\n")
+    return path
+
+
+def fields(text: str = "body", label: str = "queue", **changes: object) -> Fields:
+    values = {"slices": [], "group": None, "slice_candidates": [], **changes}
+    return Fields(text=Guess(text, "named by you"), label=Guess(label, "named by you"), **values)  # type: ignore[arg-type]
+
+
+def git(folder: Path, *arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+def test_a_project_is_whole(tmp_path: Path, data: Path, tiny_base: Path) -> None:
+    told: list[str] = []
+    create_project(
+        tmp_path / "mine", data, fields(), Base(tiny_base, "tiny", "because"), lambda what, *_: told.append(what)
+    )
+    project = load_project(tmp_path / "mine")
+    assert project.settings.data.train == "data/rows.csv"
+    assert (project.settings.data.fields.text, project.settings.data.fields.label) == ("body", "queue")
+    assert project.settings.model.base == "models/tiny"
+    assert (project.folder / "data" / "rows.csv").read_bytes() == data.read_bytes()
+    weights = "models/tiny/model.safetensors"
+    assert (project.folder / weights).read_bytes() == (tiny_base / "model.safetensors").read_bytes()
+    assert told[0] == "init, copy the data" and len(told) == 6
+    public = load_public_key(project.folder / "keys" / "team.pub")
+    assert load_private_key(project.folder / "keys" / "private.pem", {}).public_key() == public
+
+
+def test_git_holds_the_settings_and_not_the_secret(tmp_path: Path, data: Path, tiny_base: Path) -> None:
+    create_project(tmp_path / "mine", data, fields(), Base(tiny_base, "tiny", "because"))
+    folder = tmp_path / "mine"
+    assert git(folder, "status", "--porcelain") == ""
+    assert set(git(folder, "ls-files").split()) == {
+        *(".dvc/.gitignore", ".dvc/config", ".dvcignore", ".gitignore", "README.md", "data.dvc", "dvc.yaml"),
+        *("keys/team.pub", "models.dvc", "modelyard.yaml"),
+    }
+    (folder / "reports").mkdir()
+    (folder / "reports" / "check.json").touch()
+    (folder / "reports" / "check.run.json").touch()
+    assert git(folder, "status", "--porcelain", "--untracked-files=all") == "?? reports/check.json\n"
+
+
+def test_telemetry_of_dvc_is_off_in_the_project_too(tmp_path: Path, data: Path, tiny_base: Path) -> None:
+    create_project(tmp_path / "mine", data, fields(), Base(tiny_base, "tiny", "because"))
+    assert "analytics = false" in (tmp_path / "mine" / ".dvc" / "config").read_text()
+
+
+def test_an_identity_is_passed_where_none_is_set(
+    tmp_path: Path, data: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)
+    if subprocess.run(["git", "config", "user.email"], cwd=tmp_path, capture_output=True).returncode == 0:
+        pytest.skip("this machine has a system-wide identity")
+    create_project(tmp_path / "mine", data, fields(), Base(tiny_base, "tiny", "because"))
+    assert git(tmp_path / "mine", "log", "--format=%an <%ae> %s") == "Modelyard <modelyard@localhost> Start mine\n"
+
+
+def test_inside_an_ignored_folder_of_another_repository(tmp_path: Path, data: Path, tiny_base: Path) -> None:
+    git(tmp_path, "init", "--quiet")
+    (tmp_path / ".gitignore").write_text(".work/\n")
+    (tmp_path / ".work").mkdir()
+    create_project(tmp_path / ".work" / "mine", data, fields(), Base(tiny_base, "tiny", "because"))
+    top = git(tmp_path / ".work" / "mine", "rev-parse", "--show-toplevel").strip()
+    assert Path(top) == tmp_path / ".work" / "mine"
+
+
+def test_a_failure_leaves_nothing(tmp_path: Path, data: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(init_module.sys, "executable", "/bin/false")
+    with pytest.raises(InputError, match="failed: exit status 1"):
+        create_project(tmp_path / "mine", data, fields(), Base(tiny_base, "tiny", "because"))
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
+
+
+def test_words_that_yaml_would_take_for_something_else(tmp_path: Path, data: Path, tiny_base: Path) -> None:
+    odd = fields("text: #1", "true", slices=["a, b", "yes", "]x", '"q"'], group="two\nlines")
+    odd = Fields(odd.text, Guess("true", "by its name:\n- x"), odd.slices, odd.group, ["# hash\nx: y"])
+    create_project(tmp_path / "评论-1", data, odd, Base(tiny_base, "1.0", "why:\nnot"))
+    settings = load_project(tmp_path / "评论-1").settings
+    assert settings.project == "评论-1"
+    assert (settings.data.fields.text, settings.data.fields.label) == ("text: #1", "true")
+    assert settings.data.slices == ["a, b", "yes", "]x", '"q"']
+    assert settings.data.group == "two\nlines"
+    assert settings.model.base == "models/1.0"
+
+
+@pytest.mark.parametrize("value", ["plain", "1", "null", "a: b", "# x", "", "- x", "a\nb", "'", "好", "x" * 300, "1e3"])
+def test_scalars_come_back_as_they_were(value: str) -> None:
+    assert yaml.safe_load(f"key: {as_scalar(value)}") == {"key": value}
+    assert yaml.safe_load(f"key: {as_flow([value, value])}") == {"key": [value, value]}
+
+
+def test_null_stays_null() -> None:
+    assert as_scalar(None) == "null"
+
+
+def test_fields_that_were_named() -> None:
+    found = choose_fields(HEAD, text="body", label="site", slices=["queue"], group="customer")
+    assert (found.text.column, found.label.column, found.slices, found.group) == ("body", "site", ["queue"], "customer")
+
+
+def test_fields_that_are_guessed() -> None:
+    found = choose_fields(HEAD, text=None, label=None, slices=[], group=None)
+    assert (found.text.column, found.label.column) == ("body", "queue")
+    assert found.slice_candidates == ["site"]
+
+
+def test_all_wrong_columns_are_named_at_once() -> None:
+    with pytest.raises(InputError) as caught:
+        choose_fields(HEAD, text="bdy", label="que", slices=["nope", "site"], group="who")
+    assert [problem.where for problem in caught.value.problems] == ["--text", "--label", "--group", "--slices nope"]
+    assert "name one of: body, queue, site, customer" in str(caught.value)
+
+
+def test_one_column_cannot_be_two_things() -> None:
+    with pytest.raises(InputError) as caught:
+        choose_fields(HEAD, text="body", label="body", slices=["body"], group=None)
+    assert len(caught.value.problems) == 2
+
+
+@pytest.mark.parametrize("name", [".hidden", "a b", "-x", "x" * 65, "a\nb"])
+def test_names_that_are_none(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match="not a project name"):
+        check_target(tmp_path / name)
+
+
+def test_a_folder_that_holds_something_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    check_target(folder)
+    (folder / "thesis.tex").touch()
+    with pytest.raises(InputError, match="not an empty folder"):
+        check_target(folder)
+    (folder / "modelyard.yaml").touch()
+    with pytest.raises(InputError, match="is a project already"):
+        check_target(folder)
+    with pytest.raises(InputError, match="not an empty folder"):
+        check_target(folder / "thesis.tex")
+
+
+def test_a_base_model_of_ones_own(tiny_base: Path, tmp_path: Path) -> None:
+    assert choose_base(str(tiny_base), [], tmp_path) == Base(tiny_base, "tiny", "the folder you named")
+    with pytest.raises(InputError, match="neither a folder nor a known base model"):
+        choose_base("minilmm", [], tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"no \.safetensors file"):
+        choose_base(str(tmp_path / "empty"), [], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("model", "text", "command"),
+    [
+        (None, "a fine film", "modelyard fetch minilm"),
+        (None, "这部电影很好 iPhone", "modelyard fetch e5-small"),
+        (None, "хороший фильм", "modelyard fetch e5-small"),
+        ("minilm", "这部电影很好", "modelyard fetch minilm"),
+    ],
+)
+def test_a_base_model_that_was_not_fetched(tmp_path: Path, model: str | None, text: str, command: str) -> None:
+    with pytest.raises(MissingDependency, match=command) as caught:
+        choose_base(model, [text], tmp_path)
+    assert caught.value.exit_status == 4
+
+
+def test_a_base_model_from_the_cache(tmp_path: Path, tiny_base: Path) -> None:
+    shutil.copytree(tiny_base, tmp_path / "models" / "minilm")
+    (tmp_path / "models" / "minilm" / "base.json").write_text("{}")
+    base = choose_base(None, ["a fine film"], tmp_path)
+    assert base.folder == tmp_path / "models" / "minilm"
+    assert base.why == "100% of the letters are Latin: MiniLM, 22.7M parameters, English"
+
+
+def test_without_git_the_command_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(init_module.shutil, "which", lambda _: None)
+    with pytest.raises(MissingDependency, match="apt-get install git"):
+        init_module.require_git()
