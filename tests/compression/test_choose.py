@@ -34,7 +34,7 @@ EXPORTED = replace(facts(1.0, size=100, memory=100), screened=[])
 @pytest.mark.parametrize(
     ("goal", "expected"), [("fastest", ["quick", "small", "light"]), ("smallest", ["small", "light", "quick"])]
 )
-def test_ranked_by_the_goal(goal, expected: list[str]):
+def test_ranked_by_the_goal(goal: Any, expected: list[str]) -> None:
     tried = {"light": facts(1.5, size=30), "quick": facts(3.0, size=40), "small": facts(2.0, size=20)}
     assert rank(goal, EXPORTED, tried) == Ranking(expected, {})
 
@@ -54,7 +54,7 @@ def test_cheapest_is_time_times_memory() -> None:
         ("cheapest", facts(1.2, low=1.1, memory=111), "time times memory is not certainly less"),
     ],
 )
-def test_refused_with_the_reason(goal, tried: Any, reason: str):
+def test_refused_with_the_reason(goal: Any, tried: Any, reason: str) -> None:
     ranking = rank(goal, EXPORTED, {"int8": tried})
     assert ranking.ranked == []
     assert ranking.refused["int8"].words.startswith(reason)
@@ -105,7 +105,7 @@ def test_none_passes_and_the_export_may_be_released(outcome: str) -> None:
 @pytest.mark.parametrize(
     ("a", "b", "chosen"), [("FAIL", "INCONCLUSIVE", "b"), ("INCONCLUSIVE", "INCONCLUSIVE", "a"), ("FAIL", "FAIL", "a")]
 )
-def test_none_passes_and_compressed_is_required(a: str, b: str, chosen: str):
+def test_none_passes_and_compressed_is_required(a: str, b: str, chosen: str) -> None:
     decision = decided({"a": verdicts(a), "b": verdicts(b)}, required=True)
     assert decision.chosen == chosen
     assert decision.not_chosen[EXPORT].words == "not compressed, and `gates.compressed` is `required`"
@@ -121,7 +121,7 @@ def test_none_reaches_test_and_compressed_is_required() -> None:
 @pytest.mark.parametrize(
     ("goal", "words"), [("smallest", "larger than a, 25 against 25 bytes"), ("cheapest", "dearer than a")]
 )
-def test_the_words_follow_the_goal(goal, words: str):
+def test_the_words_follow_the_goal(goal: Any, words: str) -> None:
     assert decided({"a": verdicts("PASS")}, goal=goal).not_chosen["b"].words == words
 
 

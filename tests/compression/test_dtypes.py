@@ -27,7 +27,7 @@ def test_counts_initialisers_and_constants(tmp_path: Path) -> None:
     ]
 
 
-def test_the_export_is_float_and_the_others_are_int8(compressed: Any):
+def test_the_export_is_float_and_the_others_are_int8(compressed: Any) -> None:
     candidates: Path = compressed.candidates
     float_bytes = count_dtypes(candidates / "onnx-fp32", ["model.onnx"])["float32"]
     # 1 byte for each of 4: 50 x 32 words, 64 x 32 positions, 2 x (4 x 32 x 32 + 2 x 32 x 64) in the layers, the pooler

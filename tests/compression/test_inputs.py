@@ -18,7 +18,7 @@ def folder(tiny_classifier: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(tiny_classifier, tmp_path / "model"))
 
 
-def _configure(folder, **changes: Any) -> None:
+def _configure(folder: Path, **changes: Any) -> None:
     path = folder / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
@@ -53,7 +53,7 @@ def test_our_own_says_it_in_training_json(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("names", [None, {}, {"0": "a"}, {"0": "a", "2": "b"}, ["a", "b"]])
-def test_labels_must_be_named(folder, names: Any):
+def test_labels_must_be_named(folder: Path, names: Any) -> None:
     _configure(folder, id2label=names)
     with pytest.raises(InputError, match="label"):
         read_trained(folder)

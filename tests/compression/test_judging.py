@@ -13,7 +13,7 @@ def paired(both: int, b: int, c: int, neither: int) -> Any:
     return reference, candidate, pl.DataFrame({"label": ["x"] * len(reference)})
 
 
-def judged(reference, candidate, frame, slices=()) -> Any:
+def judged(reference: Any, candidate: Any, frame: Any, slices: Any = ()) -> Any:
     return judge_drop(
         reference,
         candidate,
@@ -38,7 +38,7 @@ def test_the_interval_is_tangos() -> None:
     ("table", "outcome"),
     [((9_900, 30, 30, 40), "PASS"), ((500, 100, 0, 400), "FAIL"), ((50, 0, 0, 10), "INCONCLUSIVE")],
 )
-def test_each_outcome(table: tuple[int, int, int, int], outcome):
+def test_each_outcome(table: tuple[int, int, int, int], outcome: str) -> None:
     verdict = judged(*paired(*table))[0]
     assert (verdict.rule, verdict.scope, verdict.kind, verdict.subject) == ("drop_max", "overall", "candidate", "int8")
     assert verdict.outcome == outcome

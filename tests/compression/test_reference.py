@@ -22,7 +22,7 @@ def test_comes_back_as_it_was(tmp_path: Path) -> None:
     "content",
     [None, b"not parquet", {"id": ["a"]}, {"id": ["a"], "logits": [1.0], "label_index": [0]}],
 )
-def test_anything_else_is_refused(tmp_path, content: Any):
+def test_anything_else_is_refused(tmp_path: Path, content: Any) -> None:
     path = tmp_path / "reference" / "validation.parquet"
     path.parent.mkdir()
     if isinstance(content, bytes):
