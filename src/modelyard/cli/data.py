@@ -1,0 +1,76 @@
+"""`modelyard check`: a project's data, or any file."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from modelyard.cli.console import progress_bar, show_report
+from modelyard.errors import InputError, Problem
+
+
+def check(
+    files: Annotated[list[str] | None, typer.Argument(help="Files, folders or globs; none: the project's own.")] = None,
+    text: Annotated[str, typer.Option(help="Column of the text, with FILES.")] = "text",
+    label: Annotated[str, typer.Option(help="Column of the label, with FILES.")] = "label",
+    slices: Annotated[str, typer.Option(metavar="A,B", help="Slice columns, with FILES.")] = "",
+    group: Annotated[str | None, typer.Option(help="Column whose rows stay together, with FILES.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Where prepared/ goes; with FILES nothing is written without.")
+    ] = None,
+    reports: Annotated[Path | None, typer.Option(help="Where the report goes.")] = None,
+    project: Annotated[Path, typer.Option(help="Folder of the project.")] = Path(),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    exit_zero: Annotated[
+        bool, typer.Option("--exit-zero", help="Exit 0 once the report is written: the next stage refuses (dvc.yaml).")
+    ] = False,
+    rules: Annotated[
+        bool, typer.Option("--rules", help="List the rules, their budgets and what they look for.")
+    ] = False,
+) -> None:
+    """Judge the data rule by rule, drop with the reason kept, and make the splits."""
+    if rules:
+        _list_rules()
+        return
+    from modelyard.data.check import check as check_data
+    from modelyard.evidence.judge import exit_status
+    from modelyard.project.data import DataSection, FieldsSection
+    from modelyard.project.gates import GatesSection
+    from modelyard.project.load import load_project
+
+    if files:
+        data = DataSection(
+            train=files,
+            fields=FieldsSection(text=text, label=label),
+            slices=[part.strip() for part in slices.split(",") if part.strip()],
+            group=group,
+        )
+        name, task, root, gates = Path(files[0]).name, "classification", Path(), GatesSection()
+        reports = reports or (output.absolute().parent / "reports" if output else None)
+    else:
+        loaded = load_project(project)
+        settings = loaded.settings
+        data, name, task, root, gates = settings.data, settings.project, settings.task, project, settings.gates
+        output, reports = output or project / "prepared", reports or project / "reports"
+    if text == label:
+        raise InputError(Problem(f"--text and --label both name {text!r}", "name two different columns", "--label"))
+    with progress_bar() as progress:
+        report = check_data(
+            data, project=name, task=task, root=root, prepared=output, reports=reports, gates=gates, progress=progress
+        )
+    show_report(report, as_json=as_json)
+    raise typer.Exit(0 if exit_zero else exit_status(report.verdicts))
+
+
+def _list_rules() -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from modelyard.data.rules import RULES
+
+    table = Table("rule", "allowed by default", "severity", "what it looks for", box=None, pad_edge=False)
+    for rule in RULES:
+        table.add_row(
+            rule.name, f"{rule.bound.replace('_', ' ')} {rule.budget:g} {rule.unit}", rule.severity, rule.meaning
+        )
+    Console().print(table)

@@ -1,0 +1,171 @@
+"""From a file's bytes to text: decompressed within limits, in an encoding that is known and reported."""
+
+import codecs
+import gzip
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import charset_normalizer
+import zstandard
+
+from modelyard.errors import InputError, Problem
+
+MAX_TEXT_BYTES = 4 * 1024**3
+"""Decompressed size of one file. It is held in memory: larger sets come in several files, or as Parquet."""
+BOMB_RATIO = 200
+"""Text compresses 3 to 20 times, logs up to about 100; gzip can reach 1,032 and zstd far more only on filler."""
+BOMB_FLOOR_BYTES = 64 * 1024**2
+_PIECE_BYTES = 1024**2
+_ZSTD_PIECE_BYTES = 4096  # zstd may expand one compressed piece 30,000 times
+_SAMPLE_BYTES = 64 * 1024
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it starts with
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_LEGACY = ["gb18030", "cp1252", "big5", "cp932", "euc_kr", "cp1251", "cp1250", "latin_1"]
+"""Tried where a file is not UTF-8; of equally likely ones the first here is taken, and reported."""
+
+
+def read_bytes(path: Path, name: str) -> bytes:
+    """A file's bytes, decompressed by the ending of its name.
+
+    Args:
+        path: the file.
+        name: what problems call it.
+
+    Raises:
+        InputError: it cannot be read, is cut off or damaged, or grows beyond the limits.
+    """
+    try:
+        stored = path.stat().st_size
+        pieces, size = [], 0
+        for piece in _pieces(path):
+            size += len(piece)
+            if size > MAX_TEXT_BYTES:
+                raise InputError(
+                    Problem(f"it holds more than {MAX_TEXT_BYTES} bytes of text", "split it into smaller files", name)
+                )
+            if size > BOMB_FLOOR_BYTES and size > BOMB_RATIO * stored:
+                raise InputError(
+                    Problem(
+                        f"it grows more than {BOMB_RATIO} times when decompressed, as a decompression bomb does",
+                        "decompress it yourself if you trust it",
+                        name,
+                    )
+                )
+            pieces.append(piece)
+    except (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError) as error:
+        raise InputError(
+            Problem(f"the compressed file is cut off or damaged: {error}", "copy or download it again", name)
+        ) from error
+    except OSError as error:
+        raise InputError(
+            Problem(f"it cannot be read: {error.strerror or error}", "check the file and its permissions", name)
+        ) from error
+    return b"".join(pieces)
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    suffix = path.suffix.lower()
+    if suffix == ".zst":
+        yield from _zstd_pieces(path)
+        return
+    with gzip.open(path, "rb") if suffix == ".gz" else path.open("rb") as handle:
+        while piece := handle.read(_PIECE_BYTES):
+            yield piece
+
+
+def _zstd_pieces(path: Path) -> Iterator[bytes]:
+    """Frame by frame: the library's own stream reader gives a cut-off file's first half without a word."""
+    decompressor = zstandard.ZstdDecompressor()
+    frame = decompressor.decompressobj()
+    with path.open("rb") as handle:
+        while piece := handle.read(_ZSTD_PIECE_BYTES):
+            while piece:
+                if frame.eof:
+                    frame = decompressor.decompressobj()
+                yield frame.decompress(piece)
+                piece = frame.unused_data if frame.eof else b""
+    if not frame.eof:
+        raise EOFError("the last frame has no end")
+
+
+def decode_text(data: bytes, name: str) -> tuple[str, str]:
+    """Text of a file and the encoding it was read in.
+
+    A byte order mark decides; else strict UTF-8; else UTF-16 without a mark, known by its line ends; else the likeliest
+    of the encodings that Windows and East Asian systems write. Every byte must decode: nothing is replaced.
+
+    Returns:
+        The text without a byte order mark; the encoding's Python name.
+
+    Raises:
+        InputError: NUL bytes, each line named; or no encoding fits.
+    """
+    for encoding in _candidates(data):
+        try:
+            text = data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        lines = (
+            [number for number, line in enumerate(text.split("\n"), start=1) if "\0" in line] if "\0" in text else []
+        )
+        if lines:
+            raise InputError(
+                [
+                    Problem("the line holds a NUL byte, which no text does", "export the file again", f"{name}:{line}")
+                    for line in lines
+                ]
+            )
+        return text, encoding
+    raise InputError(Problem("its bytes are text in no encoding that is known here", "save it as UTF-8", name))
+
+
+def _candidates(data: bytes) -> Iterator[str]:
+    marked = next((encoding for mark, encoding in _MARKS if data.startswith(mark)), None)
+    if marked:
+        yield marked
+        return
+    yield from _unmarked_utf16(data)
+    yield "utf-8"
+    sample = _sample(data)
+    matches = charset_normalizer.from_bytes(sample, cp_isolation=_LEGACY)
+    best = matches.best()
+    if best is None:
+        return
+    equal = {
+        encoding
+        for match in matches
+        if match.chaos <= best.chaos and match.coherence >= best.coherence
+        for encoding in (match.encoding, *match.could_be_from_charset)
+    }
+    yield from (encoding for encoding in _LEGACY if encoding in equal)
+
+
+def _unmarked_utf16(data: bytes) -> Iterator[str]:
+    """In UTF-16 every line end has a NUL beside it; a stray NUL in other text is not at every one."""
+    head = data[: 2 * _SAMPLE_BYTES]
+    ends = head.count(b"\n")
+    if not ends or b"\0" not in head or len(data) % 2:
+        return
+    if head.count(b"\n\0") == ends:
+        yield "utf-16-le"
+    elif head.count(b"\0\n") == ends:
+        yield "utf-16-be"
+
+
+def _sample(data: bytes) -> bytes:
+    """The first lines that are not ASCII: the others say nothing about the encoding."""
+    lines, size = [], 0
+    for line in data.split(b"\n"):
+        if not line.isascii():
+            lines.append(line)
+            size += len(line)
+            if size > _SAMPLE_BYTES:
+                break
+    return b"\n".join(lines)
