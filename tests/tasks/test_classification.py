@@ -8,6 +8,7 @@ import torch
 from scipy.special import log_softmax, softmax
 from transformers import PreTrainedTokenizerFast
 
+from modelyard.errors import InputError
 from modelyard.tasks.classification import correct, decode, encode, load_tokenizer, losses
 
 LOGITS = np.array([[1.0, 3.0, 2.0], [0.5, 0.5, -1.0], [1000.0, 0.0, -1000.0]], dtype=np.float32)
@@ -49,3 +50,15 @@ def test_decode_gives_probabilities_by_name() -> None:
     assert list(first.probabilities.values()) == pytest.approx(softmax(LOGITS[0].astype(np.float64)))
     assert first.logits == [1.0, 3.0, 2.0]
     assert sum(decode(LOGITS, ["a", "b", "c"])[2].probabilities.values()) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"version":"1.0"}', "[]", '{"version":"1.0","model":{"type":"None"}}'])
+def test_a_tokenizer_that_is_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "tokenizer.json").write_text(text)
+    with pytest.raises(InputError, match=r"tokenizer\.json cannot be read"):
+        load_tokenizer(tmp_path)
+
+
+def test_a_missing_tokenizer(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"tokenizer\.json cannot be read"):
+        load_tokenizer(tmp_path)

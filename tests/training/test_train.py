@@ -18,6 +18,7 @@ from modelyard.errors import GateFailed, InputError
 from modelyard.evidence.judge import Verdict, exit_status
 from modelyard.evidence.report import Report
 from modelyard.project.load import parse_settings
+from modelyard.project.schema import ProjectSchema
 from modelyard.tasks.classification import encode, load_tokenizer
 from modelyard.training.loop import Fitted
 from modelyard.training.train import METRICS_FILE, train
@@ -25,8 +26,8 @@ from modelyard.training.train import METRICS_FILE, train
 FAST = {"learning_rate": 0.005, "epochs": 12}
 
 
-def run(base: Path, prepared: Path, place: Path, *, max_length_tokens: int | None = None, **train_section: Any) -> Any:
-    settings = parse_settings(
+def settings_of(base: Path, *, max_length_tokens: int | None = None, **train_section: Any) -> ProjectSchema:
+    return parse_settings(
         json.dumps(
             {
                 "schema": 1,
@@ -37,7 +38,16 @@ def run(base: Path, prepared: Path, place: Path, *, max_length_tokens: int | Non
             }
         )
     )
-    return train(settings, root=place, prepared=prepared, output=place / "model", reports=place / "reports")
+
+
+def run(base: Path, prepared: Path, place: Path, **settings: Any) -> Report:
+    return train(
+        settings_of(base, **settings),
+        root=place,
+        prepared=prepared,
+        output=place / "model",
+        reports=place / "reports",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -244,3 +254,19 @@ def test_weights_that_cannot_be_written(
     with pytest.raises(InputError, match=r"model cannot be written: .*No space left"):
         run(tiny_base, tiny_prepared, tmp_path, epochs=1)
     assert not list(tmp_path.glob("*model*"))
+
+
+def test_an_output_that_cannot_be_written_is_found_before_training(
+    tiny_base: Path, tiny_prepared: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    settings = settings_of(tiny_base)
+    with pytest.raises(InputError, match="cannot be written"):
+        train(
+            settings,
+            root=tmp_path,
+            prepared=tiny_prepared,
+            output=tmp_path / "file/model",
+            reports=tmp_path / "reports",
+        )
+    assert not (tmp_path / "reports" / METRICS_FILE).exists()

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from modelyard.errors import InputError, Problem
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -26,8 +28,21 @@ def load_tokenizer(path: Path) -> Tokenizer:
     """The tokenizer of a model or release folder, from its `tokenizer.json`, without padding or truncation.
 
     Training, judging and serving all encode through this one function: equal texts are equal tokens everywhere.
+
+    Raises:
+        InputError: `tokenizer.json` is missing or is not a tokenizer.
     """
-    tokenizer = Tokenizer.from_file(str(path / "tokenizer.json"))
+    file = path / "tokenizer.json"
+    try:
+        tokenizer = Tokenizer.from_file(str(file))
+    except Exception as error:  # the library raises nothing narrower
+        raise InputError(
+            Problem(
+                f"tokenizer.json cannot be read: {error}",
+                "copy or download the tokenizer of this model again",
+                str(file),
+            )
+        ) from error
     tokenizer.no_padding()
     tokenizer.no_truncation()
     return tokenizer

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,7 @@ def train(
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         _refuse_failed_check(reports / "check.json")
         check_replaceable(output, mark=MARK)
+        _check_writable(output)
         check_precision(settings.train.precision, device)
         data = _read_data(prepared, settings)
         base = find_base(settings.model.base, settings.model.revision, root=root)
@@ -176,6 +178,16 @@ def _refuse_failed_check(path: Path) -> None:
                 for verdict in failed
             ]
         )
+
+
+def _check_writable(output: Path) -> None:
+    """Find out before training, not after it, that the model cannot be written."""
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}."):
+            pass
+    except OSError as error:
+        raise _unwritable(output, str(error.strerror), "--output") from error
 
 
 def _read_data(folder: Path, settings: ProjectSchema) -> Prepared:
