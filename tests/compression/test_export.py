@@ -17,7 +17,7 @@ from modelyard.errors import InputError
 def test_gives_the_trained_answers_at_any_batch_and_length(tiny_classifier: Path, compressed: Any) -> None:
     exported = OnnxEngine(compressed.candidates / "onnx-fp32", ["model.onnx"])
     trained = TorchEngine(tiny_classifier)
-    for rows in ([[2, 3]], [[2]], [[2, 5, 3], [2, 9, 9, 9, 9, 9, 3]], [list(range(2, 50))] * 9, [[7] * 64]):
+    for rows in ([[2, 3]], [[2]], [[2, 5, 3], [2, 9, 9, 9, 9, 9, 3]], [list(range(2, 42))] * 9, [[7] * 64]):
         np.testing.assert_allclose(exported.run(rows), trained.run(rows), atol=1e-5)
 
 

