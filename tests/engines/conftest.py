@@ -36,11 +36,11 @@ def _write_sums(folder: Path, inputs: tuple[str, ...]) -> None:
 @pytest.fixture(scope="session")
 def sums(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `model.onnx` and the same model as `model.xml` and `model.bin`; its padding token is 9."""
-    from modelyard.engines.telemetry import without_openvino_telemetry
+    from modelyard.engines.telemetry import without_telemetry
 
     folder = tmp_path_factory.mktemp("sums")
     _write_sums(folder, ("input_ids", "attention_mask", "token_type_ids"))
-    with without_openvino_telemetry():
+    with without_telemetry():
         import openvino
     openvino.save_model(openvino.Core().read_model(folder / "model.onnx"), folder / "model.xml")
     return folder

@@ -11,6 +11,7 @@ OFF = {
     "HF_HUB_DISABLE_TELEMETRY": "1",  # huggingface_hub/constants.py
     "HF_HUB_DISABLE_UPDATE_CHECK": "1",  # huggingface_hub/constants.py
     "DO_NOT_TRACK": "1",  # huggingface_hub/constants.py, iterative_telemetry
+    "ORT_DISABLE_TELEMETRY": "1",  # onnxruntime/core/platform/telemetry_1ds.cc: Linux too, from 1.32 on
     "NNCF_CI": "1",  # nncf/telemetry/wrapper.py: a stub takes the place of the sender
 }
 OFF_UNLESS_SET = {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import onnx
 
-from modelyard.engines.telemetry import without_openvino_telemetry
+from modelyard.engines.telemetry import without_telemetry
 
 
 def count_dtypes(folder: Path, artefact: Sequence[str]) -> dict[str, int]:
@@ -42,7 +42,7 @@ def _onnx_weights(path: Path) -> Iterator[tuple[str, int]]:
 
 
 def _openvino_weights(path: Path) -> Iterator[tuple[str, int]]:
-    with without_openvino_telemetry():
+    with without_telemetry():
         import openvino
     for node in openvino.Core().read_model(path).get_ops():
         if node.get_type_name() == "Constant":

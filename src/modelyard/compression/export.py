@@ -8,6 +8,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from modelyard.engines.quiet import quietly
+from modelyard.engines.telemetry import without_telemetry
 from modelyard.engines.torch_engine import load_classifier
 from modelyard.errors import InputError, Problem
 
@@ -52,7 +53,7 @@ def export_onnx(model_folder: Path, folder: Path) -> list[str]:
     external = size > MAX_SINGLE_FILE_BYTES
     free = {0: "batch", 1: "length"}
     try:
-        with quietly():
+        with quietly(), without_telemetry():
             program = torch.onnx.export(
                 _Logits(model).eval(),
                 _example(model.config.vocab_size),

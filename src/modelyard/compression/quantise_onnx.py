@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from onnxruntime.quantization import QuantType, quantize_dynamic
-
 from modelyard.engines.quiet import quietly
+from modelyard.engines.telemetry import without_telemetry
+
+with without_telemetry():
+    from onnxruntime.quantization import QuantType, quantize_dynamic
 
 FILE_NAME = "model.onnx"
 INT8_FLAGS = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"}

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from modelyard.compression.quantise_onnx import can_overflow
 from modelyard.engines.base import Row
 from modelyard.engines.quiet import quietly
-from modelyard.engines.telemetry import without_openvino_telemetry
+from modelyard.engines.telemetry import without_telemetry
 
-with without_openvino_telemetry():
+with without_telemetry():
     import nncf
     import openvino
     from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, OverflowFix

@@ -4,12 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
-from onnxruntime.capi import onnxruntime_pybind11_state as errors
 
 from modelyard.engines.base import Logits, Row
 from modelyard.engines.padding import check_inputs, pad, read_pad_id
+from modelyard.engines.telemetry import without_telemetry
 from modelyard.errors import InputError, Problem
+
+with without_telemetry():
+    import onnxruntime
+    from onnxruntime.capi import onnxruntime_pybind11_state as errors
 
 # onnxruntime's errors share no base but Exception
 _LOADING_ERRORS = (

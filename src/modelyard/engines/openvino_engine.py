@@ -8,10 +8,10 @@ import numpy as np
 
 from modelyard.engines.base import Logits, Row
 from modelyard.engines.padding import check_inputs, pad, read_pad_id
-from modelyard.engines.telemetry import without_openvino_telemetry
+from modelyard.engines.telemetry import without_telemetry
 from modelyard.errors import InputError, Problem
 
-with without_openvino_telemetry():
+with without_telemetry():
     import openvino
 
 
