@@ -98,3 +98,25 @@ def tiny_prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     write_json(folder / MARK, dataset)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_classifier(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`tiny_base` with a head for bad and good, its logits spread widely enough to be no ties."""
+    import shutil
+
+    import torch
+    from transformers import BertForSequenceClassification
+
+    from modelyard.engines.quiet import quietly
+
+    folder = tmp_path_factory.mktemp("classifier") / "model"
+    torch.manual_seed(3)
+    with quietly():
+        model = BertForSequenceClassification.from_pretrained(
+            tiny_base, num_labels=2, id2label={0: "bad", 1: "good"}, label2id={"bad": 0, "good": 1}
+        )
+        torch.nn.init.normal_(model.classifier.weight, std=2.0)
+        model.save_pretrained(folder)
+    shutil.copyfile(tiny_base / "tokenizer.json", folder / "tokenizer.json")
+    return folder

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
 
 from modelyard.compression import export
 from modelyard.compression.export import export_onnx
@@ -54,3 +55,14 @@ def test_a_model_that_cannot_be_loaded_is_named(tiny_classifier: Path, tmp_path:
     (folder / "config.json").write_text(json.dumps(config | {"model_type": "no-such-model"}))
     with pytest.raises(InputError, match="the model cannot be loaded"):
         export_onnx(folder, tmp_path)
+
+
+def test_what_the_exporter_cannot_do_is_named(
+    tiny_classifier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: Any, **options: Any) -> Any:
+        raise torch.onnx.errors.OnnxExporterError("no translation for aten::strange\nand a page of text")
+
+    monkeypatch.setattr(torch.onnx, "export", fail)
+    with pytest.raises(InputError, match=r"cannot be exported to ONNX: no translation for aten::strange\. Next"):
+        export_onnx(tiny_classifier, tmp_path)

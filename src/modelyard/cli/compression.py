@@ -10,7 +10,7 @@ from modelyard.cli.console import MARKS, progress_bar, show_report
 from modelyard.errors import InputError, Problem
 
 if TYPE_CHECKING:
-    from modelyard.artifacts.candidate import Card, Choice
+    from modelyard.artifacts.candidate import Card
     from modelyard.evidence.interval import Interval
     from modelyard.evidence.judge import Outcome
     from modelyard.evidence.report import Report
@@ -70,9 +70,9 @@ def compress(
         else:
             target = output or Path("candidates")
             report = _alone(model, data, (text, label), target, reports or target.parent / "reports", progress)
+    show_report(report, as_json=as_json)
     if not as_json:
         show_candidates(target)
-    show_report(report, as_json=as_json)
     raise typer.Exit(0 if exit_zero else exit_status(report.verdicts))
 
 
@@ -151,42 +151,38 @@ def show_candidates(folder: Path) -> None:
     choice = read_choice(folder)
     table = Table(title="candidates", title_justify="left", title_style="bold", box=None, pad_edge=False)
     table.add_column("", no_wrap=True)
-    for heading in ("MB", "weights", "times as fast", "ms a row", "memory MB", "points lost", "outcome"):
+    for heading in ("MB", "weights", "times as fast", "ms a row", "memory MB", "points lost"):
         table.add_column(heading, overflow="fold")
+    table.add_column("outcome", no_wrap=True)
     for name in dict.fromkeys([choice.chosen, *choice.ranked, *sorted(choice.not_chosen)]):
         card = read_card(folder / name)
-        outcome = _outcome(card)
+        outcome, by = _outcome(card)
         mark = "→ " if name == choice.chosen else "  "
-        table.add_row(Text(mark + name), *_numbers(card), Text(outcome, style=MARKS[outcome][1]))
-    console = Console(highlight=False)
-    console.print(table)
-    for line in _reasons(choice):
-        console.print(Text(line), soft_wrap=True)
+        table.add_row(Text(mark + name), *_numbers(card), Text(f"{outcome}, {by}", style=MARKS[outcome][1]))
+    Console(highlight=False).print(table)
 
 
-def _reasons(choice: "Choice") -> list[str]:
-    return [f"→ {choice.chosen} was chosen"] + [
-        f"· {name} was not: {reason}" for name, reason in choice.not_chosen.items()
-    ]
-
-
-def _outcome(card: "Card") -> "Outcome":
-    outcomes = {verdict.outcome for verdict in card.verdicts}
-    return "FAIL" if "FAIL" in outcomes else "INCONCLUSIVE" if "INCONCLUSIVE" in outcomes else "PASS"
+def _outcome(card: "Card") -> "tuple[Outcome, str]":
+    """The outcome on the split that was judged last, and its name: test where the candidate got so far."""
+    overall = [verdict for verdict in card.verdicts if verdict.scope == "overall"]
+    judged = [verdict for verdict in card.verdicts if overall and verdict.subject == overall[-1].subject]
+    outcomes = {verdict.outcome for verdict in judged}
+    worst: Outcome = "FAIL" if "FAIL" in outcomes else "INCONCLUSIVE" if "INCONCLUSIVE" in outcomes else "PASS"
+    return worst, judged[-1].subject.rpartition(" on ")[2] if card.compressed and judged else "parity"
 
 
 def _numbers(card: "Card") -> list[str]:
-    """Cells of a card: size, the dtypes that hold 1% of the weights or more, speed, latency, memory, accuracy lost."""
+    """Cells of a card: size, the dtypes that hold 5% of the weights or more, speed, latency, memory, accuracy lost."""
     weights = sum(card.dtypes.values())
     shares = {dtype: size / weights for dtype, size in card.dtypes.items()}
     lost = [verdict for verdict in card.verdicts if verdict.rule == "drop_max"]
     return [
         f"{card.size_bytes / 1e6:.1f}",
-        ", ".join(f"{dtype} {share:.0%}" for dtype, share in shares.items() if share >= 0.01),
+        ", ".join(f"{dtype} {share:.0%}" for dtype, share in shares.items() if share >= 0.05),
         _range(card.speed_ratio, 1),
         f"{card.latency_ms.estimate:.1f}" if card.latency_ms else "",
         "" if card.peak_memory_bytes is None else f"{card.peak_memory_bytes / 1e6:.0f}",
-        _range(lost[-1].interval, 100) if lost else "by parity",
+        _range(lost[-1].interval, 100) if lost else "",
     ]
 
 
