@@ -218,4 +218,6 @@ def _unwritable(path: Path, error: OSError) -> Problem:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Problem(f"the disk is full while writing {path}", "free some space and run it again", str(path))
     reason = error.strerror or str(error)
+    if error.filename and Path(error.filename) != path:
+        reason += f": {error.filename}"
     return Problem(f"{path} cannot be written: {reason}", "choose a place you may write to with --output", str(path))

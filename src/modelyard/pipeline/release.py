@@ -8,14 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from modelyard import __version__
-from modelyard.artifacts.candidate import read_card, read_choice
+from modelyard.artifacts.candidate import Card, digest_artefact, read_card, read_choice
 from modelyard.artifacts.files import check_replaceable, digest_file, digest_folder, replacing_folder, write_text
-from modelyard.artifacts.keys import load_private_key
+from modelyard.artifacts.keys import key_id, load_private_key, load_public_key
 from modelyard.artifacts.model import read_training
 from modelyard.artifacts.prepared import read_prepared
-from modelyard.artifacts.release import MARK, Lineage, Manifest, seal
+from modelyard.artifacts.release import MARK, Lineage, Manifest, safe_name, seal
 from modelyard.artifacts.reports import recording, write_report
 from modelyard.compression.judging import judge_drop, scopes
 from modelyard.compression.parity import judge_parity
@@ -31,16 +32,17 @@ from modelyard.evidence.report import Measurement, Report
 from modelyard.evidence.timing import percentile_interval
 from modelyard.pipeline.judgements import Judgement, judge_wear, record_judgements
 from modelyard.pipeline.model_card import model_card
-from modelyard.pipeline.upstream import Folders, digest_folders, find_reports, judge_evidence
+from modelyard.pipeline.upstream import Folders, digest_folders, fail, find_reports, judge_evidence
 from modelyard.progress import Progress, silent
 from modelyard.project.gates import GatesSection, WaiverSection
+from modelyard.project.load import FILE_NAME
+from modelyard.project.release import ReleaseSection
 from modelyard.project.schema import ProjectSchema
 from modelyard.tasks.classification import correct, encode, load_tokenizer
 
 STAGE = "release"
 LATENCY_RUNS = 200
 """Single rows timed for `latency_p95_ms_max`: the upper end of a 95% interval of a 95th percentile needs 72."""
-WARM_UP_RUNS = 20
 
 
 def release(
@@ -71,17 +73,14 @@ def release(
     """
     check_replaceable(output, mark=MARK)
     folders = _open(prepared, model, candidates)
-    key = load_private_key(root / settings.release.private_key)
+    key = _signing_key(settings.release, root)
     with recording(reports, STAGE):
         verdicts, measurements = _judge_artefact(settings.gates, folders, progress)
         verdicts = judge_evidence(reports, folders) + verdicts
         verdicts.append(_judge_compressed(settings.gates, folders))
-        if folders.card.compressed:
-            test = folders.prepared.dataset
-            judged = record_judgements(
-                root, [Judgement(test=test.digests["test"], artefact=folders.card.digest, candidate=folders.card.name)]
-            )
-            verdicts.append(judge_wear(judged, test.counts["test"]))
+        if judged := _judged_on_test(folders):
+            artefacts = record_judgements(root, judged)
+            verdicts.append(judge_wear(artefacts, folders.prepared.dataset.counts["test"]))
         verdicts = _waive(verdicts, settings.gates.waivers)
         report = Report(
             stage=STAGE,
@@ -109,6 +108,9 @@ def release(
 def _open(prepared: Path, model: Path, candidates: Path) -> Folders:
     """Open what the earlier stages wrote."""
     opened, choice = read_prepared(prepared), read_choice(candidates)
+    for folder, name in ((prepared, "baseline.json"), (model, "config.json"), (model, "tokenizer.json")):
+        if not (folder / name).is_file():
+            raise InputError(Problem(f"{name} is missing", "run the stage that writes it again", str(folder / name)))
     model_digest, prepared_digest = digest_folders(opened, model)
     return Folders(
         prepared=opened,
@@ -116,16 +118,73 @@ def _open(prepared: Path, model: Path, candidates: Path) -> Folders:
         training=read_training(model),
         candidates=candidates,
         choice=choice,
-        card=read_card(candidates / choice.chosen),
+        card=_read_card(candidates, choice.chosen),
         model_digest=model_digest,
         prepared_digest=prepared_digest,
     )
 
 
+def _read_card(candidates: Path, name: str) -> Card:
+    """The card of a candidate, whose names stay inside its folder."""
+    path = candidates / name / "card.json"
+    try:
+        safe_name(name)
+        card = read_card(candidates / name)
+        for file in card.artefact:
+            safe_name(file)
+    except ValueError as error:
+        raise InputError(Problem(str(error), "run `modelyard compress` again", str(path))) from error
+    return card
+
+
+def _signing_key(section: ReleaseSection, root: Path) -> Ed25519PrivateKey:
+    """The key that signs, which the project must trust itself: else it could not load its own release.
+
+    Raises:
+        InputError: a key is missing or broken, or the signing key is not the private half of a trusted one.
+    """
+    key = load_private_key(root / section.private_key)
+    trusted = [key_id(load_public_key(root / name)) for name in section.trusted_keys]
+    signer = key_id(key.public_key())
+    if signer not in trusted:
+        raise InputError(
+            Problem(
+                f"the signing key {signer} is not the private half of any of release.trusted_keys: "
+                f"{', '.join(trusted) or 'there is none'}",
+                "list its public half there; `modelyard keys new` makes a pair",
+                "modelyard.yaml",
+            )
+        )
+    return key
+
+
+def _judged_on_test(folders: Folders) -> list[Judgement]:
+    """Every compressed candidate that was judged on this test split: here, or when `compress` confirmed it."""
+    names = dict.fromkeys([folders.card.name, *folders.choice.ranked, *sorted(folders.choice.not_chosen)])
+    cards = [_read_card(folders.candidates, name) for name in names]
+    return [
+        Judgement(test=folders.prepared.dataset.digests["test"], artefact=card.digest, candidate=card.name)
+        for card in cards
+        if card.compressed and (card.name == folders.card.name or "test" in card.accuracy)
+    ]
+
+
 def _judge_artefact(
     gates: GatesSection, folders: Folders, progress: Progress
 ) -> tuple[list[Verdict], list[Measurement]]:
-    """Run the chosen artefact on the test split as it will be served, and judge its answers and its speed."""
+    """Run the chosen artefact on the test split as it will be served, and judge its answers and its speed.
+
+    An artefact that cannot be run, or answers that it cannot be compared with, is a FAIL of `evidence`.
+    """
+    try:
+        return _judge_answers(gates, folders, progress)
+    except InputError as error:
+        return [fail("compress", problem.message, problem.next_step) for problem in error.problems], []
+
+
+def _judge_answers(
+    gates: GatesSection, folders: Folders, progress: Progress
+) -> tuple[list[Verdict], list[Measurement]]:
     card, frame = folders.card, folders.prepared.split("test")
     reference = _reference(folders, frame)
     tokenizer = load_tokenizer(folders.chosen)
@@ -134,7 +193,7 @@ def _judge_artefact(
     with contextlib.closing(open_engine(folders.chosen, card.engine, card.artefact)) as engine:
         logits = run_in_batches(engine, rows, progress=progress, what="ask the chosen artefact on test")
         verdicts = [] if gates.latency_p95_ms_max is None else [_judge_latency(engine, rows, gates, card.name)]
-    right = correct(logits, reference.label_indices)
+    right = correct(logits, reference.label_indices) & np.isfinite(logits).all(axis=1)
     if card.compressed:
         verdicts += judge_drop(
             reference.right,
@@ -179,7 +238,7 @@ def _reference(folders: Folders, frame: pl.DataFrame) -> Reference:
 def _judge_latency(engine: Engine, rows: list[Row], gates: GatesSection, subject: str) -> Verdict:
     """The 95th percentile of the time of one row, on rows spread over the test split."""
     chosen = np.linspace(0, len(rows) - 1, LATENCY_RUNS).round().astype(int)
-    for index in chosen[:WARM_UP_RUNS]:
+    for index in chosen:  # OpenVINO compiles for a length when it meets it
         engine.run([rows[index]])
     times_ms = []
     for index in chosen:
@@ -287,7 +346,7 @@ def _manifest(settings: ProjectSchema, root: Path, folders: Folders, report: Rep
 
 
 def _git_commit(root: Path) -> str | None:
-    """The project's commit, `-dirty` behind it where a tracked file differs; None outside Git."""
+    """The project's commit, `-dirty` behind it where settings or pipeline differ from it; None outside Git."""
 
     def git(*arguments: str) -> str | None:
         try:
@@ -301,7 +360,8 @@ def _git_commit(root: Path) -> str | None:
     commit = git("rev-parse", "HEAD")
     if not commit:
         return None
-    return f"{commit}-dirty" if git("status", "--porcelain", "--untracked-files=no") else commit
+    # reports and dvc.lock change in every run: what counts is what a person writes
+    return f"{commit}-dirty" if git("status", "--porcelain", "--", FILE_NAME, "dvc.yaml") else commit
 
 
 def _fill(folder: Path, folders: Folders, reports: Path, manifest: Manifest, report: Report) -> None:
@@ -310,6 +370,14 @@ def _fill(folder: Path, folders: Folders, reports: Path, manifest: Manifest, rep
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(folders.chosen / name, target)
+    if digest_artefact(folder, folders.card.artefact) != folders.card.digest:
+        raise InputError(
+            Problem(
+                f"{folders.card.name} was changed while it was judged",
+                "run `modelyard release` again when nothing else writes there",
+                str(folders.chosen),
+            )
+        )
     shutil.copyfile(folders.prepared.folder / "baseline.json", folder / "baseline.json")
     (folder / "evidence").mkdir()
     for path in (*find_reports(reports), reports / f"{STAGE}.json"):

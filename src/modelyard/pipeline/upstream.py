@@ -77,7 +77,7 @@ def judge_evidence(reports: Path, folders: Folders) -> list[Verdict]:
     """
     read: dict[str, Report] = {}
     failed = [
-        _fail(stage, f"there is no {stage}.json in {reports}", f"run `modelyard {stage}`")
+        fail(stage, f"there is no {stage}.json in {reports}", f"run `modelyard {stage}`")
         for stage in STAGES
         if not (reports / f"{stage}.json").is_file()
     ]
@@ -85,10 +85,10 @@ def judge_evidence(reports: Path, folders: Folders) -> list[Verdict]:
         try:
             read[path.stem] = read_report(path)
         except InputError as error:
-            failed += [_fail(path.stem, problem.message, problem.next_step) for problem in error.problems]
+            failed += [fail(path.stem, problem.message, problem.next_step) for problem in error.problems]
     for stage, report in read.items():
         failed += [
-            _fail(
+            fail(
                 stage,
                 f"{stage} failed: {verdict.rule} ({verdict.scope}): {verdict.reason}",
                 verdict.next_step or f"mend it and run `modelyard {stage}` again",
@@ -123,11 +123,8 @@ def _stale(read: dict[str, Report], folders: Folders) -> Iterator[Verdict]:
         for name in names:
             if stage in read and read[stage].inputs.get(name) != expected[name]:
                 yield _stale_fail(stage, f"{stage}.json is not about this {name}/ ({expected[name]})")
-    if "check" in read:
-        known = set(read["check"].inputs.values())
-        for source in folders.prepared.dataset.sources:
-            if source.digest not in known:
-                yield _stale_fail("check", f"check.json is not about {source.path}, which prepared/ was made from")
+    if "check" in read and read["check"].parameters.get("prepared") != expected["prepared"]:
+        yield _stale_fail("check", f"check.json is not about this prepared/ ({expected['prepared']})")
     yield from _stale_documents(read, folders)
 
 
@@ -157,10 +154,11 @@ def _changed(folders: Folders) -> Iterator[Verdict]:
 
 
 def _stale_fail(stage: str, reason: str) -> Verdict:
-    return _fail(stage, reason, f"run `modelyard {stage}` again, and what follows it")
+    return fail(stage, reason, f"run `modelyard {stage}` again, and what follows it")
 
 
-def _fail(stage: str, reason: str, next_step: str) -> Verdict:
+def fail(stage: str, reason: str, next_step: str) -> Verdict:
+    """The rule `evidence` failed for a stage."""
     return Verdict(
         rule=RULE,
         scope=f"stage:{stage}",
