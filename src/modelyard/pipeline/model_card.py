@@ -8,11 +8,13 @@ import re
 from collections.abc import Sequence
 
 from modelyard.artifacts.release import Manifest
+from modelyard.artifacts.reports import describe_machine, installed_versions
 from modelyard.evidence.interval import Interval
 from modelyard.evidence.report import Report
 from modelyard.pipeline.upstream import Folders
 
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|~>-])")
+_MARKDOWN = re.compile(r"([\\`*_\[\]|~$])")
+_LINE_START = re.compile(r"^(\d*)([-+#=.)])")
 
 
 def model_card(manifest: Manifest, folders: Folders, report: Report) -> str:
@@ -25,11 +27,15 @@ def model_card(manifest: Manifest, folders: Folders, report: Report) -> str:
     """
     sections = [
         ("Model details", _details(manifest, folders)),
-        ("Training data", _data(folders)),
-        ("Evaluation", _evaluation(report, folders)),
-        ("Gates", _gates(report)),
+        ("Intended use", _use(manifest, folders)),
+        ("Factors and metrics", _factors(folders)),
+        ("Training and evaluation data", _data(folders)),
+        ("Quantitative analyses", _evaluation(report, folders)),
+        ("Gates and waivers", _gates(report)),
         ("Compression", _compression(folders)),
-        ("Limits", _limits(manifest)),
+        ("Ethical considerations", _ethics()),
+        ("Caveats and recommendations", _limits(manifest)),
+        ("Machine", _machine()),
         ("Lineage", _lineage(manifest)),
     ]
     body = "\n\n".join(f"## {title}\n\n{text}" for title, text in sections)
@@ -38,7 +44,8 @@ def model_card(manifest: Manifest, folders: Folders, report: Report) -> str:
 
 def escaped(text: str) -> str:
     """A user's string as plain text in Markdown and HTML, on one line."""
-    return _MARKDOWN.sub(r"\\\1", html.escape(" ".join(text.split()), quote=False))
+    plain = _MARKDOWN.sub(r"\\\1", html.escape(" ".join(text.split()), quote=False))
+    return _LINE_START.sub(r"\1\\\2", plain)  # what would make a heading, a list or a rule of the line
 
 
 def _table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
@@ -61,6 +68,40 @@ def _details(manifest: Manifest, folders: Folders) -> str:
         *((escaped(name), escaped(str(value))) for name, value in sorted(settings.items())),
     ]
     return _table(("what", "value"), rows)
+
+
+def _use(manifest: Manifest, folders: Folders) -> str:
+    slices = ", ".join(map(escaped, folders.prepared.dataset.slices)) or "no column"
+    return (
+        f"It puts one of {len(manifest.labels)} labels on a text of the kind it was trained on, and its evidence holds "
+        f"for texts drawn like the test split. It was judged by class and by slice ({slices}). Any other use is "
+        "outside of what was measured: another kind of text, another language, a label that is not listed, or a "
+        "decision that looks at anything but the text."
+    )
+
+
+def _factors(folders: Folders) -> str:
+    names = ["class", *folders.prepared.dataset.slices]
+    return (
+        f"Factors: {', '.join(map(escaped, names))}. Metric: accuracy, the share of rows whose label is the true one, "
+        "with Wilson's interval. Loss of accuracy against the trained model: the difference of paired proportions, "
+        "with Tango's (1998) score interval. All intervals are two-sided 95%, and the whole of each must lie inside "
+        "its limit."
+    )
+
+
+def _ethics() -> str:
+    return (
+        "No audit of fairness, privacy or robustness is part of this release: what the slices above do not show is "
+        "not known. The training texts may hold personal data; this version of Modelyard does not look for it."
+    )
+
+
+def _machine() -> str:
+    machine = describe_machine()
+    rows = [(name, escaped(str(machine[name]))) for name in ("processor", "cores", "python")]
+    rows += [(name, escaped(version)) for name, version in installed_versions().items() if name != "python"]
+    return _table(("judged with", "what"), rows)
 
 
 def _data(folders: Folders) -> str:
