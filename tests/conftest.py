@@ -3,6 +3,7 @@
 import itertools
 import os
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,12 @@ def make_rows(count: int, seed: int = 0) -> list[dict[str, str]]:
         if len(rows) == count:
             return rows
     raise AssertionError
+
+
+@pytest.fixture(scope="session")
+def rows_of() -> Callable[[int], list[dict[str, str]]]:
+    """`make_rows`, for tests that write files of their own."""
+    return make_rows
 
 
 @pytest.fixture(scope="session")

@@ -47,3 +47,11 @@ def test_set_values_stand() -> None:
     assert derive.max_length_tokens([5], 128, 512) == (128, derive.SET)
     assert derive.tokens_per_batch([5], 64, 5) == (64, derive.SET)
     assert derive.learning_rate(0.01, parameters=1, rows_per_step=1) == (0.01, derive.SET)
+
+
+def test_epochs_give_three_hundred_updates_within_twenty_passes() -> None:
+    assert derive.epochs(None, 371.0).value == 1
+    assert derive.epochs(None, 100.0).value == 3
+    assert derive.epochs(None, 99.0).value == 4
+    assert derive.epochs(None, 6.0).value == 20
+    assert derive.epochs(2, 6.0) == (2, derive.SET)

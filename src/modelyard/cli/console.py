@@ -1,9 +1,10 @@
 """What a person sees: tables on stdout, progress and problems on stderr."""
 
 import contextlib
+import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from modelyard.errors import ModelyardError
@@ -39,25 +40,60 @@ def show_report(report: "Report", *, as_json: bool = False) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=table_width())
     table = Table(
         title=f"{report.stage}: {report.project}", title_justify="left", title_style="bold", box=None, pad_edge=False
     )
     for heading in ("", "rule", "scope", "what was found"):
         table.add_column(heading, overflow="fold")
-    for verdict in sorted(report.verdicts, key=_by_weight):
+    several = len({verdict.subject for verdict in report.verdicts if verdict.rule != "evidence"} - {""}) > 1
+    for verdict in sorted((verdict for verdict in report.verdicts if verdict.outcome != "PASS"), key=_by_weight):
         mark, colour = MARKS[verdict.outcome]
-        if verdict.outcome != "PASS" and not verdict.blocks:
-            colour = "dim"
-        subject = f" [{verdict.subject}]" if verdict.subject else ""
-        found = Text(verdict.reason + ("" if not verdict.next_step else f"\nnext: {verdict.next_step}"))
+        style = colour if verdict.blocks else "dim"
+        waived = f"\nwaived by {verdict.waiver.by} on {verdict.waiver.on}" if verdict.waiver else ""
+        found = f"{verdict.reason}\nnext: {verdict.next_step}{waived}"
         table.add_row(
-            Text(f"{mark} {verdict.outcome}", style=colour), verdict.rule, Text(verdict.scope + subject), found
+            Text(f"{mark} {verdict.outcome}", style=style),
+            verdict.rule,
+            Text(_where(verdict.scope, verdict, several)),
+            Text(found),
         )
+    for scopes in _passed(report.verdicts):
+        mark, colour = MARKS["PASS"]
+        scope = scopes[0].scope if len(scopes) == 1 else f"{len(scopes)} scopes"
+        found = scopes[0].reason if len(scopes) == 1 else f"nearest to its limit, {scopes[0].scope}: {scopes[0].reason}"
+        place = Text(_where(scope, scopes[0], several))
+        table.add_row(Text(f"{mark} PASS", style=colour), scopes[0].rule, place, Text(found))
     if report.verdicts:
         console.print(table)
     for note in report.notes:
         console.print(Text(f"· {note}"), soft_wrap=True)
+
+
+def _where(scope: str, verdict: "Verdict", several: bool) -> str:
+    return f"{scope}\n{verdict.subject}" if several and verdict.subject else scope
+
+
+def table_width() -> int | None:
+    """Columns of a table: the terminal's, and where there is none `$COLUMNS` or 110."""
+    return None if sys.stdout.isatty() else int(os.environ.get("COLUMNS", "110"))
+
+
+def _passed(verdicts: "Sequence[Verdict]") -> "list[list[Verdict]]":
+    """Verdicts that passed, those of one rule and subject together, the one nearest to its limit first."""
+    groups: dict[tuple[str, str], list[Verdict]] = {}
+    for verdict in verdicts:
+        if verdict.outcome == "PASS":
+            groups.setdefault((verdict.rule, verdict.subject), []).append(verdict)
+    return [sorted(group, key=_room) for _, group in sorted(groups.items())]
+
+
+def _room(verdict: "Verdict") -> float:
+    """How far the interval stays from its limit, in the limit's unit."""
+    if verdict.interval is None or verdict.limit is None:
+        return 0.0
+    ends = (verdict.interval.low, verdict.interval.high)
+    return min(abs(end - verdict.limit.value) for end in ends)
 
 
 def _by_weight(verdict: "Verdict") -> tuple[bool, int, str, str]:

@@ -71,6 +71,9 @@ def _list_rules() -> None:
     table = Table("rule", "allowed by default", "severity", "what it looks for", box=None, pad_edge=False)
     for rule in RULES:
         table.add_row(
-            rule.name, f"{rule.bound.replace('_', ' ')} {rule.budget:g} {rule.unit}", rule.severity, rule.meaning
+            rule.name,
+            f"{rule.bound.replace('_', ' ')} {rule.budget:g} {rule.unit}",
+            rule.severity,
+            f"{rule.finds}: {rule.why}",
         )
     Console().print(table)

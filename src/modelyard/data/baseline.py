@@ -1,57 +1,88 @@
-"""`baseline.json`: the profile of the train split that drift is later measured against."""
+"""`baseline.json`: what the train rows look like, which drift is later measured against."""
 
-from collections.abc import Sequence
 from typing import Literal
 
-import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
-from modelyard.data.rules import MAXIMUM_CHARACTERS, characters, cjk_share
+SCRIPTS = {
+    "latin": r"\p{Latin}",
+    "han": r"\p{Han}",
+    "kana": r"[\p{Hiragana}\p{Katakana}]",
+    "hangul": r"\p{Hangul}",
+    "cyrillic": r"\p{Cyrillic}",
+    "arabic": r"\p{Arabic}",
+    "devanagari": r"\p{Devanagari}",
+}
+BINS = 10
 
-LENGTH_EDGES = (0, 10, 20, 40, 80, 160, 320, 640, 1280, 2560, 5120)
-"""Lower edges of the length histogram in characters; each bin is twice as wide as the one before."""
+
+class Histogram(BaseModel):
+    """Counts between edges: bin i holds `edges[i - 1] < x <= edges[i]`; the first and the last bin are open."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    edges: list[int]
+    counts: list[int]
 
 
 class Baseline(BaseModel):
-    """What the train rows look like.
+    """`baseline.json`.
 
     Attributes:
         schema_version: `schema` in JSON.
-        rows: number of train rows.
-        labels: label -> share.
-        length_edges: lower edges of the bins, in characters; the last bin is open.
-        length_shares: share of the rows in each bin.
-        cjk_share: share of the rows most of whose letters are Chinese, Japanese or Korean.
-        slices: slice column -> value -> share.
+        rows: rows in train.
+        labels: share of each label.
+        length_characters: lengths of the texts. The edges are deciles, so that bins hold about equally many rows, as
+            the population stability index wants them.
+        scripts: share of each script among the letters of all texts; `other` for the rest.
+        slices: slice column -> share of each value.
     """
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
     rows: int
     labels: dict[str, float]
-    length_edges: list[int]
-    length_shares: list[float]
-    cjk_share: float
+    length_characters: Histogram
+    scripts: dict[str, float]
     slices: dict[str, dict[str, float]]
 
 
-def profile(train: pl.DataFrame, slices: Sequence[str]) -> Baseline:
-    """Profile the train split, columns `text`, `label` and the slices."""
-    lengths = train.select(characters(pl.col("text"))).to_series()
-    counts = np.histogram(lengths.to_numpy(), bins=[*LENGTH_EDGES, MAXIMUM_CHARACTERS + 1])[0]
-    mostly_cjk = train.select((cjk_share(pl.col("text")) > 0.5).fill_null(value=False).sum()).item()
+def profile(train: pl.DataFrame, slices: list[str]) -> Baseline:
+    """Profile a split with the columns `text`, `label` and the slice columns. At least one row."""
     return Baseline(
         rows=train.height,
-        labels=_shares(train["label"]),
-        length_edges=list(LENGTH_EDGES),
-        length_shares=[int(count) / train.height for count in counts],
-        cjk_share=mostly_cjk / train.height,
-        slices={column: _shares(train[column]) for column in slices},
+        labels=shares(train["label"]),
+        length_characters=histogram(train["text"].str.len_chars()),
+        scripts=script_shares(train["text"]),
+        slices={column: shares(train[column]) for column in slices},
     )
 
 
-def _shares(values: pl.Series) -> dict[str, float]:
-    counts = values.fill_null("").value_counts()
-    return {str(value): count / values.len() for value, count in sorted(counts.iter_rows())}
+def shares(values: pl.Series) -> dict[str, float]:
+    """Share of each value, in the order of the values."""
+    counts = values.value_counts(name="count").sort(values.name)
+    return {str(value): count / len(values) for value, count in counts.iter_rows()}
+
+
+def histogram(lengths: pl.Series) -> Histogram:
+    """Histogram with the distinct deciles as edges."""
+    ordered = lengths.sort()
+    places = [min(len(ordered) - 1, len(ordered) * part // BINS) for part in range(1, BINS)]
+    edges = sorted({int(ordered[place]) for place in places})
+    ends = [int((ordered <= edge).sum()) for edge in edges]
+    counts = [end - before for end, before in zip([*ends, len(ordered)], [0, *ends], strict=True)]
+    return Histogram(edges=edges, counts=counts)
+
+
+def script_shares(texts: pl.Series) -> dict[str, float]:
+    """Share of each script among all letters; empty where there are no letters."""
+    letters = int(texts.str.count_matches(r"\p{L}").sum())
+    if letters == 0:
+        return {}
+    found = {
+        script: int(texts.str.count_matches(rf"[{pattern}&&\p{{L}}]").sum()) for script, pattern in SCRIPTS.items()
+    }
+    found["other"] = letters - sum(found.values())
+    return {script: count / letters for script, count in found.items() if count}

@@ -1,48 +1,43 @@
-"""`check`: read, judge rule by rule, drop with the reason kept, split, write."""
+"""The stage `check`: raw files in, a verdict per rule, three splits and everything dropped out."""
 
-import json
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from modelyard.artifacts.files import digest_bytes, digest_file, replacing_folder, write_json
-from modelyard.artifacts.prepared import MARK, SPLITS, Dataset, Source, Split
+from modelyard.artifacts.files import check_replaceable, digest_bytes, digest_file, replacing_folder, write_json
+from modelyard.artifacts.prepared import MARK, SPLITS, Dataset, Source
 from modelyard.artifacts.reports import recording, write_report
+from modelyard.data import verdicts
 from modelyard.data.baseline import profile
-from modelyard.data.findings import judge_labels, judge_rule, judge_slices, length_measurements
 from modelyard.data.locate import locate
 from modelyard.data.problems import raise_found
 from modelyard.data.read import FileRead, Table, read_files
-from modelyard.data.rules import BY_NAME, ROW_RULES, normalised, text_too_short
-from modelyard.data.split import assign
+from modelyard.data.rules import MINIMUM_CHARACTERS, MINIMUM_CJK_CHARACTERS, Rule, chosen_rules, drop_rows
+from modelyard.data.split import place_in_order, shares_of, split_groups, split_rows
 from modelyard.errors import Problem
 from modelyard.evidence.interval import Interval
-from modelyard.evidence.judge import Verdict
 from modelyard.evidence.report import Measurement, Report
 from modelyard.progress import Progress, silent
-from modelyard.project.data import DataSection, RuleSection
+from modelyard.project.data import DataSection
 from modelyard.project.gates import GatesSection
 
-STAGE = "check"
-RESERVED = {"id", "source", "text", "label", "group"}
+RESERVED = ("id", "source", "text", "label", "group")
+"""Columns of a prepared split that are ours: a slice column of such a name is stored as `NAME_column`."""
+NO_VALUE = "(none)"
 
 
 @dataclass(frozen=True)
-class Sifted:
-    """Rows after the rules.
+class Raw:
+    """All that was read: the files' columns, the rows as rules see them, the files of each part, notes."""
 
-    Attributes:
-        kept: `row`, `source`, `text`, `label`, `asked`, `key`, the slice columns and `group`.
-        dropped: `row`, `source`, `rule`, `evidence`, in the order of the rows.
-        found: rule -> rows it dropped.
-    """
-
-    kept: pl.DataFrame
-    dropped: pl.DataFrame
-    found: dict[str, int]
+    fields: pl.DataFrame
+    rows: pl.DataFrame
+    files: dict[str, list[FileRead]]
+    notes: list[str]
 
 
 def check(
@@ -56,250 +51,265 @@ def check(
     gates: GatesSection,
     progress: Progress = silent,
 ) -> Report:
-    """Judge raw files and make the splits.
+    """Read, judge, drop, divide and write.
 
     Args:
-        data: the settings.
-        project: name in the report.
+        data: which files, which columns, which rules.
+        project: name for the report.
         task: `classification`.
-        root: what the settings' paths are relative to.
-        prepared: where to write the splits; None writes nothing.
-        reports: where to write the report; None writes nothing.
-        gates: whose limits say which slices are too small to judge.
-        progress: told of every file and rule.
+        root: what file names are relative to.
+        prepared: folder to write; None writes none. It stays untouched where no division is possible.
+        reports: folder for `check.json` and `check.run.json`; None writes none.
+        gates: the limits that the test split must be large enough for.
+        progress: told while files are read and at each step after.
 
     Returns:
-        The report; with a FAIL that leaves nothing to split, an earlier `prepared` stays as it was.
+        The report, whatever its verdicts.
 
     Raises:
-        InputError: the files cannot be read, or lack a column; all problems at once.
+        InputError: the files cannot be read as rows, all problems at once; a setting or an output is wrong.
     """
-    if reports is None:
-        return _check(data, project, task, root, prepared, gates, progress)
-    with recording(reports, STAGE):
-        report = _check(data, project, task, root, prepared, gates, progress)
-        write_report(reports, report)
+    rules = chosen_rules(data.rules)
+    if prepared is not None:
+        check_replaceable(prepared, mark=MARK)
+    with recording(reports, "check") if reports is not None else contextlib.nullcontext():
+        raw = _read(data, root, progress)
+        progress("apply rules", 0, 3)
+        minimum = data.rules["text_too_short"].minimum if "text_too_short" in data.rules else None
+        kept, dropped = drop_rows(raw.rows, rules, minimum)
+        progress("apply rules", 1, 3)
+        slices = slice_columns(data)
+        splits = _divide(kept, data)
+        progress("apply rules", 2, 3)
+        report = _report(data, project, raw, splits, dropped, rules, gates)
+        possible = all(splits[name].height for name in SPLITS)
+        if not possible:
+            empty = ", ".join(name for name in SPLITS if not splits[name].height)
+            report.notes.append(f"nothing was prepared: no row is left for {empty}")
+        elif prepared is not None:
+            _write(prepared, task, raw, splits, dropped, list(slices.values()), data.split.seed)
+            report.parameters["prepared"] = digest_file(prepared / MARK)
+        progress("apply rules", 3, 3)
+        if reports is not None:
+            write_report(reports, report)
     return report
 
 
-def _check(
-    data: DataSection,
-    project: str,
-    task: str,
-    root: Path,
-    prepared: Path | None,
-    gates: GatesSection,
-    progress: Progress,
-) -> Report:
-    _refuse_unknown_rules(data.rules)
-    table, asked, notes = _read(data, root, progress)
-    rows = _rows(table, asked, data)
-    sifted = sift(rows, data.rules, progress)
-    verdicts = [judge_rule("not_empty", rows.height, rows.height, data.rules)]
-    verdicts += [judge_rule(rule, count, rows.height, data.rules) for rule, count in sifted.found.items()]
-    verdicts += judge_labels(sifted.kept["label"], data.rules)
-    split = split_rows(sifted.kept, data)
-    slices = list(_slice_names(data))
-    if _can_split(verdicts, split):
-        verdicts += judge_slices(split["test"], slices, gates, data.rules)
-        if prepared is not None:
-            dataset = _dataset(task, table.files, split, slices, data.split.seed)
-            _write(prepared, dataset, split, table, sifted.dropped)
-    return Report(
-        stage=STAGE,
-        project=project,
-        inputs={file.path: file.digest for file in table.files},
-        parameters=_parameters(data, table.files),
-        measurements=[*_counts(rows.height, sifted, split), *length_measurements(sifted.kept)],
-        verdicts=[verdict for verdict in verdicts if verdict is not None],
-        notes=notes + _notes(sifted, split),
-    )
+def slice_columns(data: DataSection) -> dict[str, str]:
+    """Slice column in the files -> its name in the prepared splits, where ours go first."""
+    return {name: f"{name}_column" if name in RESERVED else name for name in dict.fromkeys(data.slices)}
 
 
-def _refuse_unknown_rules(rules: dict[str, RuleSection]) -> None:
-    import difflib
+def _read(data: DataSection, root: Path, progress: Progress) -> Raw:
+    """Read the files of every part into one frame with a running row number."""
+    named = {"train": data.train, "validation": data.validation, "test": data.test}
+    paths, notes = {}, []
+    for part, names in named.items():
+        if names is not None:
+            paths[part], found = locate(names, root)
+            notes += found
+    _refuse_shared(paths)
+    slices = slice_columns(data)
+    others = [*slices, *([data.group] if data.group else [])]
+    tables: dict[str, Table] = {
+        part: read_files(
+            files, root=root, text=data.fields.text, label=data.fields.label, others=others, progress=progress
+        )
+        for part, files in paths.items()
+    }
+    fields = pl.concat([table.fields for table in tables.values()], how="diagonal")
+    rows = pl.concat([table.rows.with_columns(part=pl.lit(part)) for part, table in tables.items()])
+    extra = {
+        stored: fields[name].fill_null("").replace("", NO_VALUE)
+        if name in fields.columns
+        else pl.Series([], dtype=pl.String)
+        for name, stored in slices.items()
+    }
+    nobody = pl.Series([None] * rows.height, dtype=pl.String)
+    group = fields[data.group].replace("", None) if data.group in fields.columns else nobody
+    rows = rows.with_columns(group.alias("group"), **extra).with_row_index("row", offset=1)
+    notes += [f"the column {name!r} is {stored!r} in prepared/" for name, stored in slices.items() if name != stored]
+    return Raw(fields, rows, {part: table.files for part, table in tables.items()}, notes)
 
-    raise_found(
+
+def _refuse_shared(paths: Mapping[str, Sequence[Path]]) -> None:
+    owner: dict[Path, str] = {}
+    problems = []
+    for part, files in paths.items():
+        for path in files:
+            first = owner.setdefault(path.resolve(), part)
+            if first != part:
+                problems.append(
+                    Problem(f"the file is named for {first} and for {part}", "name it for one of them", str(path))
+                )
+    raise_found(problems)
+
+
+def _divide(kept: pl.DataFrame, data: DataSection) -> dict[str, pl.DataFrame]:
+    """Rows by split, in an order that depends on their texts and the seed alone."""
+    seed = data.split.seed
+    kept = kept.with_columns(pl.Series("id", [digest_bytes(text.encode()) for text in kept["text"]], pl.String))
+    own = {"validation": data.validation is not None, "test": data.test is not None}
+    shares = shares_of(0.0 if own["validation"] else data.split.validation, 0.0 if own["test"] else data.split.test)
+    pool = kept.filter(pl.col("part") == "train")
+    ids, labels = pool["id"].to_list(), pool["label"].to_list()
+    if data.group is None:
+        places = split_rows(ids, labels, shares, seed)
+    else:
+        groups = [
+            f"row {ident}" if group is None else f"group {group}"
+            for ident, group in zip(ids, pool["group"], strict=True)
+        ]
+        places = split_groups(groups, labels, shares, seed)
+    divided = pl.concat(
         [
-            Problem(
-                f"data.rules.{name} is no rule",
-                f"did you mean {near[0]}"
-                if (near := difflib.get_close_matches(name, BY_NAME, n=1))
-                else "see `modelyard check --rules`",
-                "modelyard.yaml",
-            )
-            for name in rules
-            if name not in BY_NAME
+            pool.with_columns(split=pl.Series(places, dtype=pl.String)),
+            kept.filter(pl.col("part") != "train").with_columns(split=pl.col("part")),
         ]
     )
+    order = pl.Series([place_in_order(seed, ident) for ident in divided["id"]], dtype=pl.Binary)
+    divided = divided.with_columns(order=order).sort("order")
+    return {name: divided.filter(pl.col("split") == name) for name in SPLITS}
 
 
-def _read(data: DataSection, root: Path, progress: Progress) -> tuple[Table, list[Split], list[str]]:
-    """All files as one table, and the split that each row was named for."""
-    others = [*data.slices, *([data.group] if data.group else [])]
-    tables, asked, notes = [], [], []
-    named: dict[Split, str | list[str] | None] = {"train": data.train, "validation": data.validation, "test": data.test}
-    for split, files in named.items():
-        if files is None:
-            continue
-        paths, found = locate(files, root)
-        notes += found
-        table = read_files(
-            paths, root=root, text=data.fields.text, label=data.fields.label, others=others, progress=progress
-        )
-        tables.append(table)
-        asked += [split] * table.rows.height
-    if len(tables) == 1:
-        return tables[0], asked, notes
-    return (
-        Table(
-            pl.concat([table.fields for table in tables], how="diagonal"),
-            pl.concat([table.rows for table in tables]),
-            [file for table in tables for file in table.files],
-        ),
-        asked,
-        notes,
-    )
-
-
-def _slice_names(data: DataSection) -> dict[str, str]:
-    """Name in `prepared/` -> column of the file: a slice that is called like a column of ours gets a prefix."""
-    return {f"slice_{name}" if name in RESERVED else name: name for name in data.slices}
-
-
-def _rows(table: Table, asked: Sequence[Split], data: DataSection) -> pl.DataFrame:
-    group = table.fields[data.group] if data.group else pl.Series([None] * table.rows.height, dtype=pl.String)
-    return table.rows.with_columns(
-        pl.int_range(table.rows.height, dtype=pl.Int64).alias("row"),
-        pl.Series("asked", list(asked), dtype=pl.String),
-        normalised(pl.col("text")).alias("key"),
-        pl.col("label").str.strip_chars(),
-        group.alias("group"),
-        *(table.fields[column].alias(name) for name, column in _slice_names(data).items()),
-    )
-
-
-def sift(rows: pl.DataFrame, rules: dict[str, RuleSection], progress: Progress = silent) -> Sifted:
-    """Drop what the row rules say, each rule judging what the ones before it left.
-
-    Args:
-        rows: `row`, `source`, `text`, `text_type`, `label`, `label_type`, `asked`, `key`.
-        rules: what the project changes; a rule that is `off` drops nothing.
-        progress: told after every rule.
-    """
-    kept, dropped, found = rows, [], {}
-    short = rules.get("text_too_short", RuleSection()).minimum
-    for position, (name, rule) in enumerate(ROW_RULES, start=1):
-        if rules.get(name, RuleSection()).severity == "off":
-            continue
-        evidence = text_too_short(kept, short) if name == "text_too_short" else rule(kept)
-        goes = evidence.is_not_null()
-        found[name] = int(goes.sum())
-        dropped.append(
-            kept.select("row", "source", pl.lit(name).alias("rule"), evidence.alias("evidence")).filter(goes)
-        )
-        kept = kept.filter(~goes)
-        progress("judge rows", position, len(ROW_RULES))
-    return Sifted(kept, pl.concat(dropped).sort("row"), found)
-
-
-def split_rows(kept: pl.DataFrame, data: DataSection) -> dict[Split, pl.DataFrame]:
-    """Frames of the three splits: the rows of named files stay where they were named, the rest is divided.
-
-    Rows of a group that also stands in a file named for validation or test follow it there.
-    """
-    named = {"validation": data.validation is not None, "test": data.test is not None}
-    shares: dict[Split, float] = {"train": 1.0}
-    for split, share in (("validation", data.split.validation), ("test", data.split.test)):
-        if not named[split]:
-            shares[split] = share  # type: ignore[index]
-            shares["train"] -= share
-    free = kept.filter(pl.col("asked") == "train")
-    if any(named.values()):
-        homes = kept.filter((pl.col("asked") != "train") & pl.col("group").is_not_null())
-        home = dict(zip(homes["group"], homes["asked"], strict=True))
-        follows = free["group"].replace_strict(home, default=None, return_dtype=pl.String)
-        kept = pl.concat(
-            [kept.filter(pl.col("asked") != "train"), free.with_columns(pl.coalesce(follows, "asked").alias("asked"))]
-        )
-        free = kept.filter(pl.col("asked") == "train")
-    places = assign(free["key"].to_list(), free["label"].to_list(), free["group"].to_list(), shares, data.split.seed)
-    placed = pl.concat(
-        [free.with_columns(pl.Series("asked", places, dtype=pl.String)), kept.filter(pl.col("asked") != "train")]
-    ).sort("row")
-    return {split: placed.filter(pl.col("asked") == split) for split in SPLITS}
-
-
-def _can_split(verdicts: Sequence[Verdict | None], split: dict[Split, pl.DataFrame]) -> bool:
-    """Whether there is something to learn and to judge: two labels, and rows in every split."""
-    labels = split["train"]["label"].n_unique()
-    return labels >= 2 and all(rows.height for rows in split.values())
-
-
-def _dataset(
-    task: str, files: Sequence[FileRead], split: dict[Split, pl.DataFrame], slices: list[str], seed: int
-) -> Dataset:
-    labels = sorted(set().union(*(rows["label"].unique().to_list() for rows in split.values())))
-    return Dataset(
-        task=task,
-        labels=labels,
-        counts={name: rows.height for name, rows in split.items()},
-        digests={},
-        slices=slices,
-        seed=seed,
-        sources=[Source(path=file.path, digest=file.digest, rows=file.rows) for file in files],
-    )
-
-
-def _write(
-    prepared: Path, dataset: Dataset, split: dict[Split, pl.DataFrame], table: Table, dropped: pl.DataFrame
-) -> None:
-    with replacing_folder(prepared, mark=MARK) as folder:
-        digests = {}
-        for name, rows in split.items():
-            path = folder / f"{name}.parquet"
-            ids = pl.Series("id", [digest_bytes(text.encode()) for text in rows["text"]], dtype=pl.String)
-            rows.select(ids, "source", "text", "label", *dataset.slices, "group").write_parquet(path)
-            digests[name] = digest_file(path)
-        reasons = dropped.select("row", "rule", "evidence", "source")
-        fields = table.fields[dropped["row"]] if dropped.height else table.fields.clear()
-        clash = {name: f"field_{name}" for name in fields.columns if name in reasons.columns}
-        pl.concat([reasons, fields.rename(clash)], how="horizontal").write_parquet(folder / "dropped.parquet")
-        write_json(folder / "baseline.json", profile(split["train"], dataset.slices))
-        write_json(folder / MARK, dataset.model_copy(update={"digests": digests}))
-
-
-def _parameters(data: DataSection, files: Sequence[FileRead]) -> dict[str, Any]:
-    settings = json.loads(data.model_dump_json())
-    read = {
-        file.path: {
-            "rows": file.rows,
-            "encoding": file.encoding,
-            "delimiter": file.delimiter,
-            "blank_lines": file.blank_lines,
-        }
-        for file in files
-    }
-    return {**settings, "files": read if len(read) <= 100 else f"{len(read)} files"}
-
-
-def _counts(rows: int, sifted: Sifted, split: dict[Split, pl.DataFrame]) -> list[Measurement]:
-    counts = {"rows_read": rows, "rows_dropped": sifted.dropped.height}
+def _report(
+    data: DataSection,
+    project: str,
+    raw: Raw,
+    splits: Mapping[str, pl.DataFrame],
+    dropped: pl.DataFrame,
+    rules: Mapping[str, Rule],
+    gates: GatesSection,
+) -> Report:
+    """Everything found, in the one report schema."""
+    slices = list(slice_columns(data).values())
+    counts = dict(dropped["rule"].value_counts().iter_rows())
     found = [
-        Measurement(name=name, interval=Interval.exact(count, n=rows, unit="rows")) for name, count in counts.items()
+        *verdicts.of_rows(rules, counts, raw.rows.height, sum(frame.height for frame in splits.values())),
+        *verdicts.of_labels(rules, splits),
+        *verdicts.of_sizes(rules, splits["test"], _values(splits, slices), gates, data.split.test),
     ]
-    for name, part in split.items():
-        interval = Interval.exact(part.height, n=rows, unit="rows")
-        found.append(Measurement(name="rows", scope=f"split:{name}", interval=interval))
+    return Report(
+        stage="check",
+        project=project,
+        inputs={part: _digest_of(files) for part, files in raw.files.items()},
+        parameters=_parameters(data, raw, rules),
+        measurements=_measurements(raw, splits, counts),
+        verdicts=found,
+        notes=[*verdicts.summary(raw.rows, splits, dropped), *_file_notes(raw), *raw.notes],
+    )
+
+
+def _values(splits: Mapping[str, pl.DataFrame], slices: Sequence[str]) -> dict[str, list[str]]:
+    """Slice column -> its values in any split."""
+    return {
+        column: sorted({value for frame in splits.values() for value in frame[column].unique()}) for column in slices
+    }
+
+
+def _digest_of(files: Sequence[FileRead]) -> str:
+    """One file's digest, or the digest of the lines `DIGEST  PATH` of several."""
+    if len(files) == 1:
+        return files[0].digest
+    return digest_bytes("".join(f"{file.digest}  {file.path}\n" for file in files).encode())
+
+
+def _parameters(data: DataSection, raw: Raw, rules: Mapping[str, Rule]) -> dict[str, Any]:
+    files = [file for part in raw.files.values() for file in part]
+    encodings: dict[str, list[str]] = {}
+    for file in files:
+        encodings.setdefault(file.encoding or "parquet", []).append(file.path)
+    minimum = data.rules["text_too_short"].minimum if "text_too_short" in data.rules else None
+    return {
+        "fields": data.fields.model_dump(),
+        "slices": slice_columns(data),
+        "group": data.group,
+        "split": data.split.model_dump(),
+        "encodings": {name: {"files": len(paths), "first": paths[:20]} for name, paths in sorted(encodings.items())},
+        "delimiters": sorted({file.delimiter for file in files if file.delimiter}),
+        "text_minimum_characters": minimum
+        if minimum is not None
+        else f"{MINIMUM_CHARACTERS}, or {MINIMUM_CJK_CHARACTERS} where most letters of a text are CJK",
+        "rules": {name: {"budget": rule.budget, "severity": rule.severity} for name, rule in rules.items()},
+    }
+
+
+def _measurements(raw: Raw, splits: Mapping[str, pl.DataFrame], counts: Mapping[str, int]) -> list[Measurement]:
+    read = raw.rows.height
+
+    def count(name: str, value: float, unit: str = "rows", scope: str = "overall", n: int = read) -> Measurement:
+        return Measurement(name=name, scope=scope, interval=Interval.exact(value, n=n, unit=unit))
+
+    found = [count("rows_read", read), *(count(f"dropped_{rule}", rows) for rule, rows in sorted(counts.items()))]
+    found += [count("rows", frame.height, scope=f"split:{name}") for name, frame in splits.items()]
+    kept = pl.concat([frame.select("text") for frame in splits.values()])["text"].str.len_chars()
+    if len(kept):
+        for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("max", 1.0)):
+            value = kept.quantile(share, interpolation="nearest")
+            found.append(count(f"length_{name}", float(value or 0), unit="characters", n=len(kept)))
     return found
 
 
-def _notes(sifted: Sifted, split: dict[Split, pl.DataFrame]) -> list[str]:
-    notes = []
-    for rule, count in sifted.found.items():
-        if count:
-            first = sifted.dropped.filter(pl.col("rule") == rule).row(0, named=True)
-            notes.append(f"{rule}: {count} rows dropped, the first at {first['source']}: {first['evidence']}")
-    parts = ", ".join(f"{rows.height} {name}" for name, rows in split.items())
-    notes.append(f"kept {sifted.kept.height} rows of {sifted.kept['label'].n_unique()} labels: {parts}")
-    return notes
+def _file_notes(raw: Raw) -> list[str]:
+    """What a person should look at: encodings that were guessed, lines that were passed over."""
+    files = [file for part in raw.files.values() for file in part]
+    guessed = [file for file in files if file.encoding not in ("", "utf-8", "utf-8-sig", "utf-16", "utf-32")]
+    notes = [
+        f"{file.path} is not UTF-8: it was read as {file.encoding}, for instance {file.sample!r}; "
+        "save it as UTF-8 if that is wrong"
+        for file in guessed[:20]
+    ]
+    if len(guessed) > 20:
+        notes.append(f"{len(guessed) - 20} more files are not UTF-8")
+    blank = sum(file.blank_lines for file in files)
+    return [*notes, f"{blank} blank lines were passed over"] if blank else notes
+
+
+def _write(
+    target: Path,
+    task: str,
+    raw: Raw,
+    splits: Mapping[str, pl.DataFrame],
+    dropped: pl.DataFrame,
+    slices: list[str],
+    seed: int,
+) -> None:
+    """The prepared folder, whole or not at all."""
+    with replacing_folder(target, mark=MARK) as folder:
+        for name, frame in splits.items():
+            frame.select("id", "source", "text", "label", *slices, "group").write_parquet(folder / f"{name}.parquet")
+        dropped_rows(raw, dropped).write_parquet(folder / "dropped.parquet")
+        write_json(folder / "baseline.json", profile(splits["train"], slices))
+        dataset = Dataset(
+            task=task,
+            labels=sorted({label for frame in splits.values() for label in frame["label"].unique()}),
+            counts={name: frame.height for name, frame in splits.items()},
+            digests={name: digest_file(folder / f"{name}.parquet") for name in SPLITS},
+            slices=slices,
+            seed=seed,
+            sources=[
+                Source(path=file.path, digest=file.digest, rows=file.rows)
+                for files in raw.files.values()
+                for file in files
+            ],
+        )
+        write_json(folder / MARK, dataset)
+
+
+def _free_name(name: str, taken: set[str]) -> str:
+    return name if name not in taken else _free_name(f"{name}_column", taken)
+
+
+def dropped_rows(raw: Raw, dropped: pl.DataFrame) -> pl.DataFrame:
+    """Every dropped row with all its fields as strings, then `source`, `row`, `rule`, `evidence`.
+
+    A field of the file that has one of these names is called `NAME_column`.
+    """
+    ours = ("source", "row", "rule", "evidence")
+    columns = set(raw.fields.columns)
+    fields = raw.fields.rename({name: _free_name(name, columns) for name in ours if name in columns})
+    return (
+        fields.with_columns(raw.rows["source"], raw.rows["row"])
+        .join(dropped, on="row", how="inner", maintain_order="left")
+        .select(*fields.columns, *ours)
+    )

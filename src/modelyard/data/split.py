@@ -1,65 +1,102 @@
-"""Splits: stratified by label, whole groups, from the rows and the seed alone."""
+"""Dividing rows into train, validation and test: the same rows and seed give the same splits, whatever their order."""
 
 import hashlib
-from collections import Counter
-from collections.abc import Sequence
-from itertools import groupby
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 
-from modelyard.artifacts.prepared import Split
+from modelyard.artifacts.prepared import SPLITS
 
 
-def assign(
-    keys: Sequence[str], labels: Sequence[str], groups: Sequence[str | None], shares: dict[Split, float], seed: int
-) -> list[Split]:
-    """The split of every row.
+def place_in_order(seed: int, name: str) -> bytes:
+    """Where a row or a group stands in the shuffled order: SHA-256 of seed and name."""
+    return hashlib.sha256(f"{seed}\n{name}".encode()).digest()
 
-    Rows are taken in the order of a keyed hash of what they are, so the answer depends neither on the order of the
-    files nor on what other rows there are beyond their number. Rows of one group go together.
+
+def shares_of(validation: float, test: float) -> dict[str, float]:
+    """Shares by split; a split with files of its own has share 0 and gets no rows."""
+    return {"train": 1 - validation - test, "validation": validation, "test": test}
+
+
+def split_rows(ids: Sequence[str], labels: Sequence[str], shares: Mapping[str, float], seed: int) -> list[str]:
+    """Stratified by label: every label is divided by the same shares.
+
+    Each label with at least as many rows as there are splits stands in all of them. What rounding leaves over is
+    carried to the next label, so that the totals keep their shares with many small labels as well.
 
     Args:
-        keys: shape (rows,), what a row is: distinct texts.
-        labels: shape (rows,).
-        groups: shape (rows,), None for a row that belongs to none.
-        shares: split -> share of the rows, summing to 1.
-        seed: of the hash.
+        ids: id of each row, all different.
+        labels: label of each row.
+        shares: share by split, summing to 1; splits of share 0 get no rows.
+        seed: another seed, another division.
+
+    Returns:
+        The split of each row.
     """
-    units: dict[str, list[int]] = {}
-    for index, (key, group) in enumerate(zip(keys, groups, strict=True)):
-        units.setdefault(f"row:{key}" if group is None else f"group:{group}", []).append(index)
-    order = sorted(units, key=lambda unit: hashlib.sha256(f"{seed}:{unit}".encode()).digest())
-    found: list[Split] = [next(iter(shares))] * len(keys)
-    single = [units[unit][0] for unit in order if len(units[unit]) == 1]
-    several = sorted((units[unit] for unit in order if len(units[unit]) > 1), key=len, reverse=True)
-    total = Counter(labels)
-    have: dict[Split, Counter[str]] = {split: Counter() for split in shares}
-    for rows in several:
-        counts = Counter(labels[row] for row in rows)
-        target = max(shares, key=lambda split: _lack(counts, total, have[split], shares[split]))
-        have[target] += counts
-        for row in rows:
-            found[row] = target
-    # the single rows fill up what the groups left, label by label
-    for label, members in groupby(sorted(single, key=lambda row: labels[row]), key=lambda row: labels[row]):
-        rows = list(members)
-        for target, count in _fill(total[label], {split: have[split][label] for split in shares}, shares, len(rows)):
-            for row in rows[:count]:
-                found[row] = target
-            rows = rows[count:]
-    return found
+    members: dict[str, list[int]] = defaultdict(list)
+    for position in sorted(range(len(ids)), key=lambda position: place_in_order(seed, ids[position])):
+        members[labels[position]].append(position)
+    splits = [""] * len(ids)
+    carry: dict[str, float] = dict.fromkeys(shares, 0.0)
+    for label in sorted(members):
+        start = 0
+        for split, count in _quotas(len(members[label]), shares, carry).items():
+            for position in members[label][start : start + count]:
+                splits[position] = split
+            start += count
+    return splits
 
 
-def _lack(counts: Counter[str], total: Counter[str], have: Counter[str], share: float) -> float:
-    """How much of what it still lacks a split would get, summed over the labels of a group, relative to its size."""
-    return sum(count * (share * total[label] - have[label]) / (share * total[label]) for label, count in counts.items())
+def split_groups(groups: Sequence[str], labels: Sequence[str], shares: Mapping[str, float], seed: int) -> list[str]:
+    """Every group whole in one split, labels as even as the groups allow.
+
+    Greedy: the largest group first (equal ones in the order of their hash), each to the split that lacks most of its
+    labels, measured as the part still missing of what the split should have. That is the order in which first-fit
+    packing does best; scikit-learn's StratifiedGroupKFold goes the same way.
+
+    Args:
+        groups: group of each row.
+        labels: label of each row.
+        shares: share by split, summing to 1; splits of share 0 get no rows.
+        seed: another seed, another division.
+
+    Returns:
+        The split of each row.
+    """
+    totals = Counter(labels)
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for group, label in zip(groups, labels, strict=True):
+        counts[group][label] += 1
+    wanted = {split: {label: share * totals[label] for label in totals} for split, share in shares.items() if share > 0}
+    placed: dict[str, Counter[str]] = {split: Counter() for split in wanted}
+    home: dict[str, str] = {}
+    order = sorted(counts, key=lambda group: (-counts[group].total(), place_in_order(seed, group)))
+    for group in order:
+        home[group] = max(wanted, key=lambda split: _lack(counts[group], wanted[split], placed[split]))
+        placed[home[group]].update(counts[group])
+    return [home[group] for group in groups]
 
 
-def _fill(total: int, have: dict[Split, int], shares: dict[Split, float], free: int) -> list[tuple[Split, int]]:
-    """How many of a label's free rows each split gets: to its share of the label, by the largest remainder."""
-    wanted = {split: max(0.0, share * total - have[split]) for split, share in shares.items()}
-    scale = free / sum(wanted.values()) if sum(wanted.values()) else 0.0
-    exact = {split: value * scale for split, value in wanted.items()}
-    counts = {split: int(value) for split, value in exact.items()}
-    rest = free - sum(counts.values())
-    for split in sorted(shares, key=lambda name: exact[name] - counts[name], reverse=True)[:rest]:
-        counts[split] += 1
-    return list(counts.items())
+def _lack(group: Counter[str], wanted: Mapping[str, float], placed: Counter[str]) -> tuple[float, float]:
+    """How much a split lacks the labels of a group, weighted by its rows; then how much it wants at all."""
+    part = sum(rows * (1 - placed[label] / wanted[label]) for label, rows in group.items())
+    return round(part, 9), sum(wanted[label] for label in group)
+
+
+def _quotas(count: int, shares: Mapping[str, float], carry: dict[str, float]) -> dict[str, int]:
+    """Rows of one label for each split; updates what is carried over."""
+    open_splits: list[str] = [split for split in SPLITS if shares.get(split, 0) > 0]
+    exact = {split: count * shares[split] + carry[split] for split in open_splits}
+    quotas: dict[str, int] = {split: max(0, int(exact[split])) for split in open_splits}
+    by_rest = sorted(open_splits, key=lambda split: quotas[split] - exact[split])
+    for position in range(count - sum(quotas.values())):
+        quotas[by_rest[position % len(by_rest)]] += 1
+    while sum(quotas.values()) > count:
+        quotas[max(quotas, key=lambda split: quotas[split] - exact[split])] -= 1
+    if count >= len(open_splits):
+        for split in open_splits:
+            if quotas[split] == 0:
+                quotas[max(quotas, key=lambda split: quotas[split])] -= 1
+                quotas[split] = 1
+    for split in open_splits:
+        carry[split] = exact[split] - quotas[split]
+    return quotas

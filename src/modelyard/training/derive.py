@@ -15,6 +15,10 @@ SMALL_LEARNING_RATE = 2e-4
 SMALL_PARAMETERS = 50_000_000
 COVERED = 0.999  # share of the train rows that are not cut
 MULTIPLE = 8  # tensor cores and vector registers work on multiples of 8
+# Few rows need more than one pass: Zhang et al. (2021), Revisiting few-sample BERT fine-tuning, and Mosbach et al.
+# (2021), On the stability of fine-tuning BERT, find small sets undertrained at 3 epochs and stable at up to 20
+LEAST_UPDATES = 300
+MOST_EPOCHS = 20
 EVALUATION_SHARE = 0.2  # of training's time goes to evaluation at most, as long as there is one an epoch
 FORWARD_SHARE = 1 / 3  # Kaplan et al. (2020), section 2.1: a backward pass costs two forward passes
 MOST_EVALUATIONS = 4
@@ -64,6 +68,23 @@ def tokens_per_batch(lengths: Sequence[int], wanted: int | None, longest: int) -
     if rounded < longest:
         return Derived(longest, "room for the longest row")
     return Derived(rounded, f"{ROWS_PER_BATCH} rows (Devlin et al. 2019) of {mean:.1f} tokens, the mean of train")
+
+
+def epochs(wanted: int | None, updates_per_epoch: float) -> Derived:
+    """Passes over the train rows: as many as give 300 updates, 1 to 20; evaluation may stop earlier.
+
+    Args:
+        wanted: `train.epochs`.
+        updates_per_epoch: optimiser steps of one pass.
+    """
+    if wanted is not None:
+        return Derived(wanted, SET)
+    value = min(MOST_EPOCHS, max(1, math.ceil(LEAST_UPDATES / updates_per_epoch)))
+    return Derived(
+        value,
+        f"{updates_per_epoch:.0f} updates an epoch, and {LEAST_UPDATES} are wanted within {MOST_EPOCHS} epochs "
+        "(Zhang et al. 2021, Mosbach et al. 2021)",
+    )
 
 
 def learning_rate(wanted: float | None, *, parameters: int, rows_per_step: float) -> Derived:

@@ -111,7 +111,7 @@ def _train(
             progress=progress,
         )
 
-    plain = {"epochs": settings.train.epochs, "seed": seed, "precision": precision}
+    plain = {"seed": seed, "precision": precision}
     training = Training(
         task=settings.task,
         labels=data.dataset.labels,
@@ -233,19 +233,21 @@ def _derive(settings: ProjectSchema, model: PreTrainedModel, train_rows: Rows, v
     lengths = train_rows.lengths
     budget = derive.tokens_per_batch(lengths, settings.train.tokens_per_batch, max(lengths))
     evaluations = derive.evaluations_per_epoch(sum(lengths), sum(validation.lengths))
+    rows_per_step = min(len(lengths), max(1.0, budget.value * len(lengths) / sum(lengths)))
     rate = derive.learning_rate(
         settings.train.learning_rate,
         parameters=sum(weight.numel() for weight in model.parameters()),
-        rows_per_step=min(len(lengths), max(1.0, budget.value * len(lengths) / sum(lengths))),
+        rows_per_step=rows_per_step,
     )
-    return {"tokens_per_batch": budget, "evaluations_per_epoch": evaluations, "learning_rate": rate}
+    epochs = derive.epochs(settings.train.epochs, len(lengths) / rows_per_step)
+    return {"epochs": epochs, "tokens_per_batch": budget, "evaluations_per_epoch": evaluations, "learning_rate": rate}
 
 
 def _schedule(settings: ProjectSchema, lengths: Sequence[int], derived: Mapping[str, Derived]) -> list[Scheduled]:
     return list(
         schedule(
             lengths,
-            epochs=settings.train.epochs,
+            epochs=int(derived["epochs"].value),
             tokens_per_batch=int(derived["tokens_per_batch"].value),
             learning_rate=derived["learning_rate"].value,
             evaluations_per_epoch=int(derived["evaluations_per_epoch"].value),

@@ -1,0 +1,151 @@
+"""What `check` says: a verdict per rule, and the sentences a person reads."""
+
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+
+from modelyard.data.rules import Rule
+from modelyard.evidence.interval import Interval, at_most
+from modelyard.evidence.judge import Verdict, judge
+from modelyard.evidence.paired import rows_to_pass_without_discordance, tango
+from modelyard.project.gates import GatesSection
+
+NAMED = 5
+MAX_SCOPES = 20
+
+
+def of_rows(rules: Mapping[str, Rule], dropped: Mapping[str, int], read: int, kept: int) -> list[Verdict]:
+    """Verdicts of the rules that drop rows, as shares of all rows read, and of `not_empty`."""
+    found = [rules["not_empty"].verdict(kept, n=read)]
+    for name, rule in rules.items():
+        if rule.unit == "fraction" and rule.bound == "at_most" and name != "slice_too_small":
+            found.append(rule.verdict(dropped.get(name, 0) / read if read else 0.0, n=read))
+    return found
+
+
+def of_labels(rules: Mapping[str, Rule], splits: Mapping[str, pl.DataFrame]) -> list[Verdict]:
+    """Verdicts about the labels of the rows that are left; none where no row is."""
+    counts = {name: dict(frame["label"].value_counts().iter_rows()) for name, frame in splits.items()}
+    total: dict[str, int] = {}
+    for part in counts.values():
+        for label, rows in part.items():
+            total[label] = total.get(label, 0) + rows
+    if not total:
+        return []
+    rows = sum(total.values())
+    values = {"label_count": float(len(total))}
+    steps = {}
+    alike = _spelt_alike(total)
+    values["label_spelling"] = float(sum(map(len, alike)))
+    steps["label_spelling"] = "write them alike: " + "; ".join(
+        " and ".join(f"{label!r} ({total[label]} rows)" for label in group) for group in alike[:NAMED]
+    )
+    scarce = sorted((min(part.get(label, 0) for part in counts.values()), label) for label in total)
+    values["label_in_every_split"] = float(scarce[0][0])
+    missing = [
+        (label, [name for name, part in counts.items() if label not in part]) for count, label in scarce if not count
+    ]
+    steps["label_in_every_split"] = "add rows of these labels, or drop them: " + _list(
+        [f"{label!r} ({total[label]} rows) is missing from {', '.join(names)}" for label, names in missing]
+    )
+    smallest = min(total, key=lambda label: (total[label], label))
+    values["label_balance"] = total[smallest] / rows
+    steps["label_balance"] = f"add rows of {smallest!r} ({total[smallest]} of {rows}), or join it with another label"
+    return [
+        rules[name].verdict(value, n=rows, next_step=steps.get(name, ""))
+        for name, value in values.items()
+        if name in rules
+    ]
+
+
+def of_sizes(
+    rules: Mapping[str, Rule],
+    test: pl.DataFrame,
+    slices: Mapping[str, Sequence[str]],
+    gates: GatesSection,
+    share: float,
+) -> list[Verdict]:
+    """Whether the test split, its classes and its slices are large enough for the gates that come later.
+
+    With not one discordant row Tango's interval for the drop is still z^2 / (n + z^2) wide on each side: a smaller set
+    cannot pass, whatever the model. The verdict judges that best case.
+
+    Args:
+        rules: the chosen rules.
+        test: the test split.
+        slices: slice column -> all its values, in whatever split they stand.
+        gates: limits on the drop.
+        share: share of all rows that the test split gets, to say how many rows to add.
+    """
+    rule = rules.get("slice_too_small")
+    if rule is None:
+        return []
+    found = [_size_verdict(rule, "overall", test.height, gates.drop_max, "drop_max", share)]
+    for column, kind in (("label", "class"), *((column, "slice") for column in slices)):
+        values = slices.get(column) if kind == "slice" else sorted(test["label"].unique())
+        counts = dict(test[column].value_counts().iter_rows())
+        small = []
+        for value in values or []:
+            scope = f"class:{value}" if kind == "class" else f"slice:{column}={value}"
+            verdict = _size_verdict(rule, scope, counts.get(value, 0), gates.slice_drop_max, "slice_drop_max", share)
+            if verdict.outcome != "PASS":
+                small.append(verdict)
+        found += small[:MAX_SCOPES]
+        if len(small) > MAX_SCOPES:
+            what = "classes" if kind == "class" else f"values of {column}"
+            last = small[MAX_SCOPES]
+            step = f"{len(small) - MAX_SCOPES} more {what} are too small: join them into fewer"
+            found.append(last.model_copy(update={"next_step": step}))
+    return found
+
+
+def summary(rows: pl.DataFrame, splits: Mapping[str, pl.DataFrame], dropped: pl.DataFrame) -> list[str]:
+    """Counts as a person reads them: rows, what was dropped with its first examples, labels."""
+    kept = sum(frame.height for frame in splits.values())
+    parts = ", ".join(f"{name} {frame.height:,}" for name, frame in splits.items())
+    notes = [f"{rows.height:,} rows read, {dropped.height:,} dropped, {kept:,} kept: {parts}"]
+    placed = dropped.join(rows.select("row", "source"), on="row", maintain_order="left")
+    for (rule,), found in placed.group_by("rule", maintain_order=True):
+        first = "; ".join(f"{row['source']} ({row['evidence']})" for row in found.head(3).iter_rows(named=True))
+        notes.append(f"{rule} dropped {found.height:,} rows, first: {first}")
+    labels = pl.concat([frame.select("label") for frame in splits.values()])["label"].value_counts(name="rows")
+    ordered = labels.sort(["rows", "label"], descending=[True, False])
+    shown = [f"{label} {count:,} ({count / kept:.1%})" for label, count in ordered.iter_rows()]
+    return [*notes, f"labels: {_list(shown, 20)}"] if shown else notes
+
+
+def _spelt_alike(labels: Mapping[str, int]) -> list[list[str]]:
+    """Groups of labels that are the same once case, width and white space are put aside."""
+    frame = pl.DataFrame({"label": sorted(labels)}, schema={"label": pl.String})
+    from modelyard.data.rules import normalised
+
+    groups = frame.group_by(normalised("label").alias("key"), maintain_order=True).agg("label")
+    return [group for group in groups["label"].to_list() if len(group) > 1]
+
+
+def _size_verdict(rule: Rule, scope: str, rows: int, limit: float, setting: str, share: float) -> Verdict:
+    needed = rows_to_pass_without_discordance(limit)
+    if rows:
+        interval = tango(0, 0, rows)
+    else:
+        interval = Interval(low=-1.0, estimate=0.0, high=1.0, n=0, unit="fraction", method="tango")
+    lacks = max(0, (needed or 0) - rows)
+    step = (
+        f"{rows} test rows, {needed} are needed even if not one answer changes: add {lacks} to the test split"
+        f" (about {round(lacks / share)} to the set), or raise gates.{setting}"
+    )
+    return judge(
+        interval,
+        at_most(limit),
+        rule=rule.name,
+        scope=scope,
+        subject="test",
+        severity=rule.severity,
+        next_step=step,
+        samples_needed=needed,
+    )
+
+
+def _list(items: Sequence[str], shown: int = NAMED) -> str:
+    more = f" and {len(items) - shown} more" if len(items) > shown else ""
+    return ", ".join(items[:shown]) + more
