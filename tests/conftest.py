@@ -4,6 +4,7 @@ import itertools
 import os
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -127,3 +128,77 @@ def tiny_classifier(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -
         model.save_pretrained(folder)
     shutil.copyfile(tiny_base / "tokenizer.json", folder / "tokenizer.json")
     return folder
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A signed release, its public key outside of it, and the private half."""
+
+    folder: Path
+    key: Path
+    private: Path
+
+
+@pytest.fixture(scope="session")
+def sealed_once(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Sealed:
+    """A release of a hand-made ONNX model, for `sealed` to copy."""
+    import shutil
+
+    import onnx
+    from onnx import TensorProto, helper
+
+    from modelyard.artifacts.files import digest_bytes
+    from modelyard.artifacts.keys import load_private_key, new_key_pair
+    from modelyard.artifacts.release import Lineage, Manifest, seal
+
+    root = tmp_path_factory.mktemp("sealed")
+    folder = root / "release"
+    folder.mkdir()
+    names = ("input_ids", "attention_mask")
+    graph = helper.make_graph(
+        [
+            helper.make_node("ReduceSum", ["attention_mask", "one"], ["tokens"], keepdims=1),
+            helper.make_node("ReduceSum", ["input_ids", "one"], ["ids"], keepdims=1),
+            helper.make_node("Concat", ["tokens", "ids"], ["both"], axis=1),
+            helper.make_node("Cast", ["both"], ["logits"], to=TensorProto.FLOAT),
+        ],
+        "sums",
+        [helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "length"]) for name in names],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 2])],
+        [helper.make_tensor("one", TensorProto.INT64, [1], [1])],
+    )
+    opset = [helper.make_opsetid("", 20)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=10), str(folder / "model.onnx"))
+    shutil.copyfile(tiny_base / "tokenizer.json", folder / "tokenizer.json")
+    (folder / "config.json").write_text('{"pad_token_id": 0}', encoding="utf-8")
+    (folder / "evidence").mkdir()
+    (folder / "evidence" / "check.json").write_text("{}", encoding="utf-8")
+    new_key_pair(root / "keys")
+    some = digest_bytes(b"some")
+    manifest = Manifest(
+        project="sums",
+        task="classification",
+        labels=["long", "大"],
+        max_length_tokens=16,
+        candidate="onnx-fp32",
+        engine="onnx",
+        artefact=["model.onnx"],
+        dtypes={"int64": 8},
+        cpu_flags=["avx2"],
+        objectives={"latency_p95_ms": 500},
+        lineage=Lineage(prepared=some, model=some, candidates=some, reports={}, commit=None, modelyard="0"),
+    )
+    seal(folder, manifest, load_private_key(root / "keys" / "private.pem", {}))
+    return Sealed(folder, root / "keys" / "team.pub", root / "keys" / "private.pem")
+
+
+@pytest.fixture
+def sealed(sealed_once: Sealed, tmp_path: Path) -> Sealed:
+    """A release whose logits are [number of tokens, sum of the token ids], labels long and 大; free to be damaged.
+
+    `good` is [CLS] 2, good 4, [SEP] 3: logits 3 and 9.
+    """
+    import shutil
+
+    folder = Path(shutil.copytree(sealed_once.folder, tmp_path / "release"))
+    return Sealed(folder, sealed_once.key, sealed_once.private)

@@ -1,0 +1,51 @@
+from pathlib import Path
+
+import pytest
+
+from modelyard.artifacts import reports
+from modelyard.artifacts.reports import read_report, read_run_record, recording, write_report
+from modelyard.errors import InputError, Problem
+from modelyard.evidence.interval import Interval
+from modelyard.evidence.report import Measurement, Report
+
+
+def test_equal_reports_are_equal_files(tmp_path: Path) -> None:
+    report = Report(
+        stage="check",
+        project="评论",
+        inputs={"rows": "sha256:0"},
+        measurements=[Measurement(name="rows", interval=Interval.exact(3, n=3, unit="rows"))],
+    )
+    one, other = write_report(tmp_path / "one", report), write_report(tmp_path / "other", report)
+    assert one.name == "check.json"
+    assert one.read_bytes() == other.read_bytes()
+    assert read_report(one) == report
+
+
+def test_what_a_stage_took_stands_beside_it(tmp_path: Path) -> None:
+    with recording(tmp_path, "train"):
+        sum(range(1000))
+    record = read_run_record(tmp_path / "train.run.json")
+    assert record.stage == "train"
+    assert record.start <= record.end
+    assert record.peak_memory_bytes > 1_000_000  # a Python process is larger
+    assert record.versions["python"] == record.machine["python"]
+
+
+def test_a_stage_that_fails_leaves_no_record(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="boom"), recording(tmp_path, "train"):
+        raise InputError(Problem("boom", "mend it"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_cpu_flags_are_the_known_ones_sorted(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = {"flags": "fpu avx512_vnni avx2 sse", "Features": ""}
+    monkeypatch.setattr(reports, "_cpuinfo_value", lambda key: lines[key])
+    assert reports.cpu_flags() == ["avx2", "avx512_vnni"]
+    lines.update({"flags": "", "Features": "fp asimddp i8mm"})
+    assert reports.cpu_flags() == ["asimddp", "i8mm"]
+
+
+def test_no_cpuinfo_is_no_flags(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reports, "Path", lambda name: Path("/nowhere/cpuinfo"))
+    assert reports.cpu_flags() == []
