@@ -118,9 +118,9 @@ def parse_json_lines(text: str, parse: Parse) -> Iterator[Chunk]:
     """Records of a JSONL text: one object per line."""
     records: list[dict[str, Any]] = []
     lines: list[int] = []
-    for number, raw in enumerate(text.split("\n"), start=1):
+    for number, raw in enumerate(text.removesuffix("\n").split("\n"), start=1):
         if not raw.strip():
-            parse.blank_lines += number < text.count("\n") + 1 if raw else 0
+            parse.blank_lines += 1
             continue
         record = _loads(raw, parse, number)
         if isinstance(record, dict):

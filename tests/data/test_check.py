@@ -1,0 +1,134 @@
+"""`check` as a whole: verdicts, what is dropped, splits, the profile, and equal bytes for equal work."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from modelyard.artifacts.prepared import read_prepared
+from modelyard.artifacts.reports import read_report
+from modelyard.data.check import check
+from modelyard.errors import InputError
+from modelyard.evidence.judge import exit_status
+from modelyard.evidence.report import Report
+from modelyard.project.data import DataSection, FieldsSection, RuleSection
+from modelyard.project.gates import GatesSection
+
+Rows = list[dict[str, str]]
+
+
+def write(path: Path, rows: Rows) -> None:
+    with path.open("w", encoding="utf-8", newline="") as handle:
+        writer = csv.DictWriter(handle, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def checked(folder: Path, out: Path | None = None, **data: object) -> Report:
+    settings = DataSection(**{"train": "rows.csv", **data})
+    return check(
+        settings,
+        project="test",
+        task="classification",
+        root=folder,
+        prepared=None if out is None else out / "prepared",
+        reports=None if out is None else out / "reports",
+        gates=GatesSection(),
+    )
+
+
+def outcomes(report: Report) -> dict[str, str]:
+    return {verdict.rule: verdict.outcome for verdict in report.verdicts if verdict.outcome != "PASS"}
+
+
+def test_splits_drops_and_profile(tmp_path: Path, rows_of: Callable[[int], Rows]) -> None:
+    rows = rows_of(400)
+    write(tmp_path / "rows.csv", [*rows, rows[0], {**rows[1], "label": "other"}, {**rows[2], "text": "short"}])
+    report = checked(tmp_path, tmp_path / "out", slices=["site"])
+    prepared = read_prepared(tmp_path / "out/prepared")
+    # 403 rows: one copy, both rows of the conflict and the short one go
+    assert sum(prepared.dataset.counts.values()) == 399
+    gone = pl.read_parquet(tmp_path / "out/prepared/dropped.parquet")
+    assert dict(gone.group_by("rule").len().iter_rows()) == {
+        "duplicate_exact": 1,
+        "label_conflict": 2,
+        "text_too_short": 1,
+    }
+    assert {"text", "label", "site", "source", "row", "rule", "evidence"} <= set(gone.columns)
+    texts = pl.concat([prepared.split(name)["text"] for name in ("train", "validation", "test")])  # type: ignore[arg-type]
+    assert texts.n_unique() == 399
+    baseline = json.loads((tmp_path / "out/prepared/baseline.json").read_text(encoding="utf-8"))
+    assert baseline["rows"] == prepared.dataset.counts["train"]
+    assert sum(baseline["labels"].values()) == pytest.approx(1.0)
+    assert read_report(tmp_path / "out/reports/check.json") == report
+    # about 100 test rows cannot pass a limit of one point: told before anyone trains, and not blocking
+    assert outcomes(report)["slice_too_small"] == "INCONCLUSIVE"
+    assert exit_status(report.verdicts) == 0
+
+
+def test_equal_work_gives_equal_bytes(tmp_path: Path, rows_of: Callable[[int], Rows]) -> None:
+    write(tmp_path / "rows.csv", rows_of(120))
+    for name in ("one", "two"):
+        checked(tmp_path, tmp_path / name)
+    for path in ("prepared/train.parquet", "prepared/dataset.json", "prepared/baseline.json", "reports/check.json"):
+        assert (tmp_path / "one" / path).read_bytes() == (tmp_path / "two" / path).read_bytes()
+
+
+def test_half_duplicates_fail_where_that_is_an_error(tmp_path: Path, rows_of: Callable[[int], Rows]) -> None:
+    write(tmp_path / "rows.csv", rows_of(120) * 2)
+    report = checked(tmp_path, rules={"duplicate_exact": RuleSection(severity="error")})
+    assert outcomes(report)["duplicate_exact"] == "FAIL"
+    assert exit_status(report.verdicts) == 1
+
+
+def test_one_label_fails(tmp_path: Path, rows_of: Callable[[int], Rows]) -> None:
+    write(tmp_path / "rows.csv", [{**row, "label": "same"} for row in rows_of(60)])
+    assert outcomes(checked(tmp_path))["label_count"] == "FAIL"
+
+
+def test_labels_that_differ_by_case_are_named(tmp_path: Path, rows_of: Callable[[int], Rows]) -> None:
+    rows = [{**row, "label": row["label"].upper() if n % 3 else row["label"]} for n, row in enumerate(rows_of(120))]
+    write(tmp_path / "rows.csv", rows)
+    verdict = next(v for v in checked(tmp_path).verdicts if v.rule == "label_spelling")
+    assert verdict.outcome == "FAIL"
+    assert "GOOD" in verdict.reason + verdict.next_step
+
+
+def test_nothing_left_keeps_the_earlier_folder(tmp_path: Path, rows_of: Callable[[int], Rows]) -> None:
+    write(tmp_path / "rows.csv", rows_of(120))
+    checked(tmp_path, tmp_path / "out")
+    before = (tmp_path / "out/prepared/dataset.json").read_bytes()
+    (tmp_path / "rows.csv").write_text("text,label\n", encoding="utf-8")
+    report = checked(tmp_path, tmp_path / "out")
+    assert outcomes(report)["not_empty"] == "FAIL"
+    assert (tmp_path / "out/prepared/dataset.json").read_bytes() == before
+
+
+def test_groups_and_named_files(tmp_path: Path, rows_of: Callable[[int], Rows]) -> None:
+    rows = [{**row, "customer": str(number // 3)} for number, row in enumerate(rows_of(240))]
+    write(tmp_path / "rows.csv", rows[:180])
+    write(tmp_path / "held.csv", rows[180:])
+    checked(tmp_path, tmp_path / "out", test="held.csv", group="customer")
+    prepared = read_prepared(tmp_path / "out/prepared")
+    assert prepared.dataset.counts["test"] == 60
+    assert not set(prepared.split("train")["group"]) & set(prepared.split("validation")["group"])
+
+
+def test_a_slice_called_like_one_of_our_columns(tmp_path: Path, rows_of: Callable[[int], Rows]) -> None:
+    rows = [{"text": row["text"], "label": row["label"], "source": row["site"]} for row in rows_of(120)]
+    write(tmp_path / "rows.csv", rows)
+    checked(tmp_path, tmp_path / "out", slices=["source"])
+    prepared = read_prepared(tmp_path / "out/prepared")
+    assert set(prepared.split("test")[prepared.dataset.slices[0]]) <= {"film", "phone"}
+    assert prepared.split("test")["source"][0].startswith("rows.csv:")
+
+
+def test_the_same_file_twice_and_unknown_rules_are_refused(tmp_path: Path, rows_of: Callable[[int], Rows]) -> None:
+    write(tmp_path / "rows.csv", rows_of(60))
+    with pytest.raises(InputError):
+        checked(tmp_path, test="rows.csv")
+    with pytest.raises(InputError):
+        checked(tmp_path, fields=FieldsSection(text="body", label="label"))

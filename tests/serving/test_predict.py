@@ -1,0 +1,48 @@
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from modelyard.artifacts.release import Limits, open_release
+from modelyard.errors import InputError
+from modelyard.serving.predict import check_texts, opened
+
+
+def test_answers_are_those_of_the_artefact_in_order(sealed: Any) -> None:
+    release = open_release(sealed.folder, [sealed.key])
+    with opened(release) as predictor:
+        short, same = predictor.answer(["good", "good good"])
+    assert short.logits == [3.0, 9.0]  # [CLS] 2, good 4, [SEP] 3
+    assert same.logits == [4.0, 13.0]
+    assert short.label == "大"
+    assert short.probabilities["long"] == pytest.approx(1 / (1 + 2.718281828459045**6))
+
+
+def test_long_texts_are_cut_and_many_are_answered_in_batches(sealed: Any) -> None:
+    release = open_release(sealed.folder, [sealed.key])
+    with opened(release) as predictor:
+        answers = predictor.answer(["good " * 50] + ["good"] * 64)
+    assert answers[0].logits == [16.0, 2 + 14 * 4 + 3.0]  # max_length_tokens is 16
+    assert [answer.logits for answer in answers[1:]] == [[3.0, 9.0]] * 64
+
+
+def test_every_text_without_an_answer_is_named() -> None:
+    with pytest.raises(InputError) as caught:
+        check_texts(["fine", "", " \t\u3000", "x" * 11, "\ud800"], Limits(characters=10))
+    assert [problem.where for problem in caught.value.problems] == [f"inputs[{index}]" for index in (1, 2, 3, 4)]
+    with pytest.raises(InputError, match="stdin:7"):
+        check_texts([""], Limits(), names=["stdin:7"])
+    check_texts(["好" * 10], Limits(characters=10))
+
+
+def test_neither_torch_nor_transformers_is_loaded_to_answer(sealed: Any) -> None:
+    code = (
+        "import sys; from modelyard.cli.main import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        "print(sorted({'torch', 'transformers', 'polars', 'scipy', 'fastapi', 'openvino', 'onnx'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", code, "predict", str(sealed.folder), "good", "--trusted-key", str(sealed.key)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.splitlines()[-1] == "[]"
