@@ -75,8 +75,8 @@ def release(
     folders = _open(prepared, model, candidates)
     key = _signing_key(settings.release, root)
     with recording(reports, STAGE):
-        verdicts, measurements = _judge_artefact(settings.gates, folders, progress)
-        verdicts = judge_evidence(reports, folders) + verdicts
+        unusable, verdicts, measurements = _judge_artefact(settings.gates, folders, progress)
+        verdicts = judge_evidence(reports, folders, found=unusable) + verdicts
         verdicts.append(_judge_compressed(settings.gates, folders))
         if judged := _judged_on_test(folders):
             artefacts = record_judgements(root, judged)
@@ -171,15 +171,16 @@ def _judged_on_test(folders: Folders) -> list[Judgement]:
 
 def _judge_artefact(
     gates: GatesSection, folders: Folders, progress: Progress
-) -> tuple[list[Verdict], list[Measurement]]:
+) -> tuple[list[Verdict], list[Verdict], list[Measurement]]:
     """Run the chosen artefact on the test split as it will be served, and judge its answers and its speed.
 
-    An artefact that cannot be run, or answers that it cannot be compared with, is a FAIL of `evidence`.
+    Returns:
+        A FAIL of `evidence` where it cannot be run or has nothing to be compared with, else its verdicts and numbers.
     """
     try:
-        return _judge_answers(gates, folders, progress)
+        return [], *_judge_answers(gates, folders, progress)
     except InputError as error:
-        return [fail("compress", problem.message, problem.next_step) for problem in error.problems], []
+        return [fail("compress", problem.message, problem.next_step) for problem in error.problems], [], []
 
 
 def _judge_answers(

@@ -1,6 +1,6 @@
 """Whether the evidence stands: every report is there, none failed, and each is about the folders on disk."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,7 +66,7 @@ def find_reports(folder: Path) -> list[Path]:
     )
 
 
-def judge_evidence(reports: Path, folders: Folders) -> list[Verdict]:
+def judge_evidence(reports: Path, folders: Folders, *, found: Sequence[Verdict] = ()) -> list[Verdict]:
     """The rule `evidence`, a FAIL for each thing that is wrong or one PASS; then what upstream left INCONCLUSIVE.
 
     An INCONCLUSIVE keeps its own rule and scope, so that a waiver can name it.
@@ -74,6 +74,7 @@ def judge_evidence(reports: Path, folders: Folders) -> list[Verdict]:
     Args:
         reports: folder of the reports.
         folders: what they should be about.
+        found: failures of the same rule that came up when the artefact was run.
     """
     read: dict[str, Report] = {}
     failed = [
@@ -97,7 +98,7 @@ def judge_evidence(reports: Path, folders: Folders) -> list[Verdict]:
             if verdict.blocks and verdict.outcome == "FAIL"
         ]
     failed += _stale(read, folders)
-    failed += _changed(folders)
+    failed += [*_changed(folders), *found]
     undecided = [
         verdict
         for report in read.values()
