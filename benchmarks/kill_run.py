@@ -1,8 +1,8 @@
 """`kill -9` at ten random moments of `modelyard run`: what stood before still stands whole, and the next run completes.
 
-    python benchmarks/kill_run.py            # about 20 minutes on two cores; needs `modelyard fetch minilm` once
+    python benchmarks/kill_run.py            # about 45 minutes on two cores; needs `modelyard fetch minilm` once
 
-A project is made from 1,200 of the demo's reviews and run once. Then, ten times: a setting is changed so that every
+A project is made from 1,200 (--rows) of the demo's reviews and run once. Then, ten times: a setting is changed so that every
 stage has work to do, `modelyard run` is started and killed with SIGKILL at a uniformly drawn moment of the time that
 a whole run takes (alone, and in every second round with its whole process group), every folder is opened with the
 checks that the product itself makes, and `modelyard run` is called again and must pass. After the last round the
@@ -32,7 +32,6 @@ from modelyard.evidence.interval import Interval, at_least
 from modelyard.evidence.judge import judge
 from modelyard.evidence.report import Measurement
 
-ROWS = 1200
 STAGES = ("prepared", "model", "candidates", "release")
 MODELYARD = str(Path(sys.executable).parent / "modelyard")
 
@@ -46,12 +45,12 @@ def run(folder: Path) -> float:
     return time.monotonic() - start
 
 
-def make_project(parent: Path, name: str) -> Path:
+def make_project(parent: Path, name: str, rows: int) -> Path:
     """A project of the first rows of every site."""
     reviews = parent / "all.csv"
     subprocess.run([sys.executable, "examples/reviews/make_reviews.py", str(reviews)], check=True, capture_output=True)
     lines = reviews.read_text(encoding="utf-8").splitlines(keepends=True)
-    kept = random.Random(0).sample(lines[1:], ROWS)
+    kept = random.Random(0).sample(lines[1:], rows)
     (parent / "reviews.csv").write_text(lines[0] + "".join(kept), encoding="utf-8")
     options = ["--data", "reviews.csv", "--text", "text", "--label", "label", "--slices", "site", "--group", "review"]
     subprocess.run(
@@ -98,14 +97,22 @@ def kill_at(folder: Path, seconds: float, *, whole_group: bool) -> int:
         else:
             process.kill()
     process.wait()
-    _, alive = psutil.wait_procs(family, timeout=2)
-    return len(alive)
+    _, there = psutil.wait_procs(family, timeout=2)
+    return sum(running(one) for one in there)
 
 
-def same_as_never_killed(work: Path, killed: Path, *, seed: int) -> int:
+def running(process: psutil.Process) -> bool:
+    """Whether a process still does something; one that died stays a zombie until the system collects it."""
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def same_as_never_killed(work: Path, killed: Path, *, rows: int, seed: int) -> int:
     """How many of the three reports that hold no clock time equal those of a project that was never killed."""
     (work / "calm").mkdir()
-    calm = make_project(work / "calm", killed.name)
+    calm = make_project(work / "calm", killed.name, rows)
     set_seeds(calm, seed)
     run(calm)
     names = ("check.json", "train.json")
@@ -117,13 +124,14 @@ def main() -> None:
     """Ten kills, their outcome, and the comparison with a run that was never killed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--rows", type=int, default=1200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, default=Path(".work/kill"))
     options = parser.parse_args()
     shutil.rmtree(options.work, ignore_errors=True)
     options.work.mkdir(parents=True)
     draw = random.Random(options.seed)
-    project = make_project(options.work, "killed")
+    project = make_project(options.work, "killed", options.rows)
     seconds = run(project)
     whole = completed = orphans = 0
     moments = []
@@ -140,7 +148,7 @@ def main() -> None:
         completed += 1
         moments.append({"seconds": round(moment, 1), "replaced_before_the_kill": changed, "group": number % 2 == 1})
         print(f"kill {number + 1} at {moment:.1f} s of {seconds:.0f}: whole, completed; already replaced: {changed}")
-    same = same_as_never_killed(options.work, project, seed=100 + options.kills - 1)
+    same = same_as_never_killed(options.work, project, rows=options.rows, seed=100 + options.kills - 1)
     n = options.kills
     verdicts = [
         judge(Interval.exact(value, n=n, unit="kills"), at_least(n), rule=rule)
@@ -155,7 +163,12 @@ def main() -> None:
         "kill_run",
         verdicts=verdicts,
         measurements=[Measurement(name="kills", interval=Interval.exact(n, n=n, unit="kills"))],
-        parameters={"rows": ROWS, "seed": options.seed, "moments": moments, "uninterrupted_seconds": round(seconds, 1)},
+        parameters={
+            "rows": options.rows,
+            "seed": options.seed,
+            "moments": moments,
+            "uninterrupted_seconds": round(seconds, 1),
+        },
         notes=["the moment is drawn uniformly from the time that a whole run takes; odd rounds kill the process group"],
     )
     print(path)

@@ -31,7 +31,10 @@ def test_folder_glob_and_list_in_one_order(tmp_path: Path) -> None:
     assert names_of(found, tmp_path) == ["data/a/z.jsonl", "data/b.csv"]
     assert found[1] == ["not read, of another kind: data/readme.md"]
     assert names_of(locate("data/**/*.csv", tmp_path), tmp_path) == ["data/b.csv"]
-    assert names_of(locate(["data/b.csv", "data", "data/b.csv"], tmp_path), tmp_path) == ["data/a/z.jsonl", "data/b.csv"]
+    assert names_of(locate(["data/b.csv", "data", "data/b.csv"], tmp_path), tmp_path) == [
+        "data/a/z.jsonl",
+        "data/b.csv",
+    ]
 
 
 def test_every_problem_at_once(tmp_path: Path) -> None:

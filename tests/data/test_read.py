@@ -21,7 +21,9 @@ def problems(folder: Path, *names: str, **settings: str) -> list[str]:
 
 
 def test_physical_lines_of_multi_line_cells(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_bytes(b'text,label,site\r\n"one\r\ntwo",x,s\r\n\r\n"a ""quote"", and more",y,t\r\nlast,x,\r\n')
+    (tmp_path / "a.csv").write_bytes(
+        b'text,label,site\r\n"one\r\ntwo",x,s\r\n\r\n"a ""quote"", and more",y,t\r\nlast,x,\r\n'
+    )
     table = read(tmp_path, "a.csv")
     assert table.rows["source"].to_list() == ["a.csv:2", "a.csv:5", "a.csv:6"]
     assert table.rows["text"].to_list() == ["one\r\ntwo", 'a "quote", and more', "last"]
@@ -59,7 +61,9 @@ def test_all_problems_of_a_csv(tmp_path: Path) -> None:
 def test_a_cell_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("modelyard.data.records.MAX_CELL_CHARACTERS", 100)
     (tmp_path / "a.csv").write_text('text,label\n"' + "word\n" * 50 + '",x\n')
-    assert "a.csv:2 a cell that starts here is longer than 100 characters: an unclosed quote" in problems(tmp_path, "a.csv")
+    assert "a.csv:2 a cell that starts here is longer than 100 characters: an unclosed quote" in problems(
+        tmp_path, "a.csv"
+    )
 
 
 def test_headers(tmp_path: Path) -> None:
@@ -91,7 +95,15 @@ def test_json_lines(tmp_path: Path) -> None:
 
 
 def test_all_problems_of_json_lines(tmp_path: Path) -> None:
-    lines = ['{"text": "a", "label": "b"}', "{", "[1]", "null", '{"text": "\\ud800"}', '{"text": "\\u0000"}', "[" * 100_000]
+    lines = [
+        '{"text": "a", "label": "b"}',
+        "{",
+        "[1]",
+        "null",
+        '{"text": "\\ud800"}',
+        '{"text": "\\u0000"}',
+        "[" * 100_000,
+    ]
     lines.append("1" * 5000)
     (tmp_path / "a.jsonl").write_text("\n".join(lines))
     found = problems(tmp_path, "a.jsonl")

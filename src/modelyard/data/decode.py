@@ -2,6 +2,7 @@
 
 import codecs
 import gzip
+import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +30,7 @@ _MARKS = (
 )
 _LEGACY = ["gb18030", "cp1252", "big5", "cp932", "euc_kr", "cp1251", "cp1250", "latin_1"]
 """Tried where a file is not UTF-8; of equally likely ones the first here is taken, and reported."""
+_WESTERN = ["cp1252", "cp1250", "latin_1"]
 
 
 def read_bytes(path: Path, name: str) -> bytes:
@@ -134,17 +136,30 @@ def _candidates(data: bytes) -> Iterator[str]:
     yield from _unmarked_utf16(data)
     yield "utf-8"
     sample = _sample(data)
+    if _isolated(sample):
+        # "Käse" in cp1252 is valid GBK as well, and no statistic of so few bytes can tell
+        plausible = [name for name in _WESTERN if charset_normalizer.from_bytes(sample, cp_isolation=[name]).best()]
+        yield from (*plausible, *_WESTERN)
+        return
     matches = charset_normalizer.from_bytes(sample, cp_isolation=_LEGACY)
     best = matches.best()
-    if best is None:
-        return
     equal = {
         encoding
         for match in matches
-        if match.chaos <= best.chaos and match.coherence >= best.coherence
+        if best and match.chaos <= best.chaos and match.coherence >= best.coherence
         for encoding in (match.encoding, *match.could_be_from_charset)
     }
-    yield from (encoding for encoding in _LEGACY if encoding in equal)
+    # where it dares no guess, the first that decodes every byte
+    yield from (encoding for encoding in _LEGACY if encoding in equal or not equal)
+
+
+def _isolated(sample: bytes) -> bool:
+    """Whether most bytes above ASCII stand alone between ASCII ones, as Western letters do.
+
+    In double-byte encodings they come in runs: the first byte of a character is above ASCII, most second ones too.
+    """
+    runs = re.findall(rb"[\x80-\xff]+", sample)
+    return 2 * sum(len(run) == 1 for run in runs) > len(runs)
 
 
 def _unmarked_utf16(data: bytes) -> Iterator[str]:

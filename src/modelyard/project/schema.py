@@ -28,17 +28,17 @@ class ProjectSchema(Section):
     data: DataSection
     """The raw files."""
     model: ModelSection
-    """The model that is fine-tuned."""
+    """The base model and where its rows are cut."""
     train: TrainSection = TrainSection()
     """How it is fine-tuned."""
     compress: CompressSection = CompressSection()
-    """What a compressed candidate is chosen by."""
+    """Which compressed candidate is wanted."""
     gates: GatesSection = GatesSection()
     """What must be proven before a release."""
     release: ReleaseSection = ReleaseSection()
-    """Who signs and whom to trust."""
+    """Keys: who signs and whom to trust."""
     serve: ServeSection = ServeSection()
-    """The running service."""
+    """What the running service promises."""
 
 
 def json_schema() -> dict[str, Any]:
