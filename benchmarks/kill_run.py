@@ -2,11 +2,11 @@
 
     python benchmarks/kill_run.py            # about 45 minutes on two cores; needs `modelyard fetch minilm` once
 
-A project is made from 1,200 (--rows) of the demo's reviews and run once. Then, ten times: a setting is changed so that every
-stage has work to do, `modelyard run` is started and killed with SIGKILL at a uniformly drawn moment of the time that
-a whole run takes (alone, and in every second round with its whole process group), every folder is opened with the
-checks that the product itself makes, and `modelyard run` is called again and must pass. After the last round the
-same settings are run in a project that was never killed, and the reports must be the same to the byte.
+A project is made from 1,200 (--rows) of the demo's reviews and run once. Then, ten times: a setting is changed so that
+every stage has work to do, `modelyard run` is started and killed with SIGKILL at a uniformly drawn moment of the time
+that a whole run takes (alone, and in every second round with its whole process group), every folder is opened with the
+checks that the product itself makes, and `modelyard run` is called again and must pass. After the last round the same
+settings are run in a project that was never killed, and the reports must be the same to the byte.
 """
 
 import argparse

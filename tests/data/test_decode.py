@@ -83,3 +83,9 @@ def test_bombs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_unreadable(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         read_bytes(tmp_path / "none.csv", "none.csv")
+
+
+@pytest.mark.parametrize("text", ["Käse\n", "Maß; Größe\n", "señal mala\n", "¿Qué tal?\n"])
+def test_few_western_letters_are_never_chinese(text: str) -> None:
+    # each of these is valid GBK as well
+    assert decode_text(text.encode("cp1252"), "a.csv") == (text, "cp1252")

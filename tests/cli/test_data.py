@@ -1,0 +1,77 @@
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from modelyard.cli.main import main
+from modelyard.data.rules import RULES
+
+WORDS = "one two three four five six seven eight nine ten red green blue loud calm".split()
+
+
+def write_reviews(path: Path, count: int = 60) -> None:
+    rows = [
+        f"the {WORDS[n % 15]} phone number {n},{'bad' if n % 2 else 'good'},{'film' if n % 3 else 'phone'}"
+        for n in range(count)
+    ]
+    path.write_text("\n".join(["review,stars,site", *rows, rows[0], ""]))
+
+
+def call(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(["check", *arguments])
+    return int(ended.value.code or 0)
+
+
+def test_alone_it_prints_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_reviews(tmp_path / "r.csv")
+    assert call("r.csv", "--text", "review", "--label", "stars", "--slices", "site") == 0
+    shown = capsys.readouterr().out
+    assert "61 rows read, 1 dropped, 60 kept: train 36, validation 9, test 15" in shown
+    assert "r.csv:62 (same text as r.csv:2)" in shown
+    assert [path.name for path in tmp_path.iterdir()] == ["r.csv"]
+
+
+def test_alone_with_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_reviews(tmp_path / "r.csv")
+    assert call("r.csv", "--text", "review", "--label", "stars", "--output", "out/prepared", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["stage"] == "check"
+    assert {path.name for path in (tmp_path / "out/prepared").iterdir()} == {
+        "train.parquet", "validation.parquet", "test.parquet", "dropped.parquet", "baseline.json", "dataset.json",
+    }  # fmt: skip
+    assert (tmp_path / "out/reports/check.json").is_file()
+    assert pl.read_parquet(tmp_path / "out/prepared/dropped.parquet")["rule"].to_list() == ["duplicate_exact"]
+
+
+def test_exit_statuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "one.csv").write_text("text,label\n" + "".join(f"a text of number {n},same\n" for n in range(20)))
+    assert call("one.csv") == 1
+    assert call("one.csv", "--exit-zero") == 0
+    assert call("one.csv", "--text", "txet") == 2
+    assert "did you mean 'text'" in capsys.readouterr().err
+    assert call("one.csv", "--text", "label") == 2
+    assert call("nowhere.csv") == 2
+
+
+def test_in_a_project(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_reviews(tmp_path / "r.csv")
+    (tmp_path / "modelyard.yaml").write_text(
+        "schema: 1\nproject: mine\ndata:\n  train: r.csv\n  fields: {text: review, label: stars}\nmodel: {base: m}\n"
+    )
+    assert call("--project", str(tmp_path)) == 0
+    assert "mine" in capsys.readouterr().out
+    assert (tmp_path / "prepared/dataset.json").is_file()
+    assert (tmp_path / "reports/check.run.json").is_file()
+
+
+def test_every_rule_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("--rules") == 0
+    shown = capsys.readouterr().out
+    assert len(RULES) == 14
+    assert all(rule.name in shown for rule in RULES)

@@ -1,0 +1,77 @@
+import polars as pl
+import pytest
+
+from modelyard.data import verdicts
+from modelyard.data.rules import chosen_rules
+from modelyard.project.data import RuleSection
+from modelyard.project.gates import GatesSection
+
+RULES = chosen_rules({})
+
+
+def frame(**counts: int) -> pl.DataFrame:
+    return pl.DataFrame(
+        {"label": [label for label, count in counts.items() for _ in range(count)]}, schema={"label": pl.String}
+    )
+
+
+@pytest.mark.parametrize(("rows", "outcome"), [(381, "PASS"), (380, "INCONCLUSIVE")])
+def test_the_test_split_at_the_edge(rows: int, outcome: str) -> None:
+    # z^2 (1 - d) / d with z = 1.959964 and d = 0.01 is 380.3
+    (verdict, *_) = verdicts.of_sizes(RULES, frame(a=rows), {}, GatesSection(), 0.25)
+    assert (verdict.scope, verdict.outcome, verdict.severity) == ("overall", outcome, "warning")
+    if outcome != "PASS":
+        assert verdict.samples_needed == 381
+        assert "add 1 to the test split (about 4 to the set), or raise gates.drop_max" in verdict.next_step
+
+
+def test_small_classes_and_slices_are_named() -> None:
+    # 3.841459 * 0.97 / 0.03 is 124.2
+    test = frame(a=400, b=124, c=125).with_columns(site=pl.lit("film"))
+    found = verdicts.of_sizes(RULES, test, {"site": ["film", "phone"]}, GatesSection(), 0.25)
+    assert [(one.scope, one.outcome) for one in found] == [
+        ("overall", "PASS"),
+        ("class:b", "INCONCLUSIVE"),
+        ("slice:site=phone", "INCONCLUSIVE"),
+    ]
+    assert [one.samples_needed for one in found[1:]] == [125, 125]
+
+
+def test_many_small_ones_are_counted() -> None:
+    found = verdicts.of_sizes(RULES, frame(**{f"l{n:02}": 1 for n in range(30)}), {}, GatesSection(), 0.25)
+    assert len(found) == 1 + 20 + 1
+    assert found[-1].next_step == "10 more classes are too small: join them into fewer"
+
+
+def test_sizes_may_be_off() -> None:
+    rules = chosen_rules({"slice_too_small": RuleSection(severity="off")})
+    assert verdicts.of_sizes(rules, frame(a=1), {}, GatesSection(), 0.25) == []
+
+
+def test_a_label_that_a_split_lacks_is_named() -> None:
+    splits = {"train": frame(a=50, b=2), "validation": frame(a=10), "test": frame(a=20, b=1)}
+    found = {one.rule: one for one in verdicts.of_labels(RULES, splits)}
+    assert found["label_in_every_split"].outcome == "FAIL"
+    assert "'b' (3 rows) is missing from validation" in found["label_in_every_split"].next_step
+    assert found["label_balance"].outcome == "PASS"  # 3 of 83
+    assert found["label_count"].outcome == "PASS"
+
+
+def test_no_rows_say_nothing_about_labels() -> None:
+    assert verdicts.of_labels(RULES, {"train": frame()}) == []
+
+
+def test_labels_spelt_alike() -> None:
+    splits = {"train": pl.DataFrame({"label": ["Good", "good ", "ＧＯＯＤ", "bad"]})}
+    found = {one.rule: one for one in verdicts.of_labels(RULES, splits)}
+    assert found["label_spelling"].outcome == "FAIL"
+    assert found["label_spelling"].interval is not None
+    assert found["label_spelling"].interval.estimate == 3
+
+
+@pytest.mark.parametrize(("dropped", "outcome"), [(5, "PASS"), (6, "FAIL")])
+def test_a_budget_is_a_share_of_all_rows(dropped: int, outcome: str) -> None:
+    found = {one.rule: one for one in verdicts.of_rows(RULES, {"text_empty": dropped}, 100, 90)}
+    assert found["text_empty"].outcome == outcome
+    assert "slice_too_small" not in found
+    assert found["not_empty"].outcome == "PASS"
