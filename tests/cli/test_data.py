@@ -7,7 +7,23 @@ import pytest
 from modelyard.cli.main import main
 from modelyard.data.rules import RULES
 
-WORDS = "one two three four five six seven eight nine ten red green blue loud calm".split()
+WORDS = [
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "red",
+    "green",
+    "blue",
+    "loud",
+    "calm",
+]
 
 
 def write_reviews(path: Path, count: int = 60) -> None:

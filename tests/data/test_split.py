@@ -51,3 +51,10 @@ def test_groups_stay_whole_near_the_shares() -> None:
 def test_a_split_with_files_of_its_own_gets_no_rows() -> None:
     ids = [str(number) for number in range(50)]
     assert "test" not in split_rows(ids, ["a"] * 50, shares_of(0.2, 0.0), 0)
+
+
+def test_many_small_labels_keep_the_totals() -> None:
+    # 300 labels of 10 rows: rounding each alone to 6, 2 and 2 would give validation 20%
+    ids = [f"id {number}" for number in range(3000)]
+    placed = Counter(split_rows(ids, [f"label {number % 300}" for number in range(3000)], SHARES, 7))
+    assert {name: round(count / 3000, 2) for name, count in placed.items()} == SHARES

@@ -91,7 +91,8 @@ def _quotas(count: int, shares: Mapping[str, float], carry: dict[str, float]) ->
     for position in range(count - sum(quotas.values())):
         quotas[by_rest[position % len(by_rest)]] += 1
     while sum(quotas.values()) > count:
-        quotas[max(quotas, key=lambda split: quotas[split] - exact[split])] -= 1
+        taken = [split for split in open_splits if quotas[split]]
+        quotas[max(taken, key=lambda split: quotas[split] - exact[split])] -= 1
     if count >= len(open_splits):
         for split in open_splits:
             if quotas[split] == 0:
