@@ -1,0 +1,54 @@
+"""What a person reads: blocking verdicts first, passes grouped, the next step beside every no."""
+
+import json
+
+import pytest
+
+from modelyard.cli.console import show_error, show_report
+from modelyard.errors import InputError, Problem
+from modelyard.evidence.interval import Interval, at_most
+from modelyard.evidence.judge import Verdict, judge
+from modelyard.evidence.report import Report
+
+
+def verdict(rule: str, scope: str, high: float, severity: str = "error") -> Verdict:
+    interval = Interval(low=-0.001, estimate=0.0, high=high, n=500, unit="fraction", method="tango")
+    return judge(interval, at_most(0.01), rule=rule, scope=scope, severity=severity, samples_needed=900)  # type: ignore[arg-type]
+
+
+REPORT = Report(
+    stage="release",
+    project="test",
+    verdicts=[
+        verdict("slice_drop_max", "slice:a=1", 0.002),
+        verdict("slice_drop_max", "slice:a=2", 0.009),
+        verdict("drop_max", "overall", 0.02),
+        verdict("test_wear", "overall", 0.03, "warning"),
+    ],
+    notes=["a note with [brackets] and 中文，标点"],
+)
+
+
+def test_a_report_for_a_person(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    show_report(REPORT)
+    out = capsys.readouterr().out
+    lines = [line for line in out.splitlines() if "PASS" in line or "INCONCLUSIVE" in line]
+    assert "drop_max" in lines[0]
+    assert "test_wear" in lines[1]
+    assert "2 scopes" in lines[2]
+    assert "slice:a=2" in lines[2]  # the one nearest to its limit
+    assert "at least 900 rows" in out
+    assert "a note with [brackets] and 中文，标点" in out
+
+
+def test_a_report_for_a_program(capsys: pytest.CaptureFixture[str]) -> None:
+    show_report(REPORT, as_json=True)
+    assert Report.model_validate(json.loads(capsys.readouterr().out)) == REPORT
+
+
+def test_every_problem_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    show_error(InputError([Problem("one [red]is[/red] wrong", "mend it", "a.csv:3"), Problem("two", "mend that")]))
+    err = capsys.readouterr().err
+    assert "a.csv:3: one [red]is[/red] wrong" in err
+    assert err.count("next: ") == 2
