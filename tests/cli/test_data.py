@@ -15,14 +15,14 @@ WORDS = [
     "five",
     "six",
     "seven",
-    "eight",
-    "nine",
-    "ten",
     "red",
     "green",
     "blue",
     "loud",
     "calm",
+    "old",
+    "new",
+    "big",
 ]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from modelyard.data.rules import Rule
+from modelyard.data.rules import Rule, normalised
 from modelyard.evidence.interval import Interval, at_most
 from modelyard.evidence.judge import Verdict, judge
 from modelyard.evidence.paired import rows_to_pass_without_discordance, tango
@@ -117,8 +117,6 @@ def summary(rows: pl.DataFrame, splits: Mapping[str, pl.DataFrame], dropped: pl.
 def _spelt_alike(labels: Mapping[str, int]) -> list[list[str]]:
     """Groups of labels that are the same once case, width and white space are put aside."""
     frame = pl.DataFrame({"label": sorted(labels)}, schema={"label": pl.String})
-    from modelyard.data.rules import normalised
-
     groups = frame.group_by(normalised("label").alias("key"), maintain_order=True).agg("label")
     return [group for group in groups["label"].to_list() if len(group) > 1]
 
