@@ -91,7 +91,7 @@ def test_a_member_that_is_too_large_is_refused(package: Path, tmp_path: Path, mo
 
 
 def test_without_pip_the_command_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base_models.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(base_models, "has_pip", lambda: False)
     with pytest.raises(MissingDependency, match="-m ensurepip"):
         fetch("minilm", tmp_path / "cache")
 

@@ -1,6 +1,5 @@
 """What this machine has and lacks."""
 
-import importlib.util
 import shutil
 import subprocess
 import sys
@@ -70,7 +69,7 @@ def examine(cached_models: list[str] | None = None) -> Findings:
         optional.append(Problem("a base model for Chinese and other languages", "modelyard fetch e5-small"))
     if not {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp"} & set(machine["cpu_flags"]):
         optional.append(Problem("int8 instructions (VNNI)", "none to install: int8 models gain less on this processor"))
-    if importlib.util.find_spec("pip") is None:
+    if _version("pip") is None:
         optional.append(Problem("pip, which `modelyard fetch` uses", f"{sys.executable} -m ensurepip"))
     return Findings(facts, missing, optional)
 

