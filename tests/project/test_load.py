@@ -33,7 +33,7 @@ def test_all_problems_at_once_with_their_lines() -> None:
     assert "model" in found["modelyard.yaml:1"]
     assert "split" in found["modelyard.yaml:5"]
     assert "model" in found["modelyard.yaml:6"]
-    assert "'two'" in found["modelyard.yaml:8"]
+    assert '"two"; it must be a whole number' in found["modelyard.yaml:8"]
 
 
 @pytest.mark.parametrize(

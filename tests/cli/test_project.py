@@ -1,0 +1,186 @@
+"""`init`, `fetch`, `run`, `report`, `doctor`, `schema` as a person meets them."""
+
+import json
+import os
+import pty
+import select
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from modelyard.artifacts.reports import write_report
+from modelyard.cli import project as commands
+from modelyard.cli.main import main
+from modelyard.errors import Problem
+from modelyard.evidence.judge import Verdict
+from modelyard.evidence.report import Report
+from modelyard.pipeline import run as run_module
+from modelyard.pipeline.closing import Closing, StageResult
+from modelyard.pipeline.doctor import Findings
+from modelyard.project.load import load_project
+from modelyard.scaffold import base_models
+from modelyard.scaffold.guess import Guess, Head
+
+ROWS = [f"a rather long text of {number},{'ab'[number % 2]},{'xy'[number % 2]}" for number in range(40)]
+
+
+def call(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as end:
+        main(list(arguments))
+    return int(end.value.code or 0)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    path = tmp_path / "rows.csv"
+    path.write_text("\n".join(["body,queue,site", *ROWS]) + "\n")
+    return path
+
+
+def test_init_shows_what_it_guessed(data: Path, tiny_base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = data.parent / "mine"
+    assert call("init", str(folder), "--data", str(data), "--label", "queue", "--model", str(tiny_base)) == 0
+    printed = capsys.readouterr().out
+    assert "text   body  (by its name)" in printed
+    assert "label  queue  (named by you)" in printed
+    assert "slices none; could be: site (--slices)" in printed
+    assert f"next   cd {folder} && modelyard run" in printed
+    assert load_project(folder).settings.data.fields.text == "body"
+
+
+def test_init_with_everything_named(data: Path, tiny_base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--text", "body", "--label", "queue", "--slices", "site, ", "--group", "site", "--model", str(tiny_base)]
+    assert call("init", str(data.parent / "mine"), "--data", str(data), *options) == 0
+    settings = load_project(data.parent / "mine").settings
+    assert (settings.data.slices, settings.data.group) == (["site"], "site")
+    assert "slices site\n" in capsys.readouterr().out
+
+
+def test_init_without_a_terminal_lists_the_columns(
+    tmp_path: Path, tiny_base: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "rows.csv").write_text("one,two\n" + "".join(f"t{n},u{n}\n" for n in range(20)))
+    assert call("init", str(tmp_path / "mine"), "--data", str(tmp_path / "rows.csv"), "--model", str(tiny_base)) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "the column of the text cannot be guessed" in said and "columns: one, two" in said
+    assert "name it with --label COL" in said
+    assert not (tmp_path / "mine").exists()
+
+
+def test_init_asks_on_a_terminal(tmp_path: Path, tiny_base: Path) -> None:
+    (tmp_path / "rows.csv").write_text("one,two,three\n" + "".join(f"text {n},text:{n},a\n" for n in range(20)))
+    ours, theirs = pty.openpty()
+    program = str(Path(sys.executable).parent / "modelyard")
+    command = [program, "init", "mine", "--data", "rows.csv", "--label", "three", "--model", str(tiny_base)]
+    going = subprocess.Popen(command, cwd=tmp_path, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    os.write(ours, b"four\n1\n")  # no such column, then the first
+    printed = b""
+    while select.select([ours], [], [], 60)[0]:
+        try:
+            piece = os.read(ours, 4096)
+        except OSError:
+            break
+        printed += piece
+    os.close(ours)
+    assert going.wait(60) == 0, printed
+    assert b"1  one: text 0" in printed
+    assert load_project(tmp_path / "mine").settings.data.fields.text == "one"
+
+
+def test_init_names_the_fetch_that_is_missing(
+    data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MODELYARD_CACHE", str(data.parent / "cache"))
+    assert call("init", str(data.parent / "mine"), "--data", str(data), "--label", "queue") == 4
+    assert "modelyard fetch minilm" in capsys.readouterr().err
+
+
+def test_questions_take_a_name_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands.typer, "prompt", lambda _: "b")
+    head = Head(["a", "b"], [{"a": "x", "b": None}])
+    assert commands._ask("text", Guess(None, "no idea"), head).column == "b"
+
+
+def test_fetch_prints_the_size_first_and_works_once(
+    tmp_path: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MODELYARD_CACHE", str(tmp_path))
+
+    def fetch(name: str, cache: Path, _progress: object) -> Path:
+        folder = shutil.copytree(tiny_base, cache / "models" / name)
+        (folder / "base.json").write_text("{}")
+        return folder
+
+    monkeypatch.setattr(base_models, "fetch", fetch)
+    assert call("fetch", "minilm") == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert "Downloads 83.5 MB" in first and "MIT" in first
+    assert second == f"fetched {tmp_path / 'models' / 'minilm'}"
+    assert call("fetch", "minilm") == 0
+    assert "is in the cache already" in capsys.readouterr().out
+
+
+def closing(status: int = 0) -> Closing:
+    return Closing([StageResult("check", "ran", 1.0, {"PASS": 1}, ())], status, None, Path("release"), "sha256:1", True)
+
+
+@pytest.mark.parametrize("status", [0, 1, 2, 3, 4])
+def test_run_ends_with_the_status_of_the_run(
+    status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(run_module, "run", lambda *_, **__: closing(status))
+    assert call("run") == status
+    assert "modelyard serve release" in capsys.readouterr().out
+
+
+def test_run_after_ctrl_c_says_what_stands(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(*_: object, **__: object) -> Closing:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_module, "run", interrupted)
+    assert call("run") == 130
+    assert "finished stages stand" in capsys.readouterr().err
+
+
+def reports(folder: Path) -> Path:
+    verdict = Verdict(rule="empty", interval=None, limit=None, outcome="PASS", reason="none found")
+    for stage in ("zebra", "release", "check"):
+        write_report(folder / "reports", Report(stage=stage, project="toy", verdicts=[verdict]))
+    (folder / "reports" / "check.run.json").write_text("{}")
+    return folder / "reports"
+
+
+def test_reports_come_in_the_order_of_the_pipeline(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = reports(tmp_path)
+    for place in (folder, tmp_path):
+        assert call("report", str(place), "--json") == 0
+        assert [one["stage"] for one in json.loads(capsys.readouterr().out)] == ["check", "release", "zebra"]
+    assert call("report", str(folder)) == 0
+    assert "check: toy" in capsys.readouterr().out
+
+
+def test_one_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("report", str(reports(tmp_path) / "release.json"), "--json") == 0
+    assert json.loads(capsys.readouterr().out)["stage"] == "release"
+
+
+def test_no_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("report", str(tmp_path)) == 2
+    assert "holds no report" in capsys.readouterr().err
+
+
+def test_doctor_is_4_where_something_is_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from modelyard.pipeline import doctor
+
+    found = Findings({"git": "missing"}, [Problem("git", "apt install git")], [Problem("pip", "ensurepip")])
+    monkeypatch.setattr(doctor, "examine", lambda _: found)
+    assert call("doctor") == 4
+    assert "missing      git: apt install git" in capsys.readouterr().out
+    assert call("doctor", "--json") == 4
+    assert json.loads(capsys.readouterr().out)["optional"] == [{"what": "pip", "install": "ensurepip"}]
