@@ -65,7 +65,7 @@ def blocks_of(page: Path) -> list[Block]:
 
 
 def write_tickets(path: Path, *, chinese: bool) -> None:
-    """360 support tickets in three queues, put together from phrases."""
+    """150 support tickets in three queues, put together from phrases."""
     choose = random.Random(0)
     if chinese:
         start = ["你好，", "麻烦看一下，", "急！", "第二次来问了：", "请问，"]
@@ -92,7 +92,7 @@ def write_tickets(path: Path, *, chinese: bool) -> None:
         }
         end = [" and I want it solved.", ", thanks!", ", what now?", " (order {}).", ", waiting for {} days."]
     rows: dict[str, str] = {}
-    while len(rows) < 360:
+    while len(rows) < 150:
         queue = choose.choice(sorted(core))
         text = choose.choice(start) + choose.choice(core[queue]) + choose.choice(end).format(choose.randint(2, 99999))
         rows[text + str(choose.randint(1, 9))] = queue

@@ -29,7 +29,7 @@ def test_tokens_per_batch_is_32_mean_rows() -> None:
 
 @pytest.mark.parametrize(
     ("parameters", "rows", "expected"),
-    [(22_700_000, 32, 2e-4), (110_000_000, 32, 3e-5), (110_000_000, 128, 6e-5), (22_700_000, 8, 1e-4)],
+    [(22_700_000, 32, 5e-5), (110_000_000, 32, 3e-5), (110_000_000, 128, 6e-5), (22_700_000, 8, 2.5e-5)],
 )
 def test_learning_rate_follows_size_and_root_of_the_batch(parameters: int, rows: Any, expected: Any) -> None:
     value, reason = derive.learning_rate(None, parameters=parameters, rows_per_step=rows)
