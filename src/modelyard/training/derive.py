@@ -8,7 +8,7 @@ import numpy as np
 
 ROWS_PER_BATCH = 32  # Devlin et al. (2019), BERT, appendix A.3: fine-tuning works across tasks at 16 or 32 rows
 LARGE_LEARNING_RATE = 3e-5  # the same: the middle of 5e-5, 3e-5 and 2e-5
-# google-research/bert, "smaller BERT models" (Turc et al. 2019), tries 3e-4, 1e-4, 5e-5 and 3e-5 for encoders up to 41M.
+# google-research/bert, "smaller BERT models" (Turc et al. 2019), tries 3e-4, 1e-4, 5e-5 and 3e-5 up to 41M.
 # MiniLM, one epoch of the demo's 11,392 rows: at 2e-4 one of two data orders collapsed to a loss above log 2 after the
 # warm-up (gradient norm 9.6), so the default is the value that Devlin et al. and Turc et al. share
 SMALL_LEARNING_RATE = 5e-5
