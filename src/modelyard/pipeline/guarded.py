@@ -4,6 +4,7 @@ It leads a process group of its own, in which every stage runs. When its parent 
 no memory left), the whole group is killed: no stage goes on writing where the next `run` begins.
 """
 
+import io
 import os
 import signal
 import sys
@@ -24,6 +25,14 @@ def die_with_parent(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+class _NoTerminal(io.TextIOWrapper):
+    """stderr that owns up to no terminal: DVC draws no bars; the stages inherit the real one and do."""
+
+    def isatty(self) -> bool:
+        """Never."""
+        return False
+
+
 def main(parent: int, arguments: list[str]) -> int:
     """Run DVC with `arguments` and return its exit status.
 
@@ -33,6 +42,7 @@ def main(parent: int, arguments: list[str]) -> int:
     if os.getpgrp() != os.getpid():
         raise RuntimeError("guarded must be started in a process group of its own")
     die_with_parent(parent)
+    sys.stderr = _NoTerminal(sys.stderr.buffer, encoding="utf-8", errors="replace", line_buffering=True)
     from dvc.cli import main as dvc
 
     return int(dvc(arguments))
