@@ -14,8 +14,8 @@ import pytest
 
 from modelyard.artifacts.files import write_text
 from modelyard.errors import InputError
-from modelyard.pipeline.run import run
-from modelyard.pipeline.stages import Event
+from modelyard.pipeline.run import _dvc_problem, run
+from modelyard.pipeline.stages import Event, Failure
 
 STAGE = """
 import json, pathlib, signal, sys, time
@@ -23,7 +23,7 @@ signal.signal(signal.SIGINT, signal.SIG_DFL)
 name, folder = sys.argv[1:3]
 orders = json.loads(pathlib.Path("orders.json").read_text()).get(name, {})
 print(f"{name} says hello")
-print(f"{name} mutters", file=sys.stderr)
+print(f"{name} mutters, terminal {sys.stderr.isatty()}", file=sys.stderr)
 pathlib.Path(f"{name}.started").write_text(str(time.time()))
 time.sleep(orders.get("sleep", 0))
 if "crash" in orders:
@@ -156,6 +156,34 @@ def test_the_stages_own_words_reach_stderr_and_dvcs_do_not(
     run(project, lambda _: None)
     errors = capfdbinary.readouterr().err
     assert b"first mutters" in errors and b"ERROR" not in errors
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_stages_get_a_terminal_where_there_is_one(
+    project: Path, terminal: bool, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    order(project, last={"crash": 2})
+    assert run(project, lambda _: None, terminal=terminal).status == 2
+    errors = capfdbinary.readouterr().err
+    # nothing of DVC's own: no bar, no error line
+    assert errors.replace(b"\r", b"").splitlines() == [
+        f"{name} mutters, terminal {terminal}".encode() for name in ("first", "last")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("errors", "said", "advice"),
+    [
+        ("ERROR: Unable to acquire lock", "Unable to acquire lock", "wait until the other DVC command ends"),
+        ("ERROR: [Errno 28] No space left on device", "No space left", "free some space"),
+        ("ERROR: output 'x' does not exist", "does not exist", "dvc checkout"),
+        ("ERROR: a\n  b", "gave up at the stage first: a b", "dvc repro -v"),
+        ("", "it ended with status 255 and said nothing", "dvc repro -v"),
+    ],
+)
+def test_what_dvc_gave_up_on_comes_with_advice(errors: str, said: str, advice: str, tmp_path: Path) -> None:
+    problem = _dvc_problem(errors, Failure("first", None), 255, tmp_path)
+    assert said in problem.message and advice in problem.next_step
 
 
 def test_missing_data_is_named_in_dvcs_words(project: Path) -> None:
