@@ -50,8 +50,8 @@ bench: $(VENV)/made
 	python benchmarks/table.py
 
 mutants: $(VENV)/made
-	@echo "== mutants: mutation tests of src/modelyard/evidence; survivors are explained in tests/evidence/MUTANTS.md"
-	mutmut run
+	@echo "== mutants: mutation tests of src/modelyard/evidence, then the survivors"
+	mutmut run; mutmut results
 
 clean:
 	rm -rf $(VENV) $(WORK) site mutants
