@@ -122,13 +122,13 @@ def test_unless_told_a_verdict_is_a_releases_error_overall() -> None:
             at_most(1),
             "1,600.00 ms (95% interval 1,499.50 to 1,700.25, n=100) lies outside the limit, at most 1 ms",
         ),
-        (Interval.exact(1234, n=5000, unit="rows"), at_most(1), "1,234 rows lies outside the limit, at most 1 row"),
+        (Interval.exact(1234, n=5000, unit="rows"), at_most(1), "1,234 rows lie outside the limit, at most 1 row"),
         (Interval.exact(0.25, n=5000, unit="fraction"), at_most(0.5), "25.00% lies inside the limit, at most 50%"),
         (Interval.exact(1, n=1, unit="fraction"), at_least(1), "100.00% lies inside the limit, at least 100%"),
         (
             Interval.exact(2.5, n=3, unit="rows"),
             at_least(1000),
-            "2.50 rows lies outside the limit, at least 1,000 rows",
+            "2.50 rows lie outside the limit, at least 1,000 rows",
         ),
         (Interval.exact(1, n=3, unit="rows"), at_most(0), "1 row lies outside the limit, at most 0 rows"),
         (

@@ -58,6 +58,18 @@ def test_a_ratio_pairs_the_rounds() -> None:
     assert (interval.low, interval.estimate, interval.high) == (0.5, 0.5, 0.5)
     assert (interval.n, interval.unit, interval.method) == (8, "ratio", "order-statistics")
     assert time_ratio([6.0], [2.0]).estimate == 3.0
+    assert time_ratio([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], np.ones(6)).estimate == 3.5
+
+
+def test_single_precision_is_widened_first() -> None:
+    third = np.float32(1.0) / np.float32(3.0)
+    one, other = np.full(3, third), np.ones(3)
+    assert time_ratio(one, 3 * other).estimate == float(third) / 3
+    assert time_ratio(other, one).estimate == 1 / float(third)
+    assert time_ratio(one, np.full(3, 3, dtype=np.float32)).estimate == float(third) / 3
+    assert time_ratio(np.full(3, 3, dtype=np.float32), one).estimate == 3 / float(third)
+    tenths = np.array([0.1, 0.2], dtype=np.float32)
+    assert median_interval(tenths).estimate == np.median(tenths.astype(np.float64))
 
 
 @pytest.mark.parametrize(

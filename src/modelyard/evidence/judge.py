@@ -142,7 +142,8 @@ def _reason(interval: Interval, limit: Limit, outcome: Outcome) -> str:
         )
     position = {"PASS": "inside", "FAIL": "outside", "INCONCLUSIVE": "across"}[outcome]
     if interval.method == "count":
-        return f"{_amount(estimate, unit)} lies {position} the limit, {allowed}"
+        verb = "lies" if unit == "%" or estimate == "1" else "lie"
+        return f"{_amount(estimate, unit)} {verb} {position} the limit, {allowed}"
     return (
         f"{_amount(estimate, unit)} (95% interval {low} to {high}, n={interval.n}) lies {position} the limit, {allowed}"
     )

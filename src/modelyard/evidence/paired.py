@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
+from scipy.optimize import bisect
 from scipy.stats import DegenerateDataWarning, binom, bootstrap
 
 from modelyard.evidence.interval import Z_95, Interval
@@ -102,7 +102,7 @@ def samples_for_drop(b: int, c: int, n: int, limit_value: float) -> int | None:
     Returns:
         Rows; None where no n up to 10,000,000 is enough, as with a limit of zero.
     """
-    if limit_value <= 0.0 or b + c == 0:
+    if b + c == 0:
         return rows_to_pass_without_discordance(limit_value)
     return _first_with_power((b + c) / n, limit_value)
 
@@ -152,13 +152,12 @@ def bca(
     def difference(one: NDArray[np.float64], other: NDArray[np.float64], axis: int = -1) -> Any:  # noqa: ANN401
         return statistic(one, axis=axis) - statistic(other, axis=axis)
 
-    with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):
+    with warnings.catch_warnings(), np.errstate(invalid="ignore"):
         warnings.simplefilter("ignore", DegenerateDataWarning)  # its answer is NaN, handled below
         result = bootstrap(
             (a, b),
             difference,
             paired=True,
-            vectorized=True,
             method="BCa",
             n_resamples=RESAMPLES,
             batch=max(1, BOOTSTRAP_CELLS // a.size),
@@ -197,7 +196,7 @@ def _upper_end(b: int, c: int, n: int, z: float) -> float:
     def gap(delta: float) -> float:
         return float((estimate - delta) ** 2 - spread * _variance(share_b, share_c, delta))
 
-    return float(brentq(gap, estimate, 1.0, xtol=1e-15, maxiter=1000))
+    return float(bisect(gap, estimate, 1.0, xtol=1e-15))  # 51 halvings at most
 
 
 def _variance(share_b: float, share_c: float, delta: float) -> float:
