@@ -3,9 +3,10 @@ from pathlib import Path
 import pytest
 
 from modelyard.artifacts import reports
-from modelyard.artifacts.reports import read_report, read_run_record, recording, write_report
-from modelyard.errors import InputError, Problem
+from modelyard.artifacts.reports import read_report, read_run_record, recording, refuse_failed, write_report
+from modelyard.errors import GateFailed, InputError, Problem
 from modelyard.evidence.interval import Interval
+from modelyard.evidence.judge import Verdict
 from modelyard.evidence.report import Measurement, Report
 
 
@@ -49,3 +50,34 @@ def test_cpu_flags_are_the_known_ones_sorted(monkeypatch: pytest.MonkeyPatch) ->
 def test_no_cpuinfo_is_no_flags(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reports, "Path", lambda name: Path("/nowhere/cpuinfo"))
     assert reports.cpu_flags() == []
+
+
+def test_only_a_fail_of_a_stage_before_refuses(tmp_path: Path) -> None:
+    def write(stage: str, *outcomes: str, severity: str = "error") -> None:
+        verdicts = [
+            Verdict(
+                rule=f"rule_{outcome.lower()}",
+                interval=None,
+                limit=None,
+                outcome=outcome,  # type: ignore[arg-type]
+                reason="why",
+                severity=severity,  # type: ignore[arg-type]
+            )
+            for outcome in outcomes
+        ]
+        write_report(tmp_path, Report(stage=stage, project="p", verdicts=verdicts))
+
+    refuse_failed(tmp_path, ["check"])  # no report: the stage stands alone
+    write("check", "PASS", "INCONCLUSIVE")
+    write("train", "FAIL", severity="warning")
+    refuse_failed(tmp_path, ["check", "train"])
+    write("train", "FAIL")
+    write("check", "FAIL")
+    refuse_failed(tmp_path, [])
+    with pytest.raises(GateFailed) as found:
+        refuse_failed(tmp_path, ["check", "train"])
+    assert [problem.message for problem in found.value.problems] == [
+        "check failed: rule_fail (overall): why",
+        "train failed: rule_fail (overall): why",
+    ]
+    assert found.value.problems[1].next_step == "mend it and run `modelyard train` again"

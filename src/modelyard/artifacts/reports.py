@@ -5,7 +5,7 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -13,6 +13,8 @@ from typing import Any
 
 from modelyard.artifacts.documents import read_document
 from modelyard.artifacts.files import write_json
+from modelyard.errors import GateFailed, Problem
+from modelyard.evidence.judge import Verdict
 from modelyard.evidence.report import Report, RunRecord
 
 LIBRARIES = ("modelyard", "torch", "transformers", "tokenizers", "onnxruntime", "openvino", "nncf", "polars", "numpy")
@@ -32,6 +34,36 @@ def read_report(path: Path) -> Report:
         InputError: it is missing or is not a report.
     """
     return read_document(path, Report, next_step="run the stage that writes it again")
+
+
+def refuse_failed(folder: Path, stages: Sequence[str]) -> None:
+    """Stop where a stage before this one failed; a stage without a report stands alone and stops nothing.
+
+    Args:
+        folder: where the reports are.
+        stages: names of the stages before.
+
+    Raises:
+        GateFailed: every FAIL that keeps a release from being made, of all of them.
+        InputError: a report is broken.
+    """
+    problems = [
+        Problem(
+            f"{stage} failed: {verdict.rule} ({verdict.scope}): {verdict.reason}",
+            verdict.next_step or f"mend it and run `modelyard {stage}` again",
+            str(path),
+        )
+        for stage in stages
+        if (path := folder / f"{stage}.json").is_file()
+        for verdict in failures(read_report(path))
+    ]
+    if problems:
+        raise GateFailed(problems)
+
+
+def failures(report: Report) -> list[Verdict]:
+    """Verdicts of a report that failed and keep a release from being made."""
+    return [verdict for verdict in report.verdicts if verdict.blocks and verdict.outcome == "FAIL"]
 
 
 def read_run_record(path: Path) -> RunRecord:

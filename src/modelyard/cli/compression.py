@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from modelyard.cli.console import MARKS, progress_bar, show_report
+from modelyard.cli.options import AsJson, ExitZero, PreparedFolder, ProjectFolder
 from modelyard.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -26,10 +27,8 @@ def compress(
         Path | None,
         typer.Argument(metavar="[MODEL]", help="A classifier's folder. Default: model/ in the project."),
     ] = None,
-    project: Annotated[Path, typer.Option("--project", metavar="DIR", help="The project's folder.")] = Path(),
-    prepared: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="What `check` wrote. Default: prepared/ in the project.")
-    ] = None,
+    project: ProjectFolder = Path(),
+    prepared: PreparedFolder = None,
     data: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="Stand alone, without a project: labelled rows to judge MODEL by."),
@@ -43,14 +42,8 @@ def compress(
         Path | None,
         typer.Option(metavar="DIR", help="Where the report goes. Default: reports/ in the project or beside --output."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
-    exit_zero: Annotated[
-        bool,
-        typer.Option(
-            "--exit-zero",
-            help="Exit 0 once candidates and report are written, whatever the verdicts; dvc.yaml uses it.",
-        ),
-    ] = False,
+    as_json: AsJson = False,
+    exit_zero: ExitZero = False,
 ) -> None:
     """Export the model, prove the export equal, quantise it in two ways, and choose by `compress.goal`.
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from modelyard.cli.console import progress_bar, show_report
+from modelyard.cli.options import AsJson, ExitZero, ProjectFolder
 from modelyard.errors import InputError, Problem
 
 
@@ -19,11 +20,9 @@ def check(
         Path | None, typer.Option(help="Where prepared/ goes; with FILES nothing is written without.")
     ] = None,
     reports: Annotated[Path | None, typer.Option(help="Where the report goes.")] = None,
-    project: Annotated[Path, typer.Option(help="Folder of the project.")] = Path(),
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
-    exit_zero: Annotated[
-        bool, typer.Option("--exit-zero", help="Exit 0 once the report is written: the next stage refuses (dvc.yaml).")
-    ] = False,
+    project: ProjectFolder = Path(),
+    as_json: AsJson = False,
+    exit_zero: ExitZero = False,
     rules: Annotated[
         bool, typer.Option("--rules", help="List the rules, their budgets and what they look for.")
     ] = False,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from modelyard.cli.console import progress_bar, show_closing, show_event, show_report
+from modelyard.cli.options import ProjectFolder
 from modelyard.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from modelyard.scaffold.guess import Guess, Head
     from modelyard.scaffold.init import Fields
 
-ProjectFolder = Annotated[Path, typer.Option("--project", metavar="DIR", help="The project's folder.")]
 STAGES = ("check", "train", "compress", "release")
 
 

@@ -8,34 +8,24 @@ from typing import Annotated
 import typer
 
 from modelyard.cli.console import progress_bar, show_report
+from modelyard.cli.options import AsJson, ExitZero, PreparedFolder, ProjectFolder, ReportsFolder, folder
 from modelyard.cli.serving import ReleaseFolder, TrustedKeys, verified
 from modelyard.errors import InputError, Problem
 
 keys = typer.Typer(name="keys", help="Make and show the keys that sign releases.", no_args_is_help=True)
-ProjectFolder = Annotated[Path, typer.Option("--project", metavar="DIR", help="The project's folder.")]
-
-
-def _folder(name: str) -> typer.models.OptionInfo:
-    return typer.Option(f"--{name}", metavar="DIR", help=f"Default: {name}/ in the project.")  # type: ignore[no-any-return]
 
 
 def release(
     project: ProjectFolder = Path(),
-    prepared: Annotated[Path | None, _folder("prepared")] = None,
-    model: Annotated[Path | None, _folder("model")] = None,
-    candidates: Annotated[Path | None, _folder("candidates")] = None,
-    reports: Annotated[Path | None, _folder("reports")] = None,
+    prepared: PreparedFolder = None,
+    model: Annotated[Path | None, folder("model")] = None,
+    candidates: Annotated[Path | None, folder("candidates")] = None,
+    reports: ReportsFolder = None,
     output: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where the release goes. Default: release/ in the project.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
-    exit_zero: Annotated[
-        bool,
-        typer.Option(
-            "--exit-zero",
-            help="Exit 0 once the report is written, whatever the verdicts; dvc.yaml uses it.",
-        ),
-    ] = False,
+    as_json: AsJson = False,
+    exit_zero: ExitZero = False,
 ) -> None:
     """Judge the chosen candidate on the test split and, if every gate of `gates:` lets it, build a signed release.
 

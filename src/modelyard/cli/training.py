@@ -6,27 +6,18 @@ from typing import Annotated
 import typer
 
 from modelyard.cli.console import progress_bar, show_report
+from modelyard.cli.options import AsJson, ExitZero, PreparedFolder, ProjectFolder, ReportsFolder
 
 
 def train(
-    project: Annotated[Path, typer.Option("--project", metavar="DIR", help="The project's folder.")] = Path(),
-    prepared: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="What `check` wrote. Default: prepared/ in the project.")
-    ] = None,
+    project: ProjectFolder = Path(),
+    prepared: PreparedFolder = None,
     output: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where the model goes. Default: model/ in the project.")
     ] = None,
-    reports: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where the report goes. Default: reports/ in the project.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
-    exit_zero: Annotated[
-        bool,
-        typer.Option(
-            "--exit-zero",
-            help="Exit 0 once model and report are written, whatever the verdicts; dvc.yaml uses it.",
-        ),
-    ] = False,
+    reports: ReportsFolder = None,
+    as_json: AsJson = False,
+    exit_zero: ExitZero = False,
 ) -> None:
     """Fine-tune the base model on the prepared rows and keep the weights that did best on validation.
 

@@ -7,7 +7,7 @@ from modelyard.artifacts.candidate import MARK, Choice
 from modelyard.artifacts.files import check_replaceable, digest_file, digest_folder, replacing_folder, write_json
 from modelyard.artifacts.prepared import MARK as PREPARED_MARK
 from modelyard.artifacts.prepared import SPLITS, Prepared, read_prepared
-from modelyard.artifacts.reports import cpu_flags, read_report, recording, write_report
+from modelyard.artifacts.reports import cpu_flags, recording, refuse_failed, write_report
 from modelyard.compression.candidates import make_candidates
 from modelyard.compression.export import OPSET
 from modelyard.compression.inputs import Trained, encode_rows, index_labels, read_trained
@@ -19,7 +19,7 @@ from modelyard.compression.reference import JudgedSplit, Reference, write_refere
 from modelyard.engines.base import Row
 from modelyard.engines.batching import BATCH_ROWS, run_by_length
 from modelyard.engines.opening import open_engine
-from modelyard.errors import GateFailed, InputError, Problem
+from modelyard.errors import InputError, Problem
 from modelyard.evidence.interval import Interval
 from modelyard.evidence.proportion import wilson
 from modelyard.evidence.report import Measurement, Report
@@ -59,7 +59,7 @@ def compress(
         InputError: a folder is missing, broken or somebody else's, or the model does not know the rows' labels.
         MissingDependency: an engine's library is not installed.
     """
-    _refuse_failed_stages(reports)
+    refuse_failed(reports, ["check", "train"])
     check_replaceable(output, mark=MARK)
     opened, trained = read_prepared(prepared), read_trained(model)
     _check_rows(opened, trained)
@@ -87,23 +87,6 @@ def compress(
         report = _report(settings, inputs, climbed, reference, len(calibration))
         write_report(reports, report)
     return report
-
-
-def _refuse_failed_stages(reports: Path) -> None:
-    """Stop where an earlier stage failed; a model folder that stands alone has no reports."""
-    problems = [
-        Problem(
-            f"{stage} failed: {verdict.rule} ({verdict.scope}): {verdict.reason}",
-            verdict.next_step or f"mend it and run `modelyard {stage}` again",
-            str(path),
-        )
-        for stage in ("check", "train")
-        if (path := reports / f"{stage}.json").is_file()
-        for verdict in read_report(path).verdicts
-        if verdict.blocks and verdict.outcome == "FAIL"
-    ]
-    if problems:
-        raise GateFailed(problems)
 
 
 def _check_rows(opened: Prepared, trained: Trained) -> None:

@@ -10,7 +10,7 @@ from modelyard.artifacts.files import digest_file, digest_folder
 from modelyard.artifacts.model import Training
 from modelyard.artifacts.prepared import MARK as DATASET_FILE
 from modelyard.artifacts.prepared import Prepared
-from modelyard.artifacts.reports import read_report
+from modelyard.artifacts.reports import failures, read_report
 from modelyard.errors import InputError
 from modelyard.evidence.judge import Verdict
 from modelyard.evidence.report import Report
@@ -94,8 +94,7 @@ def judge_evidence(reports: Path, folders: Folders, *, found: Sequence[Verdict] 
                 f"{stage} failed: {verdict.rule} ({verdict.scope}): {verdict.reason}",
                 verdict.next_step or f"mend it and run `modelyard {stage}` again",
             )
-            for verdict in report.verdicts
-            if verdict.blocks and verdict.outcome == "FAIL"
+            for verdict in failures(report)
         ]
     failed += _stale(read, folders)
     failed += [*_changed(folders), *found]

@@ -16,8 +16,8 @@ from modelyard.artifacts.files import check_replaceable, digest_file, replacing_
 from modelyard.artifacts.model import MARK, Training
 from modelyard.artifacts.prepared import MARK as DATASET_FILE
 from modelyard.artifacts.prepared import Prepared, read_prepared
-from modelyard.artifacts.reports import read_report, recording, write_report
-from modelyard.errors import GateFailed, InputError, Problem
+from modelyard.artifacts.reports import recording, refuse_failed, write_report
+from modelyard.errors import InputError, Problem
 from modelyard.evidence.interval import Interval
 from modelyard.evidence.report import Measurement, Report
 from modelyard.progress import Progress, silent
@@ -67,7 +67,7 @@ def train(
     """
     with recording(reports, STAGE):
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        _refuse_failed_check(reports / "check.json")
+        refuse_failed(reports, ["check"])
         check_replaceable(output, mark=MARK)
         _check_writable(output)
         check_precision(settings.train.precision, device)
@@ -161,23 +161,6 @@ def _read_rows(
         )
     ]
     return train_rows, validation_rows, max_length, shares
-
-
-def _refuse_failed_check(path: Path) -> None:
-    if not path.is_file():
-        return
-    failed = [verdict for verdict in read_report(path).verdicts if verdict.blocks and verdict.outcome == "FAIL"]
-    if failed:
-        raise GateFailed(
-            [
-                Problem(
-                    f"check failed: {verdict.rule} ({verdict.scope}): {verdict.reason}",
-                    verdict.next_step or "mend the data and run `modelyard check` again",
-                    str(path),
-                )
-                for verdict in failed
-            ]
-        )
 
 
 def _check_writable(output: Path) -> None:
