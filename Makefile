@@ -50,7 +50,7 @@ bench: $(VENV)/made
 	python benchmarks/table.py
 
 mutants: $(VENV)/made
-	@echo "== mutants: mutation tests of src/modelyard/evidence, then the survivors"
+	@echo "== mutants: mutation tests of src/modelyard/evidence, then the survivors; tests/evidence/MUTANTS.md says why each lives"
 	mutmut run; mutmut results
 
 clean:
