@@ -23,6 +23,7 @@ demo: $(VENV)/made
 	python examples/reviews/make_reviews.py $(WORK)/reviews.csv
 	test -d $(WORK)/reviews || (cd $(WORK) && modelyard init reviews --data reviews.csv --text text --label label --slices site --group review --model minilm)
 	cd $(WORK)/reviews && modelyard run
+	@echo "in your own shell first: source $(BIN)/activate && cd $(WORK)/reviews"
 
 test: $(VENV)/made
 	@echo "== test: every test that needs no GPU and no installed program, with branch coverage (bar: 90%)"

@@ -110,7 +110,7 @@ def running(process: psutil.Process) -> bool:
 
 
 def same_as_never_killed(work: Path, killed: Path, *, rows: int, seed: int) -> int:
-    """How many of the three reports that hold no clock time equal those of a project that was never killed."""
+    """How many of three things no clock decides equal a calm project's: prepared/, check.json and train.json."""
     (work / "calm").mkdir()
     calm = make_project(work / "calm", killed.name, rows)
     set_seeds(calm, seed)

@@ -75,6 +75,16 @@ def test_exit_statuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     assert call("nowhere.csv") == 2
 
 
+def test_what_could_not_be_prepared_fails_whatever_was_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "short.csv").write_text("text,label\n" + "".join(f"t{n},{n % 2}\n" for n in range(200)))
+    assert call("short.csv", "--output", "out/prepared", "--exit-zero") == 1
+    assert "nothing was prepared" in capsys.readouterr().out
+    assert not (tmp_path / "out/prepared").exists()
+
+
 def test_in_a_project(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_reviews(tmp_path / "r.csv")
     (tmp_path / "modelyard.yaml").write_text(

@@ -83,7 +83,7 @@ def test_ctrl_c_is_130(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: 
 
 
 def test_doctor_report_and_unknown_fetch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert call("doctor") in (0, 4)
+    assert call("doctor") == 0  # the environment of the tests lacks nothing
     assert "torch" in capsys.readouterr().out
     assert call("report", str(tmp_path)) == 2
     assert call("fetch", "no-such-model") == 2

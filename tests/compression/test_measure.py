@@ -23,7 +23,7 @@ def test_engines_take_turns_on_the_same_rows(monkeypatch: pytest.MonkeyPatch) ->
         return SimpleNamespace(run=lambda rows: calls.append((name, len(rows))))
 
     rows = [[1] * (1 + number % 3) for number in range(100)]
-    speeds = measure_speed({"a": engine("a"), "b": engine("b")}, rows)
+    speeds = measure_speed({"a": engine("a"), "b": engine("b")}, rows, {"a": 32, "b": 32})
     assert list(speeds) == ["a", "b"]
     assert [len(speed.batch_seconds) for speed in speeds.values()] == [24, 24]
     assert speeds["a"].latency_ms.estimate == 1000
@@ -36,8 +36,17 @@ def test_engines_take_turns_on_the_same_rows(monkeypatch: pytest.MonkeyPatch) ->
 def test_fewer_rows_than_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = set()
     engine = SimpleNamespace(run=lambda rows: sizes.add(len(rows)))
-    measure_speed({"a": engine}, [[1], [1, 2], [1]])  # type: ignore[dict-item]
+    measure_speed({"a": engine}, [[1], [1, 2], [1]], {"a": 32})  # type: ignore[dict-item]
     assert sizes == {3, 1}
+
+
+def test_who_answers_row_by_row_is_timed_so() -> None:
+    sizes: dict[str, set[int]] = {"a": set(), "b": set()}
+    engines = {
+        name: SimpleNamespace(run=lambda rows, found=found: found.add(len(rows))) for name, found in sizes.items()
+    }
+    measure_speed(engines, [[1, 2]] * 40, {"a": 32, "b": 1})  # type: ignore[arg-type]
+    assert sizes == {"a": {32, 1}, "b": {1}}
 
 
 def test_memory_grows_with_the_model(compressed: Any) -> None:

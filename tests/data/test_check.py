@@ -126,6 +126,33 @@ def test_a_slice_called_like_one_of_our_columns(tmp_path: Path, rows_of: Callabl
     assert prepared.split("test")["source"][0].startswith("rows.csv:")
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["id", "source", "text_type", "label_type", "group", "part", "row", "key", "split", "order", "rule", "evidence"],
+)
+def test_a_slice_called_like_any_column_of_ours(name: str, tmp_path: Path, rows_of: Callable[[int], Rows]) -> None:
+    rows = [{"text": row["text"], "label": row["label"], name: row["site"]} for row in rows_of(120)]
+    write(tmp_path / "rows.csv", rows)
+    checked(tmp_path, tmp_path / "out", slices=[name])
+    prepared = read_prepared(tmp_path / "out/prepared")
+    test = prepared.split("test")
+    truth = {row["text"]: row[name] for row in rows}
+    assert test[prepared.dataset.slices[0]].to_list() == [truth[text] for text in test["text"]]
+    assert sum(prepared.dataset.counts.values()) == 120
+
+
+def test_slices_never_take_one_name(tmp_path: Path, rows_of: Callable[[int], Rows]) -> None:
+    rows = [
+        {"text": row["text"], "label": row["label"], "source": row["site"], "source_column": "same"}
+        for row in rows_of(120)
+    ]
+    write(tmp_path / "rows.csv", rows)
+    checked(tmp_path, tmp_path / "out", slices=["source", "source_column"])
+    prepared = read_prepared(tmp_path / "out/prepared")
+    assert prepared.dataset.slices == ["source_column_column", "source_column"]
+    assert set(prepared.split("train")["source_column_column"]) == {"film", "phone"}
+
+
 def test_the_same_file_twice_and_unknown_rules_are_refused(tmp_path: Path, rows_of: Callable[[int], Rows]) -> None:
     write(tmp_path / "rows.csv", rows_of(60))
     with pytest.raises(InputError):

@@ -37,6 +37,20 @@ def test_folder_glob_and_list_in_one_order(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("folder", ["plain", "with [brackets] and *"])
+def test_a_glob_is_relative_to_the_root_however_the_root_is_named(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path / folder, "data/a.csv", "data/b.csv")
+    monkeypatch.chdir(tmp_path / folder)
+    for root in (Path(), tmp_path / folder):
+        assert names_of(locate("data/*.csv", root), root) == ["data/a.csv", "data/b.csv"]
+        assert names_of(locate("*/a.csv", root), root) == ["data/a.csv"]
+    monkeypatch.chdir(tmp_path)
+    assert names_of(locate("data/*.csv", Path(folder)), Path(folder)) == ["data/a.csv", "data/b.csv"]
+    assert names_of(locate(str(tmp_path / "*/data/b.csv"), Path()), tmp_path) == [f"{folder}/data/b.csv"]
+
+
 def test_every_problem_at_once(tmp_path: Path) -> None:
     fill(tmp_path, "a.txt", "empty/readme.md")
     with pytest.raises(InputError) as caught:

@@ -71,7 +71,20 @@ def test_labels_spelt_alike() -> None:
 
 @pytest.mark.parametrize(("dropped", "outcome"), [(5, "PASS"), (6, "FAIL")])
 def test_a_budget_is_a_share_of_all_rows(dropped: int, outcome: str) -> None:
-    found = {one.rule: one for one in verdicts.of_rows(RULES, {"text_empty": dropped}, 100, 90)}
+    found = {one.rule: one for one in verdicts.of_rows(RULES, {"text_empty": dropped}, 100, {"train": frame(a=90)})}
     assert found["text_empty"].outcome == outcome
     assert "slice_too_small" not in found
     assert found["not_empty"].outcome == "PASS"
+
+
+def test_an_empty_split_fails_by_name() -> None:
+    splits = {"train": frame(a=3), "validation": frame(), "test": frame(a=1)}
+    found = [one for one in verdicts.of_rows(RULES, {}, 4, splits) if one.rule == "not_empty"]
+    assert [(one.scope, one.outcome) for one in found] == [("overall", "PASS"), ("split:validation", "FAIL")]
+    none_left = verdicts.of_rows(RULES, {}, 4, {name: frame() for name in splits})
+    assert [(one.scope, one.outcome) for one in none_left if one.rule == "not_empty"] == [("overall", "FAIL")]
+
+
+def test_a_test_split_of_its_own_files_is_not_a_share_of_the_set() -> None:
+    (verdict, *_) = verdicts.of_sizes(RULES, frame(a=380), {}, GatesSection(), None)
+    assert "add 1 to the test files, or raise gates.drop_max" in verdict.next_step

@@ -7,7 +7,7 @@ import pytest
 
 from modelyard.artifacts.files import digest_file
 from modelyard.artifacts.reports import write_report
-from modelyard.evidence.judge import Outcome, Verdict
+from modelyard.evidence.judge import Outcome, Verdict, Waiver
 from modelyard.evidence.report import Report
 from modelyard.pipeline.closing import close
 from modelyard.pipeline.stages import Failure
@@ -93,6 +93,26 @@ def test_a_release_of_an_earlier_run_is_told_apart(project: Project) -> None:
     report(project, "check", verdict("PASS"))
     closing = close(project, ["check"], ["check"], {}, None)
     assert closing.digest is not None and not closing.current
+
+
+def test_a_waiver_on_what_came_from_before_counts_where_it_came_from(project: Project) -> None:
+    undecided = verdict("INCONCLUSIVE", rule="slice_too_small")
+    report(project, "check", undecided)
+    waiver = {"by": "Li Wei", "on": "2026-11-25", "reason": "a trial"}
+    report(project, "release", undecided.model_copy(update={"waiver": Waiver.model_validate(waiver)}))
+    closing = close(project, ["check", "release"], ["check", "release"], {}, None)
+    assert closing.status == 0
+    assert [stage.reasons for stage in closing.stages] == [(), ()]
+    other = verdict("INCONCLUSIVE", rule="slice_too_small", scope="class:a")
+    report(project, "check", undecided, other)
+    assert close(project, ["check", "release"], ["check", "release"], {}, None).status == 3
+
+
+def test_a_release_that_would_not_be_loaded_is_not_offered(project: Project) -> None:
+    release(project, {"check": report(project, "check", verdict("PASS"))})
+    closing = close(project, ["check"], ["check"], {}, None)
+    assert closing.current and closing.status == 1
+    assert "no trusted key was named" in str(closing.refused[0])
 
 
 def test_a_broken_manifest_is_not_current(project: Project) -> None:

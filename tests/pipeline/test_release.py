@@ -62,6 +62,7 @@ class World:
 
     root: Path
     engine: FakeEngine
+    batch_rows: int = 32
 
     def run(self, gates: str = "{}", more: str = "") -> Report:
         keys = "release: {trusted_keys: [keys/team.pub]}\n" if "release:" not in more else ""
@@ -91,8 +92,10 @@ class World:
         reports = self.root / "reports"
         write_report(reports, Report(stage="check", project="tiny", parameters={"prepared": dataset}))
         write_report(reports, Report(stage="train", project="tiny", inputs={"prepared": dataset}))
-        inputs = {"prepared": dataset, "model": model}
-        write_report(reports, Report(stage="compress", project="tiny", inputs=inputs, parameters={"chosen": "small"}))
+        answers = digest_folder(self.root / "candidates/reference")
+        inputs = {"prepared": dataset, "model": model, "reference": answers}
+        chosen = {"chosen": "small", "batch_rows": {"small": self.batch_rows}}
+        write_report(reports, Report(stage="compress", project="tiny", inputs=inputs, parameters=chosen))
 
 
 def make_prepared(folder: Path, rows: int) -> list[int]:
@@ -363,6 +366,18 @@ def swap_tokenizer(world: World) -> None:
     (world.root / "candidates/small/config.json").write_text("{}", encoding="utf-8")
 
 
+def batch_otherwise(world: World) -> None:
+    path = world.root / "candidates/small/card.json"
+    card = Card.model_validate_json(path.read_text(encoding="utf-8"))
+    write_json(path, card.model_copy(update={"batch_rows": 1}))
+
+
+def rewrite_answers(world: World) -> None:
+    path = world.root / "candidates/reference/test.parquet"
+    frame = pl.read_parquet(path)
+    frame.with_columns(logits=pl.Series([[0.0, 1.0]] * frame.height, dtype=pl.List(pl.Float32))).write_parquet(path)
+
+
 def train_on_other_data(world: World) -> None:
     path = world.root / "model/training.json"
     training = Training.model_validate_json(path.read_text(encoding="utf-8"))
@@ -382,6 +397,8 @@ def train_on_other_data(world: World) -> None:
         (break_report, "stage:compress", "is not JSON"),
         (remove_artefact, "stage:compress", "model.onnx is missing"),
         (choose_another, "stage:compress", "another candidate"),
+        (batch_otherwise, "stage:compress", "in other batches"),
+        (rewrite_answers, "stage:compress", "answers in candidates/reference/ were changed"),
         (train_on_other_data, "stage:train", "trained on another prepared/"),
         (train_on_other_data, "stage:train", "in another order"),
         (swap_tokenizer, "stage:compress", "config.json is not the one of model/"),
@@ -463,6 +480,19 @@ def test_names_that_leave_the_candidates_folder_are_refused(make_world: Callable
     world.change_card(artefact=["../../keys/private.pem"])
     with pytest.raises(InputError, match="plain relative path"):
         world.run()
+
+
+@pytest.mark.parametrize("batch_rows", [32, 1])
+def test_it_is_judged_and_served_in_the_batches_of_its_card(
+    make_world: Callable[[int], World], batch_rows: int
+) -> None:
+    world = make_world(800)
+    world.batch_rows = batch_rows
+    world.change_card(batch_rows=batch_rows)
+    assert exit_status(world.run().verdicts) == 0
+    assert set(world.engine.batches) == {batch_rows}
+    manifest = open_release(world.root / "release", [world.root / "keys/team.pub"]).manifest
+    assert manifest.limits.batch_rows == batch_rows
 
 
 def test_a_test_split_wears_out_by_what_it_has_judged(make_world: Callable[[int], World]) -> None:

@@ -26,11 +26,13 @@ class Card(BaseModel):
         engine: which engine runs it.
         compressed: False for the plain export, which is judged by parity and not by statistics.
         artefact: file names of the artefact, relative to the candidate's folder.
+        batch_rows: rows it answers at once: 1 where an answer may depend on its companions in a batch.
         digest: digest of the artefact's files.
         size_bytes: of the artefact's files.
         dtypes: bytes of weights held in each dtype, counted inside the file.
         latency_ms: time of a batch of one typical row.
-        speed_ratio: time of the uncompressed export over this one's, interleaved on the same rows; above 1 is faster.
+        speed_ratio: time of the uncompressed export over this one's, interleaved on the same rows, each in batches of
+            its own `batch_rows`; above 1 is faster.
         peak_memory_bytes: of a process that loads it and answers, above one that loads nothing.
         accuracy: name of the split -> accuracy with its Wilson interval.
         verdicts: its candidate verdicts.
@@ -45,6 +47,7 @@ class Card(BaseModel):
     engine: EngineName
     compressed: bool
     artefact: list[str]
+    batch_rows: int = 32
     digest: str
     size_bytes: int
     dtypes: dict[str, int]

@@ -2,9 +2,12 @@
 
 import contextlib
 import os
+import shlex
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelyard.errors import ModelyardError
@@ -148,15 +151,26 @@ def _closing_lines(closing: "Closing") -> list[str]:
         lines.append(f"{failure.stage} {how}; what it said stands above")
     if closing.release is None:
         lines.append("no release was made")
+    elif closing.refused:
+        lines.append(f"release/ does not verify: {'; '.join(str(problem) for problem in closing.refused)}")
     elif not closing.current:
         lines.append(f"release/ is from an earlier run and does not stand on these reports: {closing.digest}")
     else:
+        program = _as_typed(closing.release.parent)
         lines += [
             f"release  {closing.digest}",
-            f'ask it   modelyard predict {closing.release.name} "your text"',
-            f"serve it modelyard serve {closing.release.name}",
+            f'ask it   {program} predict {closing.release.name} "your text"',
+            f"serve it {program} serve {closing.release.name}",
         ]
     return lines
+
+
+def _as_typed(project: Path) -> str:
+    """How this program is called in a project from where the person is: as it was called here, in that folder."""
+    called = sys.argv[0] if Path(sys.argv[0]).name == "modelyard" and "/" in sys.argv[0] else "modelyard"
+    program = "modelyard" if shutil.which("modelyard") else str(Path(called).absolute())
+    there = "" if project.resolve() == Path.cwd() else f"cd {shlex.quote(str(project))} && "
+    return f"{there}{shlex.quote(program)}"
 
 
 def _duration(seconds: float) -> str:

@@ -3,7 +3,7 @@
 import contextlib
 from pathlib import Path
 
-from modelyard.artifacts.candidate import MARK, Choice
+from modelyard.artifacts.candidate import MARK, Choice, digest_artefact
 from modelyard.artifacts.files import check_replaceable, digest_file, digest_folder, replacing_folder, write_json
 from modelyard.artifacts.prepared import MARK as PREPARED_MARK
 from modelyard.artifacts.prepared import SPLITS, Prepared, read_prepared
@@ -11,13 +11,15 @@ from modelyard.artifacts.reports import cpu_flags, recording, refuse_failed, wri
 from modelyard.compression.candidates import make_candidates
 from modelyard.compression.export import OPSET
 from modelyard.compression.inputs import Trained, encode_rows, index_labels, read_trained
+from modelyard.compression.judgements import Judgement, record_judgements
 from modelyard.compression.ladder import Climbed, JudgedRows, climb, make_card
 from modelyard.compression.parity import choose_evenly
 from modelyard.compression.quantise_onnx import can_overflow
 from modelyard.compression.quantise_openvino import CALIBRATION_ROWS
+from modelyard.compression.reference import FOLDER as REFERENCE
 from modelyard.compression.reference import JudgedSplit, Reference, write_reference
 from modelyard.engines.base import Row
-from modelyard.engines.batching import BATCH_ROWS, run_by_length
+from modelyard.engines.batching import run_by_length
 from modelyard.engines.opening import open_engine
 from modelyard.errors import InputError, Problem
 from modelyard.evidence.interval import Interval
@@ -79,10 +81,13 @@ def compress(
             )
             model_digest = digest_folder(model)
             _write(folder, climbed, model_digest)
+            answers = digest_folder(folder / REFERENCE)
+            _record(reports, folder, climbed, opened.dataset.digests["test"])
         inputs = {
             "model": model_digest,
             "prepared": digest_file(prepared / PREPARED_MARK),
             "test": opened.dataset.digests["test"],
+            "reference": answers,
         }
         report = _report(settings, inputs, climbed, reference, len(calibration))
         write_report(reports, report)
@@ -146,6 +151,18 @@ def _write(folder: Path, climbed: Climbed, model_digest: str) -> None:
     write_json(folder / MARK, choice)
 
 
+def _record(reports: Path, folder: Path, climbed: Climbed, test: str) -> None:
+    """Count what was judged on the test split, chosen or not."""
+    record_judgements(
+        reports,
+        [
+            Judgement(test=test, artefact=digest_artefact(folder / name, tried.candidate.artefact), candidate=name)
+            for name, tried in climbed.tried.items()
+            if tried.candidate.compressed and "test" in tried.verdicts
+        ],
+    )
+
+
 def _report(
     settings: ProjectSchema,
     inputs: dict[str, str],
@@ -182,7 +199,7 @@ def _report(
             "compressed": gates.compressed,
             "opset": OPSET,
             "calibration_rows": calibration_rows,
-            "batch_rows": BATCH_ROWS,
+            "batch_rows": {name: tried.batch_rows for name, tried in climbed.tried.items()},
             "reduce_range": can_overflow(cpu_flags()),
             "chosen": climbed.decision.chosen,
         },

@@ -1,7 +1,7 @@
 """The ladder: measure every candidate, screen on validation, confirm on test, as served, in batches."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from modelyard.artifacts.candidate import Card, digest_artefact
 from modelyard.artifacts.reports import cpu_flags
 from modelyard.compression.candidates import EXPORT, Candidate
 from modelyard.compression.choose import MAX_CONFIRMED, Decision, Facts, Goal, Ranking, decide, rank
+from modelyard.compression.companions import judge_companions
 from modelyard.compression.dtypes import count_dtypes
 from modelyard.compression.judging import judge_drop, name_losing_scopes, outcome_of
 from modelyard.compression.measure import Speed, measure_memory, measure_speed
@@ -49,10 +50,12 @@ class JudgedRows:
 class Tried:
     """A candidate and all that was found about it; `verdicts`, `accuracy` and `losing` by split.
 
-    `losing` names the slices and classes that certainly lost accuracy, where a split did not pass.
+    `batch_rows` rows are answered at once, because of what `companions` says. `losing` names the slices and classes that certainly lost accuracy, where a split did not pass.
     """
 
     candidate: Candidate
+    batch_rows: int
+    companions: Verdict | None
     size_bytes: int
     speed: Speed
     speed_ratio: Interval
@@ -63,8 +66,9 @@ class Tried:
 
     @property
     def all_verdicts(self) -> list[Verdict]:
-        """Verdicts of every split, in the order in which they were judged."""
-        return [verdict for verdicts in self.verdicts.values() for verdict in verdicts]
+        """All verdicts, those of each split in the order in which they were judged."""
+        first = [self.companions] if self.companions else []
+        return first + [verdict for verdicts in self.verdicts.values() for verdict in verdicts]
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,15 @@ def climb(
         for candidate in candidates:
             engine = open_engine(folder / candidate.name, candidate.engine, candidate.artefact)
             engines[candidate.name] = stack.enter_context(contextlib.closing(engine))
-        tried = _measure(folder, candidates, engines, validation.rows, progress)
+        everyone = [*validation.rows, *test.rows]
+        companions = {
+            candidate.name: judge_companions(
+                engines[candidate.name], everyone, subject=candidate.name, progress=progress
+            )
+            for candidate in candidates
+            if candidate.compressed  # the export proves itself by parity, in batches of many sizes
+        }
+        tried = _measure(folder, candidates, engines, companions, validation.rows, progress)
         _prove_parity(tried[EXPORT], engines[EXPORT], validation, test, progress)
         compressed = {name: one for name, one in tried.items() if one.candidate.compressed}
         for name, one in compressed.items():
@@ -130,6 +142,7 @@ def make_card(folder: Path, tried: Tried) -> Card:
         engine=candidate.engine,
         compressed=candidate.compressed,
         artefact=candidate.artefact,
+        batch_rows=tried.batch_rows,
         digest=digest_artefact(folder, candidate.artefact),
         size_bytes=tried.size_bytes,
         dtypes=count_dtypes(folder, candidate.artefact),
@@ -143,13 +156,21 @@ def make_card(folder: Path, tried: Tried) -> Card:
 
 
 def _measure(
-    folder: Path, candidates: Sequence[Candidate], engines: dict[str, Engine], rows: Sequence[Row], progress: Progress
+    folder: Path,
+    candidates: Sequence[Candidate],
+    engines: dict[str, Engine],
+    companions: Mapping[str, tuple[Verdict, int]],
+    rows: Sequence[Row],
+    progress: Progress,
 ) -> dict[str, Tried]:
-    speeds = measure_speed(engines, rows, progress=progress)
+    batch_rows = {name: companions[name][1] if name in companions else BATCH_ROWS for name in engines}
+    speeds = measure_speed(engines, rows, batch_rows, progress=progress)
     memory = measure_memory(folder, candidates, rows[:BATCH_ROWS], progress=progress)
     return {
         candidate.name: Tried(
             candidate,
+            batch_rows[candidate.name],
+            companions[candidate.name][0] if candidate.name in companions else None,
             sum((folder / candidate.name / file).stat().st_size for file in candidate.artefact),
             speeds[candidate.name],
             time_ratio(speeds[EXPORT].batch_seconds, speeds[candidate.name].batch_seconds),
@@ -177,7 +198,9 @@ def _judge(
     tried: Tried, engine: Engine, part: JudgedRows, slices: Sequence[str], gates: GatesSection, progress: Progress
 ) -> None:
     name = tried.candidate.name
-    logits = run_in_batches(engine, part.rows, progress=progress, what=f"judge {name} on {part.split}")
+    logits = run_in_batches(
+        engine, part.rows, batch_rows=tried.batch_rows, progress=progress, what=f"judge {name} on {part.split}"
+    )
     right = correct(logits, part.reference.label_indices)
     tried.accuracy[part.split] = wilson(int(right.sum()), len(right))
     tried.verdicts[part.split] = judge_drop(

@@ -38,9 +38,13 @@ class Speed:
 
 
 def measure_speed(
-    engines: Mapping[str, Engine], rows: Sequence[Row], *, progress: Progress = silent
+    engines: Mapping[str, Engine],
+    rows: Sequence[Row],
+    batch_rows: Mapping[str, int],
+    *,
+    progress: Progress = silent,
 ) -> dict[str, Speed]:
-    """Time engines in turn, A B C A B C, on real rows in batches as served.
+    """Time engines in turn, A B C A B C, on the same 32 real rows, together or one by one, as each is served.
 
     Every engine first answers each batch once, because OpenVINO compiles for a shape when it meets it. Before each
     timed batch an engine answers one untimed row, by which time the threads of the one before it have gone to sleep.
@@ -48,15 +52,16 @@ def measure_speed(
     Args:
         engines: by name.
         rows: encoded rows in the order of arrival.
+        batch_rows: by name, how many rows it answers at once.
         progress: told after each round.
     """
     last_start = max(0, len(rows) - BATCH_ROWS)
     starts = sorted({round(start) for start in np.linspace(0, last_start, BATCHES)})
     batches = [rows[start : start + BATCH_ROWS] for start in starts]
     typical = [sorted(rows, key=len)[len(rows) // 2]]
-    for engine in engines.values():
+    for name, engine in engines.items():
         for batch in [*batches, typical]:
-            engine.run(batch)
+            _answer(engine, batch, batch_rows[name])
     seconds: dict[str, list[float]] = {name: [] for name in engines}
     alone: dict[str, list[float]] = {name: [] for name in engines}
     for number in range(ROUNDS + LATENCY_ROUNDS):
@@ -64,10 +69,15 @@ def measure_speed(
         for name, engine in engines.items():
             engine.run(typical)
             start = time.perf_counter()
-            engine.run(batch)
+            _answer(engine, batch, batch_rows[name])
             into[name].append(time.perf_counter() - start)
         progress("measure speed", number + 1, ROUNDS + LATENCY_ROUNDS)
     return {name: Speed(seconds[name], median_interval([1000 * value for value in alone[name]])) for name in engines}
+
+
+def _answer(engine: Engine, rows: Sequence[Row], batch_rows: int) -> None:
+    for start in range(0, len(rows), batch_rows):
+        engine.run(rows[start : start + batch_rows])
 
 
 def measure_memory(

@@ -27,6 +27,8 @@ from modelyard.project.gates import GatesSection
 
 RESERVED = ("id", "source", "text", "label", "group")
 """Columns of a prepared split that are ours: a slice column of such a name is stored as `NAME_column`."""
+SLICE_PREFIX = "slice:"
+"""Before the names of slice columns among the columns that rules and splits work with."""
 NO_VALUE = "(none)"
 
 
@@ -97,7 +99,12 @@ def check(
 
 def slice_columns(data: DataSection) -> dict[str, str]:
     """Slice column in the files -> its name in the prepared splits, where ours go first."""
-    return {name: f"{name}_column" if name in RESERVED else name for name in dict.fromkeys(data.slices)}
+    taken = {*RESERVED, *data.slices}
+    stored: dict[str, str] = {}
+    for name in dict.fromkeys(data.slices):
+        stored[name] = _free_name(f"{name}_column", taken) if name in RESERVED else name
+        taken.add(stored[name])
+    return stored
 
 
 def _read(data: DataSection, root: Path, progress: Progress) -> Raw:
@@ -120,7 +127,7 @@ def _read(data: DataSection, root: Path, progress: Progress) -> Raw:
     fields = pl.concat([table.fields for table in tables.values()], how="diagonal")
     rows = pl.concat([table.rows.with_columns(part=pl.lit(part)) for part, table in tables.items()])
     extra = {
-        stored: fields[name].fill_null("").replace("", NO_VALUE)
+        f"{SLICE_PREFIX}{stored}": fields[name].fill_null("").replace("", NO_VALUE)
         if name in fields.columns
         else pl.Series([], dtype=pl.String)
         for name, stored in slices.items()
@@ -146,7 +153,7 @@ def _refuse_shared(paths: Mapping[str, Sequence[Path]]) -> None:
 
 
 def _divide(kept: pl.DataFrame, data: DataSection) -> dict[str, pl.DataFrame]:
-    """Rows by split, in an order that depends on their texts and the seed alone."""
+    """Rows by split with the columns of `prepared/`, in an order that depends on their texts and the seed alone."""
     seed = data.split.seed
     kept = kept.with_columns(pl.Series("id", [digest_bytes(text.encode()) for text in kept["text"]], pl.String))
     own = {"validation": data.validation is not None, "test": data.test is not None}
@@ -169,7 +176,9 @@ def _divide(kept: pl.DataFrame, data: DataSection) -> dict[str, pl.DataFrame]:
     )
     order = pl.Series([place_in_order(seed, ident) for ident in divided["id"]], dtype=pl.Binary)
     divided = divided.with_columns(order=order).sort("order")
-    return {name: divided.filter(pl.col("split") == name) for name in SPLITS}
+    slices = [pl.col(f"{SLICE_PREFIX}{name}").alias(name) for name in slice_columns(data).values()]
+    columns = ["id", "source", "text", "label", *slices, "group"]
+    return {name: divided.filter(pl.col("split") == name).select(columns) for name in SPLITS}
 
 
 def _report(
@@ -183,11 +192,12 @@ def _report(
 ) -> Report:
     """Everything found, in the one report schema."""
     slices = list(slice_columns(data).values())
+    share = data.split.test if data.test is None else None
     counts = dict(dropped["rule"].value_counts().iter_rows())
     found = [
-        *verdicts.of_rows(rules, counts, raw.rows.height, sum(frame.height for frame in splits.values())),
+        *verdicts.of_rows(rules, counts, raw.rows.height, splits),
         *verdicts.of_labels(rules, splits),
-        *verdicts.of_sizes(rules, splits["test"], _values(splits, slices), gates, data.split.test),
+        *verdicts.of_sizes(rules, splits["test"], _values(splits, slices), gates, share),
     ]
     return Report(
         stage="check",
@@ -277,7 +287,7 @@ def _write(
     """The prepared folder, whole or not at all."""
     with replacing_folder(target, mark=MARK) as folder:
         for name, frame in splits.items():
-            frame.select("id", "source", "text", "label", *slices, "group").write_parquet(folder / f"{name}.parquet")
+            frame.write_parquet(folder / f"{name}.parquet")
         dropped_rows(raw, dropped).write_parquet(folder / "dropped.parquet")
         write_json(folder / "baseline.json", profile(splits["train"], slices))
         dataset = Dataset(

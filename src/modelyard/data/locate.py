@@ -73,8 +73,9 @@ def _expand(name: str, root: Path, problems: list[Problem], skipped: list[str]) 
     if path.is_dir():
         folder, candidates = path, _below(path)
     elif glob.has_magic(name):
-        folder = _fixed_part(path)
-        candidates = [folder / match for match in glob.glob(str(path), recursive=True)]  # noqa: PTH207  (absolute patterns)
+        folder = root / _fixed_part(Path(name))
+        # not Path.glob, which refuses absolute patterns; `root_dir`, because the root's own name may hold a `[`
+        candidates = [root / match for match in glob.glob(name, root_dir=root, recursive=True)]  # noqa: PTH207
     else:
         problems.append(Problem(f"{name!r} does not exist", "check the name; it is relative to the project", name))
         return []

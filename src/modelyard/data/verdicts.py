@@ -14,9 +14,20 @@ NAMED = 5
 MAX_SCOPES = 20
 
 
-def of_rows(rules: Mapping[str, Rule], dropped: Mapping[str, int], read: int, kept: int) -> list[Verdict]:
-    """Verdicts of the rules that drop rows, as shares of all rows read, and of `not_empty`."""
+def of_rows(
+    rules: Mapping[str, Rule], dropped: Mapping[str, int], read: int, splits: Mapping[str, pl.DataFrame]
+) -> list[Verdict]:
+    """Verdicts of the rules that drop rows, as shares of all rows read, and of `not_empty`, also for an empty split."""
+    kept = sum(frame.height for frame in splits.values())
     found = [rules["not_empty"].verdict(kept, n=read)]
+    if kept:
+        found += [
+            rules["not_empty"].verdict(
+                0, n=read, scope=f"split:{name}", next_step=f"add rows, or give {name} a larger share in data.split"
+            )
+            for name, frame in splits.items()
+            if frame.is_empty()
+        ]
     for name, rule in rules.items():
         if rule.unit == "fraction" and rule.bound == "at_most" and name != "slice_too_small":
             found.append(rule.verdict(dropped.get(name, 0) / read if read else 0.0, n=read))
@@ -63,7 +74,7 @@ def of_sizes(
     test: pl.DataFrame,
     slices: Mapping[str, Sequence[str]],
     gates: GatesSection,
-    share: float,
+    share: float | None,
 ) -> list[Verdict]:
     """Whether the test split, its classes and its slices are large enough for the gates that come later.
 
@@ -75,7 +86,8 @@ def of_sizes(
         test: the test split.
         slices: slice column -> all its values, in whatever split they stand.
         gates: limits on the drop.
-        share: share of all rows that the test split gets, to say how many rows to add.
+        share: share of all rows that the test split gets, to say how many rows to add; None where it has files of its
+            own.
     """
     rule = rules.get("slice_too_small")
     if rule is None:
@@ -121,7 +133,7 @@ def _spelt_alike(labels: Mapping[str, int]) -> list[list[str]]:
     return [group for group in groups["label"].to_list() if len(group) > 1]
 
 
-def _size_verdict(rule: Rule, scope: str, rows: int, limit: float, setting: str, share: float) -> Verdict:
+def _size_verdict(rule: Rule, scope: str, rows: int, limit: float, setting: str, share: float | None) -> Verdict:
     needed = rows_to_pass_without_discordance(limit)
     if rows:
         interval = tango(0, 0, rows)
@@ -129,8 +141,9 @@ def _size_verdict(rule: Rule, scope: str, rows: int, limit: float, setting: str,
         interval = Interval(low=-1.0, estimate=0.0, high=1.0, n=0, unit="fraction", method="tango")
     lacks = max(0, (needed or 0) - rows)
     step = (
-        f"{rows} test rows, {needed} are needed even if not one answer changes: add {lacks} to the test split"
-        f" (about {round(lacks / share)} to the set), or raise gates.{setting}"
+        f"{rows} test rows, {needed} are needed even if not one answer changes: add {lacks} to the test "
+        + (f"split (about {round(lacks / share)} to the set)" if share else "files")
+        + f", or raise gates.{setting}"
     )
     return judge(
         interval,

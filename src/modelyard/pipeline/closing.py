@@ -7,9 +7,9 @@ from typing import Literal
 
 from modelyard.artifacts.documents import read_document
 from modelyard.artifacts.files import digest_file
-from modelyard.artifacts.release import MARK, Manifest
+from modelyard.artifacts.release import MARK, Manifest, open_release
 from modelyard.artifacts.reports import read_report
-from modelyard.errors import InputError
+from modelyard.errors import InputError, ModelyardError, Problem
 from modelyard.evidence.judge import exit_status
 from modelyard.evidence.report import Report
 from modelyard.pipeline.stages import Failure
@@ -48,6 +48,7 @@ class Closing:
         release: the release's folder, None where there is none.
         digest: of the release's manifest.
         current: whether the release stands on this run's reports; False for one of an earlier run.
+        refused: why `predict` and `serve` would refuse it (a key that is no longer trusted, a changed file).
     """
 
     stages: list[StageResult]
@@ -56,6 +57,7 @@ class Closing:
     release: Path | None
     digest: str | None
     current: bool
+    refused: tuple[Problem, ...] = ()
 
 
 def close(
@@ -72,21 +74,42 @@ def close(
     """
     names = list(dict.fromkeys([*order, *(name for name in declared if not _met(name, order))]))
     reports = {name: report for name in order if (report := _report(project.folder, name))}
-    results = [_result(name, order, seconds, failure, reports.get(name)) for name in names]
+    if failure is not None and failure.status not in (1, 3):
+        reports.pop(failure.stage, None)  # of an earlier run
+    waived = _waived(reports.get("release"))
     verdicts = [
         verdict
-        for name, report in reports.items()
-        # a stage that failed left the report of an earlier run
-        if failure is None or name != failure.stage or failure.status in (1, 3)
+        for report in reports.values()
         for verdict in report.verdicts
+        if (verdict.rule, verdict.scope, verdict.outcome) not in waived
     ]
+    results = [_result(name, order, seconds, failure, reports.get(name), waived) for name in names]
     status = exit_status(verdicts)
     if failure is not None:
         status = _failure_status(failure, status)
     folder = project.folder / "release"
     digest = digest_file(folder / MARK) if (folder / MARK).is_file() else None
     current = failure is None and digest is not None and _stands_on(folder, project.folder)
-    return Closing(results, status, failure, folder if digest else None, digest, current)
+    refused = _refused(folder, project) if current else ()
+    return Closing(
+        results, max(status, 1 if refused else 0), failure, folder if digest else None, digest, current, refused
+    )
+
+
+def _waived(release: Report | None) -> set[tuple[str, str, str]]:
+    """What `release` carried on from earlier stages under a waiver: there it stands without one."""
+    verdicts = release.verdicts if release else []
+    return {(verdict.rule, verdict.scope, "INCONCLUSIVE") for verdict in verdicts if verdict.waiver}
+
+
+def _refused(release: Path, project: Project) -> tuple[Problem, ...]:
+    """Why `predict` and `serve` would refuse the release, nothing where they would not."""
+    keys = [project.path(name) for name in project.settings.release.trusted_keys]
+    try:
+        open_release(release, keys)
+    except ModelyardError as error:
+        return error.problems
+    return ()
 
 
 def _met(name: str, order: list[str]) -> bool:
@@ -100,19 +123,24 @@ def _report(folder: Path, stage: str) -> Report | None:
 
 
 def _result(
-    name: str, order: list[str], seconds: dict[str, float], failure: Failure | None, report: Report | None
+    name: str,
+    order: list[str],
+    seconds: dict[str, float],
+    failure: Failure | None,
+    report: Report | None,
+    waived: set[tuple[str, str, str]],
 ) -> StageResult:
     state: State = "ran" if name in seconds else "unchanged" if name in order else "not reached"
     if failure is not None and failure.stage == name:
         state = "refused" if failure.status in (1, 3) else "failed"
-    if report is None or state in ("failed", "not reached"):
+    if report is None or state == "not reached":
         return StageResult(name, state, seconds.get(name), {}, ())
     gates = [verdict for verdict in report.verdicts if verdict.kind == "release" and verdict.severity == "error"]
     reasons = tuple(
         f"{verdict.rule} ({verdict.scope}): {verdict.reason}"
         + (f"; next: {verdict.next_step}" if verdict.next_step else "")
         for verdict in gates
-        if verdict.blocks
+        if verdict.blocks and (verdict.rule, verdict.scope, verdict.outcome) not in waived
     )
     return StageResult(name, state, seconds.get(name), dict(Counter(verdict.outcome for verdict in gates)), reasons)
 

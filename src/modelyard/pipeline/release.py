@@ -16,13 +16,14 @@ from modelyard.artifacts.files import check_replaceable, digest_file, digest_fol
 from modelyard.artifacts.keys import key_id, load_private_key, load_public_key
 from modelyard.artifacts.model import read_training
 from modelyard.artifacts.prepared import read_prepared
-from modelyard.artifacts.release import MARK, Lineage, Manifest, safe_name, seal
+from modelyard.artifacts.release import MARK, Limits, Lineage, Manifest, safe_name, seal
 from modelyard.artifacts.reports import recording, write_report
+from modelyard.compression.judgements import Judgement, judge_wear, record_judgements
 from modelyard.compression.judging import judge_drop, scopes
 from modelyard.compression.parity import judge_parity
 from modelyard.compression.reference import Reference, read_reference
 from modelyard.engines.base import Engine, Row
-from modelyard.engines.batching import BATCH_ROWS, run_in_batches
+from modelyard.engines.batching import run_in_batches
 from modelyard.engines.opening import open_engine
 from modelyard.errors import InputError, Problem
 from modelyard.evidence.interval import at_least, at_most
@@ -30,7 +31,6 @@ from modelyard.evidence.judge import Verdict, Waiver, exit_status, judge
 from modelyard.evidence.proportion import samples_for_proportion, wilson
 from modelyard.evidence.report import Measurement, Report
 from modelyard.evidence.timing import percentile_interval
-from modelyard.pipeline.judgements import Judgement, judge_wear, record_judgements
 from modelyard.pipeline.model_card import model_card
 from modelyard.pipeline.upstream import Folders, digest_folders, fail, find_reports, judge_evidence
 from modelyard.progress import Progress, silent
@@ -60,11 +60,12 @@ def release(
 
     Args:
         settings: the project's.
-        root: the project's folder: keys, Git, and the count of what the test split has judged.
+        root: the project's folder: keys and Git.
         prepared: folder that `check` wrote.
         model: folder that `train` wrote.
         candidates: folder that `compress` wrote.
-        reports: of the earlier stages; `release.json` goes there whatever the verdicts.
+        reports: of the earlier stages; `release.json` goes there whatever the verdicts, and the count of what the test
+            split has judged.
         output: where the release goes; what stands there stays when a gate refuses.
         progress: told how far it is.
 
@@ -78,9 +79,10 @@ def release(
         unusable, verdicts, measurements = _judge_artefact(settings.gates, folders, progress)
         verdicts = judge_evidence(reports, folders, found=unusable) + verdicts
         verdicts.append(_judge_compressed(settings.gates, folders))
-        if judged := _judged_on_test(folders):
-            artefacts = record_judgements(root, judged)
-            verdicts.append(judge_wear(artefacts, folders.prepared.dataset.counts["test"]))
+        if folders.card.compressed:
+            test = folders.prepared.dataset
+            judged = Judgement(test=test.digests["test"], artefact=folders.card.digest, candidate=folders.card.name)
+            verdicts.append(judge_wear(record_judgements(reports, [judged]), test.counts["test"]))
         verdicts = _waive(verdicts, settings.gates.waivers)
         report = Report(
             stage=STAGE,
@@ -91,7 +93,11 @@ def release(
                 "candidates": digest_folder(candidates),
                 "test": folders.prepared.dataset.digests["test"],
             },
-            parameters={"chosen": folders.choice.chosen, "engine": folders.card.engine, "batch_rows": BATCH_ROWS},
+            parameters={
+                "chosen": folders.choice.chosen,
+                "engine": folders.card.engine,
+                "batch_rows": folders.card.batch_rows,
+            },
             measurements=measurements,
             verdicts=verdicts,
             notes=_notes(folders, verdicts),
@@ -158,17 +164,6 @@ def _signing_key(section: ReleaseSection, root: Path) -> Ed25519PrivateKey:
     return key
 
 
-def _judged_on_test(folders: Folders) -> list[Judgement]:
-    """Every compressed candidate that was judged on this test split: here, or when `compress` confirmed it."""
-    names = dict.fromkeys([folders.card.name, *folders.choice.ranked, *sorted(folders.choice.not_chosen)])
-    cards = [_read_card(folders.candidates, name) for name in names]
-    return [
-        Judgement(test=folders.prepared.dataset.digests["test"], artefact=card.digest, candidate=card.name)
-        for card in cards
-        if card.compressed and (card.name == folders.card.name or "test" in card.accuracy)
-    ]
-
-
 def _judge_artefact(
     gates: GatesSection, folders: Folders, progress: Progress
 ) -> tuple[list[Verdict], list[Verdict], list[Measurement]]:
@@ -192,7 +187,9 @@ def _judge_answers(
     length = folders.training.max_length_tokens
     rows: list[Row] = list(encode(tokenizer, frame["text"].to_list(), max_length_tokens=length))
     with contextlib.closing(open_engine(folders.chosen, card.engine, card.artefact)) as engine:
-        logits = run_in_batches(engine, rows, progress=progress, what="ask the chosen artefact on test")
+        logits = run_in_batches(
+            engine, rows, batch_rows=card.batch_rows, progress=progress, what="ask the chosen artefact on test"
+        )
         verdicts = [] if gates.latency_p95_ms_max is None else [_judge_latency(engine, rows, gates, card.name)]
     right = correct(logits, reference.label_indices) & np.isfinite(logits).all(axis=1)
     if card.compressed:
@@ -334,6 +331,7 @@ def _manifest(settings: ProjectSchema, root: Path, folders: Folders, report: Rep
         artefact=folders.card.artefact,
         dtypes=folders.card.dtypes,
         cpu_flags=folders.card.cpu_flags,
+        limits=Limits(batch_rows=folders.card.batch_rows),
         objectives=settings.serve.objectives.model_dump(),
         lineage=Lineage(
             prepared=folders.prepared_digest,

@@ -11,6 +11,7 @@ from modelyard.artifacts.model import Training
 from modelyard.artifacts.prepared import MARK as DATASET_FILE
 from modelyard.artifacts.prepared import Prepared
 from modelyard.artifacts.reports import failures, read_report
+from modelyard.compression.reference import FOLDER as REFERENCE
 from modelyard.errors import InputError
 from modelyard.evidence.judge import Verdict
 from modelyard.evidence.report import Report
@@ -135,8 +136,19 @@ def _stale_documents(read: dict[str, Report], folders: Folders) -> Iterator[Verd
         yield _stale_fail("train", "model/ has other labels than prepared/, or in another order")
     if folders.choice.model != folders.model_digest:
         yield _stale_fail("compress", f"{CHOICE_FILE} is not about this model/ ({folders.model_digest})")
-    if "compress" in read and read["compress"].parameters.get("chosen") != folders.choice.chosen:
+    if "compress" in read:
+        yield from _other_than_reported(read["compress"], folders)
+
+
+def _other_than_reported(compress: Report, folders: Folders) -> Iterator[Verdict]:
+    """The choice, the batches and the reference answers are those of the report, whose digest the release carries."""
+    chosen, card = folders.choice.chosen, folders.card
+    if compress.parameters.get("chosen") != chosen:
         yield _stale_fail("compress", f"compress.json chose another candidate than {CHOICE_FILE}")
+    if compress.parameters.get("batch_rows", {}).get(chosen) != card.batch_rows:
+        yield _stale_fail("compress", f"{chosen} was judged in other batches than its card's, {card.batch_rows} rows")
+    if compress.inputs.get("reference") != digest_folder(folders.candidates / REFERENCE):
+        yield _stale_fail("compress", "the trained model's answers in candidates/reference/ were changed afterwards")
 
 
 def _changed(folders: Folders) -> Iterator[Verdict]:

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from modelyard.compression import judgements
+from modelyard.compression.judgements import FILE, Judgement, judge_wear, record_judgements
 from modelyard.errors import InputError
-from modelyard.pipeline import judgements
-from modelyard.pipeline.judgements import FILE, Judgement, judge_wear, record_judgements
 
 
 def of(test: str, artefact: str) -> Judgement:

@@ -1,4 +1,6 @@
-"""How often a test split has been judged: `.modelyard/test-judgements.jsonl`, one line per artefact, only added to.
+"""How often a test split has been judged: `reports/test-judgements.jsonl`, one line per artefact, only added to.
+
+It lies among the reports, which Git keeps: a clone goes on counting where the original stood.
 
 A test split wears out. Each compressed artefact that is judged on it has a chance of at most 2.5% to pass although it
 loses more than the limit (one end of a two-sided 95% interval). Whatever their dependence, the chance that any of k
@@ -17,7 +19,7 @@ from modelyard.errors import InputError, Problem
 from modelyard.evidence.interval import Interval, at_most
 from modelyard.evidence.judge import Verdict, judge
 
-FILE = Path(".modelyard", "test-judgements.jsonl")
+FILE = "test-judgements.jsonl"
 FALSE_PASS = 0.025
 FAMILY_FALSE_PASS = 0.05
 MAX_BYTES = 16 * 1024 * 1024
@@ -33,26 +35,26 @@ class Judgement(BaseModel):
     candidate: str
 
 
-def record_judgements(root: Path, judged: Iterable[Judgement]) -> int:
+def record_judgements(reports: Path, judged: Iterable[Judgement]) -> int:
     """Add what is new and return how many artefacts this test split has judged.
 
     The same artefact on the same rows gives the same answers again: it counts once.
 
     Args:
-        root: the project's folder.
+        reports: folder of the reports.
         judged: compressed artefacts, all judged on one test split, which may be none.
 
     Raises:
         InputError: the file is broken or cannot be written.
     """
     wanted = list(judged)
-    path = root / FILE
+    path = reports / FILE
     known = _read(path)
     new = [line for line in dict.fromkeys(wanted) if (line.test, line.artefact) not in known]
     if new:
         text = "".join(json.dumps(line.model_dump(), ensure_ascii=False) + "\n" for line in new)
         try:
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("ab") as handle:
                 handle.write(text.encode())
                 handle.flush()
