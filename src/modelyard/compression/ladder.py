@@ -50,7 +50,8 @@ class JudgedRows:
 class Tried:
     """A candidate and all that was found about it; `verdicts`, `accuracy` and `losing` by split.
 
-    `batch_rows` rows are answered at once, because of what `companions` says. `losing` names the slices and classes that certainly lost accuracy, where a split did not pass.
+    `batch_rows` rows are answered at once, because of what `companions` says. `losing` names the slices and classes
+    that certainly lost accuracy, where a split did not pass.
     """
 
     candidate: Candidate
