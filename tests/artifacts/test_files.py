@@ -165,6 +165,68 @@ def test_a_kill_leaves_what_stood_there_and_the_next_one_tidies_up(tmp_path: Pat
     assert [path.name for path in tmp_path.iterdir()] == ["out [1]"]
 
 
+KILLED_BETWEEN_RENAMES = """
+import os, signal, sys
+from pathlib import Path
+from modelyard.artifacts import files
+files._exchange = lambda one, other: False
+renamed, target = [], Path(sys.argv[1])
+rename = Path.rename
+def stop_at_the_second(self, to):
+    if renamed:
+        os.kill(os.getpid(), signal.SIGKILL)
+    renamed.append(to)
+    return rename(self, to)
+Path.rename = stop_at_the_second
+with files.replacing_folder(target, mark="mark") as folder:
+    (folder / "mark").write_text("new")
+"""
+
+
+def kill_between_renames(target: Path) -> None:
+    killed = subprocess.run([sys.executable, "-c", KILLED_BETWEEN_RENAMES, str(target)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert not target.exists()
+
+
+def test_a_kill_between_two_renames_is_mended_by_the_next_one(tmp_path: Path) -> None:
+    target = make_tree(tmp_path / "out [1]", ["mark", "old"])
+    other = make_tree(tmp_path / ".out [1].b.99999999.old.tmp", ["mark"])  # of the target `out [1].b`
+    before = files.digest_folder(target)
+    kill_between_renames(target)
+    with pytest.raises(ZeroDivisionError), files.replacing_folder(target, mark="mark"):
+        assert files.digest_folder(target) == before
+        raise ZeroDivisionError
+    assert files.digest_folder(target) == before
+    assert sorted(tmp_path.iterdir()) == sorted([target, other])
+
+
+def test_of_two_moved_aside_the_newer_comes_back(tmp_path: Path) -> None:
+    target, older = tmp_path / "out", make_tree(tmp_path / ".out.99999999.old.tmp", ["mark", "older"])
+    os.utime(older, (0, 0))
+    make_tree(tmp_path / ".out.99999998.old.tmp", ["mark", "newer"])
+    with files.replacing_folder(target, mark="mark") as folder:
+        assert (target / "newer").is_file()
+        make_tree(folder, ["mark", "new"])
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    make_tree(tmp_path / ".out.99999999.old.tmp", ["mark", "stale"])
+    with files.replacing_folder(target, mark="mark") as folder:
+        make_tree(folder, ["mark", "newest"])
+    assert [path.name for path in tmp_path.rglob("*")] in (["out", "mark", "newest"], ["out", "newest", "mark"])
+
+
+def test_a_second_rename_that_fails_leaves_what_stood_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_exchange", lambda one, other: False)
+    target = make_tree(tmp_path / "out", ["mark", "old"])
+    with (
+        pytest.raises(InputError, match="out cannot be written"),
+        files.replacing_folder(target, mark="mark") as folder,
+    ):
+        folder.rmdir()
+    assert (target / "old").is_file()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
 def test_the_folder_of_a_living_process_is_left_alone(tmp_path: Path) -> None:
     living = tmp_path / f".out.{os.getppid()}.tmp"
     living.mkdir()

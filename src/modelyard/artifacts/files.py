@@ -3,9 +3,9 @@
 import contextlib
 import ctypes
 import errno
-import glob
 import hashlib
 import os
+import re
 import secrets
 import shutil
 import sys
@@ -131,7 +131,8 @@ def read_json_text(path: Path, *, next_step: str) -> str:
 def replacing_folder(target: Path, *, mark: str) -> Iterator[Path]:
     """Yield an empty folder beside `target`; on success it takes the place of `target` in one step.
 
-    A killed process leaves `target` as it was. What an earlier killed process left beside it is removed first.
+    A killed process leaves `target` as it was. What an earlier killed process left beside it is tidied first: a target
+    that it had just moved aside, where two folders cannot be exchanged, is moved back.
 
     Args:
         target: where the folder will stand.
@@ -141,11 +142,13 @@ def replacing_folder(target: Path, *, mark: str) -> Iterator[Path]:
     Raises:
         InputError: the target is a link, a file or somebody else's folder, or cannot be written.
     """
-    check_replaceable(target, mark=mark)
     beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
+        _move_back(target)
+        check_replaceable(target, mark=mark)
         target.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(target)
+        for leftover in _leftovers(target):
+            shutil.rmtree(leftover, ignore_errors=True)
         beside.mkdir()
         yield beside
         _swap_in(beside, target)
@@ -172,11 +175,18 @@ def check_replaceable(target: Path, *, mark: str) -> None:
         )
 
 
-def _remove_leftovers(target: Path) -> None:
-    for leftover in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
-        pid = leftover.name.removesuffix(".tmp").rpartition(".")[2]
-        if pid.isdigit() and not _alive(int(pid)):
-            shutil.rmtree(leftover, ignore_errors=True)
+def _leftovers(target: Path) -> list[Path]:
+    """What dead processes left beside `target`; the pattern is exact, as `out.b` may stand beside `out`."""
+    name = re.compile(rf"\.{re.escape(target.name)}\.(\d+)(?:\.old)?\.tmp")
+    beside = target.parent.iterdir() if target.parent.is_dir() else ()
+    return [path for path in beside if (found := name.fullmatch(path.name)) and not _alive(int(found[1]))]
+
+
+def _move_back(target: Path) -> None:
+    """Undo the first of the two renames of `_swap_in` where a process died before the second."""
+    moved_aside = [path for path in _leftovers(target) if path.name.endswith(".old.tmp")]
+    if moved_aside and not os.path.lexists(target):
+        max(moved_aside, key=lambda path: path.stat().st_mtime_ns).rename(target)
 
 
 def _alive(pid: int) -> bool:
@@ -196,7 +206,11 @@ def _swap_in(beside: Path, target: Path) -> None:
     elif not _exchange(beside, target):
         old = target.with_name(f".{target.name}.{os.getpid()}.old.tmp")
         target.rename(old)
-        beside.rename(target)
+        try:
+            beside.rename(target)
+        except OSError:
+            old.rename(target)
+            raise
         shutil.rmtree(old, ignore_errors=True)
 
 
