@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -131,12 +132,56 @@ def test_a_full_disk_is_said_and_leaves_what_stood_there(tmp_path: Path) -> None
     assert (target / "old").is_file()
 
 
-def test_another_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+def test_a_copy_that_fills_the_disk_is_said_of_the_target(tmp_path: Path) -> None:
+    source = tmp_path / "rows.csv"
     with (
-        pytest.raises(InputError, match=r"baseline\.json"),
+        pytest.raises(InputError, match=r"the disk is full while writing .*out\. Next"),
+        files.replacing_folder(tmp_path / "out", mark="mark") as folder,
+    ):  # shutil.copyfile names both files
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(source), None, str(folder / "rows.csv"))
+
+
+def test_a_file_of_the_folder_that_may_not_be_written_is_said_of_the_target(tmp_path: Path) -> None:
+    with (
+        pytest.raises(InputError, match="out cannot be written: File name too long"),
+        files.replacing_folder(tmp_path / "out", mark="mark") as folder,
+    ):
+        (folder / ("x" * 300)).write_text("")
+
+
+def test_another_file_that_cannot_be_read_is_said_of_itself(tmp_path: Path) -> None:
+    missing = tmp_path / "baseline.json"
+    with (
+        pytest.raises(InputError) as caught,
+        files.replacing_folder(tmp_path / "out", mark="mark") as folder,
+    ):
+        shutil.copyfile(missing, folder / "baseline.json")
+    (problem,) = caught.value.problems
+    assert problem.message == f"{missing} cannot be used: No such file or directory"
+    assert problem.where == str(missing)
+
+
+def test_another_disk_that_is_full_is_said_of_itself(tmp_path: Path) -> None:
+    with (
+        pytest.raises(InputError, match="the disk is full while writing /elsewhere/x"),
         files.replacing_folder(tmp_path / "out", mark="mark"),
     ):
-        (tmp_path / "baseline.json").read_text()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/elsewhere/x")
+
+
+@pytest.mark.parametrize("named", ["bytes", "a descriptor"])
+def test_what_else_an_error_may_name_is_no_second_error(tmp_path: Path, named: str) -> None:
+    with (
+        pytest.raises(InputError, match="out cannot be written: File too large"),
+        files.replacing_folder(tmp_path / "out", mark="mark") as folder,
+    ):
+        raise OSError(errno.EFBIG, "File too large", os.fsencode(folder / "rows") if named == "bytes" else 7)
+
+
+def test_a_system_error_of_no_file_is_left_as_it_is(tmp_path: Path) -> None:
+    with pytest.raises(BrokenPipeError), files.replacing_folder(tmp_path / "out", mark="mark"):
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+    assert list(tmp_path.iterdir()) == []
 
 
 KILLED = """
