@@ -89,7 +89,6 @@ def recording(folder: Path, stage: str) -> Iterator[None]:
         end=datetime.now(UTC),
         wall_seconds=round(time.monotonic() - clock, 3),
         cpu_seconds=round(_cpu_seconds() - cpu, 3),
-        gpu_seconds=0.0,
         peak_memory_bytes=_peak_memory_bytes(),
         machine=describe_machine(),
         versions=installed_versions(),
