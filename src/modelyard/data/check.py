@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from modelyard.artifacts.files import check_replaceable, digest_bytes, digest_file, replacing_folder, write_json
-from modelyard.artifacts.prepared import MARK, SPLITS, Dataset, Source
+from modelyard.artifacts.prepared import MARK, NO_VALUE, SPLITS, Dataset, Source
 from modelyard.artifacts.reports import recording, write_report
 from modelyard.data import verdicts
 from modelyard.data.baseline import profile
@@ -27,7 +27,6 @@ from modelyard.project.gates import GatesSection
 
 RESERVED = ("id", "source", "text", "label", "group")
 """Columns of a prepared split that are ours: a slice column of such a name is stored as `NAME_column`."""
-NO_VALUE = "(none)"
 
 
 @dataclass(frozen=True)
