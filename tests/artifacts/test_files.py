@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -131,12 +132,56 @@ def test_a_full_disk_is_said_and_leaves_what_stood_there(tmp_path: Path) -> None
     assert (target / "old").is_file()
 
 
-def test_another_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+def test_a_copy_that_fills_the_disk_is_said_of_the_target(tmp_path: Path) -> None:
+    source = tmp_path / "rows.csv"
     with (
-        pytest.raises(InputError, match=r"baseline\.json"),
+        pytest.raises(InputError, match=r"the disk is full while writing .*out\. Next"),
+        files.replacing_folder(tmp_path / "out", mark="mark") as folder,
+    ):  # shutil.copyfile names both files
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(source), None, str(folder / "rows.csv"))
+
+
+def test_a_file_of_the_folder_that_may_not_be_written_is_said_of_the_target(tmp_path: Path) -> None:
+    with (
+        pytest.raises(InputError, match="out cannot be written: File name too long"),
+        files.replacing_folder(tmp_path / "out", mark="mark") as folder,
+    ):
+        (folder / ("x" * 300)).write_text("")
+
+
+def test_another_file_that_cannot_be_read_is_said_of_itself(tmp_path: Path) -> None:
+    missing = tmp_path / "baseline.json"
+    with (
+        pytest.raises(InputError) as caught,
+        files.replacing_folder(tmp_path / "out", mark="mark") as folder,
+    ):
+        shutil.copyfile(missing, folder / "baseline.json")
+    (problem,) = caught.value.problems
+    assert problem.message == f"{missing} cannot be used: No such file or directory"
+    assert problem.where == str(missing)
+
+
+def test_another_disk_that_is_full_is_said_of_itself(tmp_path: Path) -> None:
+    with (
+        pytest.raises(InputError, match="the disk is full while writing /elsewhere/x"),
         files.replacing_folder(tmp_path / "out", mark="mark"),
     ):
-        (tmp_path / "baseline.json").read_text()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/elsewhere/x")
+
+
+@pytest.mark.parametrize("named", ["bytes", "a descriptor"])
+def test_what_else_an_error_may_name_is_no_second_error(tmp_path: Path, named: str) -> None:
+    with (
+        pytest.raises(InputError, match="out cannot be written: File too large"),
+        files.replacing_folder(tmp_path / "out", mark="mark") as folder,
+    ):
+        raise OSError(errno.EFBIG, "File too large", os.fsencode(folder / "rows") if named == "bytes" else 7)
+
+
+def test_a_system_error_of_no_file_is_left_as_it_is(tmp_path: Path) -> None:
+    with pytest.raises(BrokenPipeError), files.replacing_folder(tmp_path / "out", mark="mark"):
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+    assert list(tmp_path.iterdir()) == []
 
 
 KILLED = """
@@ -163,6 +208,68 @@ def test_a_kill_leaves_what_stood_there_and_the_next_one_tidies_up(tmp_path: Pat
     with files.replacing_folder(target, mark="mark") as folder:
         make_tree(folder, ["mark", "new"])
     assert [path.name for path in tmp_path.iterdir()] == ["out [1]"]
+
+
+KILLED_BETWEEN_RENAMES = """
+import os, signal, sys
+from pathlib import Path
+from modelyard.artifacts import files
+files._exchange = lambda one, other: False
+renamed, target = [], Path(sys.argv[1])
+rename = Path.rename
+def stop_at_the_second(self, to):
+    if renamed:
+        os.kill(os.getpid(), signal.SIGKILL)
+    renamed.append(to)
+    return rename(self, to)
+Path.rename = stop_at_the_second
+with files.replacing_folder(target, mark="mark") as folder:
+    (folder / "mark").write_text("new")
+"""
+
+
+def kill_between_renames(target: Path) -> None:
+    killed = subprocess.run([sys.executable, "-c", KILLED_BETWEEN_RENAMES, str(target)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert not target.exists()
+
+
+def test_a_kill_between_two_renames_is_mended_by_the_next_one(tmp_path: Path) -> None:
+    target = make_tree(tmp_path / "out [1]", ["mark", "old"])
+    other = make_tree(tmp_path / ".out [1].b.99999999.old.tmp", ["mark"])  # of the target `out [1].b`
+    before = files.digest_folder(target)
+    kill_between_renames(target)
+    with pytest.raises(ZeroDivisionError), files.replacing_folder(target, mark="mark"):
+        assert files.digest_folder(target) == before
+        raise ZeroDivisionError
+    assert files.digest_folder(target) == before
+    assert sorted(tmp_path.iterdir()) == sorted([target, other])
+
+
+def test_of_two_moved_aside_the_newer_comes_back(tmp_path: Path) -> None:
+    target, older = tmp_path / "out", make_tree(tmp_path / ".out.99999999.old.tmp", ["mark", "older"])
+    os.utime(older, (0, 0))
+    make_tree(tmp_path / ".out.99999998.old.tmp", ["mark", "newer"])
+    with files.replacing_folder(target, mark="mark") as folder:
+        assert (target / "newer").is_file()
+        make_tree(folder, ["mark", "new"])
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    make_tree(tmp_path / ".out.99999999.old.tmp", ["mark", "stale"])
+    with files.replacing_folder(target, mark="mark") as folder:
+        make_tree(folder, ["mark", "newest"])
+    assert [path.name for path in tmp_path.rglob("*")] in (["out", "mark", "newest"], ["out", "newest", "mark"])
+
+
+def test_a_second_rename_that_fails_leaves_what_stood_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_exchange", lambda one, other: False)
+    target = make_tree(tmp_path / "out", ["mark", "old"])
+    with (
+        pytest.raises(InputError, match="out cannot be written"),
+        files.replacing_folder(target, mark="mark") as folder,
+    ):
+        folder.rmdir()
+    assert (target / "old").is_file()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_the_folder_of_a_living_process_is_left_alone(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
+import errno
 import shutil
 from pathlib import Path
 
+import polars as pl
 import pytest
 
-from modelyard.artifacts.prepared import read_prepared
+from modelyard.artifacts.prepared import read_prepared, scopes, write_frame
 from modelyard.errors import InputError
 
 
@@ -23,3 +25,28 @@ def test_a_changed_and_a_missing_split_are_named_together(tiny_prepared: Path, t
     with pytest.raises(InputError) as caught:
         read_prepared(folder)
     assert [problem.message.split()[0] for problem in caught.value.problems] == ["train.parquet", "test.parquet"]
+
+
+def test_scopes_are_every_slice_then_every_class() -> None:
+    frame = pl.DataFrame({"label": ["good", "bad", "good"], "site": ["b", None, "a"], "year": [9, 9, 10]})
+    assert [(name, rows.tolist()) for name, rows in scopes(frame, label="label", slices=["year", "site"])] == [
+        ("slice:year=10", [False, False, True]),
+        ("slice:year=9", [True, True, False]),
+        ("slice:site=(none)", [False, True, False]),
+        ("slice:site=a", [False, False, True]),
+        ("slice:site=b", [True, False, False]),
+        ("class:bad", [False, True, False]),
+        ("class:good", [True, False, True]),
+    ]
+
+
+@pytest.mark.skipif(
+    not Path("/dev/full").exists(), reason="there is no /dev/full, a file on a disk that is always full"
+)
+def test_a_full_disk_is_the_systems_own_error(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"text": ["a", "好"]})
+    with pytest.raises(OSError) as caught:
+        write_frame(frame, Path("/dev/full"))
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, "/dev/full")
+    write_frame(frame, tmp_path / "rows.parquet")
+    assert pl.read_parquet(tmp_path / "rows.parquet")["text"].to_list() == ["a", "好"]

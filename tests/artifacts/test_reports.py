@@ -29,6 +29,7 @@ def test_what_a_stage_took_stands_beside_it(tmp_path: Path) -> None:
     record = read_run_record(tmp_path / "train.run.json")
     assert record.stage == "train"
     assert record.start <= record.end
+    assert record.gpu_seconds is None  # nobody measured it
     assert record.peak_memory_bytes > 1_000_000  # a Python process is larger
     assert record.versions["python"] == record.machine["python"]
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from modelyard.artifacts.reports import recording, write_report
 from modelyard.cli.main import main
 from modelyard.evidence.interval import Interval, at_most
 from modelyard.evidence.judge import Verdict, judge
@@ -42,6 +43,9 @@ def test_a_model_and_a_file_are_enough(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "160")
     output = tmp_path / "out" / "candidates"
+    foreign = tmp_path / "out" / "reports" / "train.json"
+    write_report(foreign.parent, Report(stage="train", project="other", verdicts=[_parity(3)]))  # a FAIL of other work
+    before = foreign.read_bytes()
     words = [str(tiny_classifier), "--data", str(rows_file), "--text", "review", "--label", "stars"]
     assert status_of(*words, "--output", str(output)) == 0
     shown = capsys.readouterr().out
@@ -50,6 +54,9 @@ def test_a_model_and_a_file_are_enough(
     for part in ("times as fast", "memory MB", "int8", "float32", "PASS, parity", "was not chosen: "):
         assert part in shown
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["candidates", "reports"]
+    assert foreign.read_bytes() == before
+    names = ["compress.json", "compress.run.json", "train.json"]
+    assert sorted(path.name for path in foreign.parent.iterdir()) == names
     report = json.loads((tmp_path / "out/reports/compress.json").read_text())
     assert report["project"] == "model"
     assert {v["subject"] for v in report["verdicts"]} >= {"onnx-fp32"}
@@ -65,6 +72,57 @@ def test_a_folder_that_is_no_model(rows_file: Path, tmp_path: Path, capsys: pyte
     shown = capsys.readouterr().err
     for part in ("no .safetensors file", "config.json is missing", "tokenizer.json is missing"):
         assert part in shown
+
+
+def test_alone_in_a_project_nothing_of_it_is_replaced(
+    tiny_classifier: Path,
+    rows_file: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import modelyard.compression.compress as stage
+
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "modelyard.yaml").touch()
+    monkeypatch.chdir(folder)
+    outputs = []
+
+    def compress(settings: Any, *, output: Path, reports: Path, **paths: Any) -> Report:
+        outputs.append(output)
+        report = Report(stage="compress", project=settings.project, verdicts=[_parity(0)])
+        with recording(reports, "compress"):
+            write_report(reports, report)
+        return report
+
+    monkeypatch.setattr(stage, "compress", compress)
+    words = [str(tiny_classifier), "--data", str(rows_file), "--text", "review", "--label", "stars", "--json"]
+    for places in ([], ["--reports", "r"], ["--output", "other"], ["--output", str(folder / "candidates")]):
+        assert status_of(*words, *places) == 2
+        shown = " ".join(capsys.readouterr().err.split())
+        assert "is a project" in shown
+        assert "--output alone/candidates" in shown
+    assert not outputs
+    assert [path.name for path in folder.iterdir()] == ["modelyard.yaml"]
+    assert status_of(*words, "--output", "alone/candidates") == 0
+    assert status_of(*words, "--output", "other", "--reports", "r") == 0
+    assert outputs == [Path("alone/candidates"), Path("other")]
+    reports = {str(path.relative_to(folder)) for path in folder.rglob("*.json")}
+    names = ("compress.json", "compress.run.json")
+    assert reports == {f"{place}/{name}" for place in ("alone/reports", "r") for name in names}
+
+
+def test_rows_that_fail_the_check_are_refused(
+    tiny_classifier: Path, rows_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows_file.write_text("review,stars\n" + "the same good film,good\n" * 300)
+    words = [str(tiny_classifier), "--data", str(rows_file), "--text", "review", "--label", "stars"]
+    assert status_of(*words, "--output", str(tmp_path / "out" / "candidates")) == 1
+    shown = " ".join(capsys.readouterr().err.split())
+    assert "check failed: label_count" in shown
+    assert rows_file.name in shown
+    assert not (tmp_path / "out").exists()
 
 
 def test_without_a_project(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

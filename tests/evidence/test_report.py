@@ -58,9 +58,20 @@ def test_what_a_stage_took_is_a_document_of_its_own() -> None:
         end=now,
         wall_seconds=1.5,
         cpu_seconds=1.0,
-        gpu_seconds=0.0,
         peak_memory_bytes=1,
         machine={},
         versions={},
     )
     assert RunRecord.model_validate_json(record.model_dump_json(by_alias=True)) == record
+
+
+FIRST_VERSION = """{"schema": 1, "stage": "train", "start": "2026-11-25T00:00:00Z", "end": "2026-11-25T00:00:02Z",
+"wall_seconds": 2.0, "cpu_seconds": 1.0, "gpu_seconds": 0.0, "peak_memory_bytes": 1, "machine": {}, "versions": {}}"""
+
+
+def test_what_nobody_measured_is_null_and_older_files_are_read() -> None:
+    older = RunRecord.model_validate_json(FIRST_VERSION)
+    assert older.gpu_seconds == 0.0
+    fields = older.model_dump() | {"schema": older.schema_version}
+    del fields["gpu_seconds"], fields["schema_version"]
+    assert json.loads(RunRecord(**fields).model_dump_json(by_alias=True))["gpu_seconds"] is None

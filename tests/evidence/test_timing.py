@@ -4,7 +4,7 @@ from scipy.stats import binom, quantile_test
 
 from modelyard.evidence.interval import at_most
 from modelyard.evidence.judge import judge
-from modelyard.evidence.timing import median_interval, percentile_interval, runs_for_percentile, time_ratio
+from modelyard.evidence.timing import median_interval, percentile_interval, time_ratio
 
 
 def test_the_median_by_hand() -> None:
@@ -37,7 +37,6 @@ def test_coverage_is_what_is_stated(n: int) -> None:
 @pytest.mark.parametrize(("percent", "runs"), [(50, 6), (95, 72), (99, 368), (5, 72)])
 def test_the_fewest_runs_that_bound_a_percentile(percent: float, runs: int) -> None:
     """By hand for the 95th: 0.95^71 = 0.0262, 0.95^72 = 0.0249."""
-    assert runs_for_percentile(percent) == runs
     assert percentile_interval(range(runs), percent).method == "order-statistics"
     short = percentile_interval(range(runs - 1), percent)
     assert short.method == "range"

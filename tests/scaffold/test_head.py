@@ -1,5 +1,6 @@
 import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -43,10 +44,22 @@ def test_parquet(tmp_path: Path) -> None:
     assert read_head(path).rows == [{"text": "a", "stars": "1"}, {"text": None, "stars": "5"}]
 
 
-def test_no_more_rows_than_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("compressor", [(".gz", gzip.compress), (".zst", zstandard.compress)], ids=["gz", "zst"])
+def test_compressed_parquet(tmp_path: Path, compressor: tuple[str, Callable[[bytes], bytes]]) -> None:
+    ending, compress = compressor
+    pl.DataFrame(ROWS).write_parquet(tmp_path / "a.parquet")
+    path = tmp_path / f"a.parquet{ending}"
+    path.write_bytes(compress((tmp_path / "a.parquet").read_bytes()))
+    head = read_head(path)
+    assert (head.columns, head.rows) == (["text", "label"], ROWS)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
+def test_no_more_rows_than_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(head_module, "MAX_ROWS", 1)
-    (tmp_path / "a.csv").write_text(csv_text())
-    assert len(read_head(tmp_path / "a.csv").rows) == 1
+    frame = pl.DataFrame(ROWS)
+    frame.write_csv(tmp_path / name) if name == "a.csv" else frame.write_parquet(tmp_path / name)
+    assert read_head(tmp_path / name).rows == ROWS[:1]
 
 
 @pytest.mark.parametrize(

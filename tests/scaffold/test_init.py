@@ -1,4 +1,5 @@
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -6,9 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from modelyard.artifacts.keys import load_private_key, load_public_key
+from modelyard.artifacts.keys import load_private_key, load_public_key, new_key_pair
+from modelyard.data.rules import chosen_rules
 from modelyard.errors import InputError, MissingDependency
-from modelyard.project.load import load_project
+from modelyard.project.load import FILE_NAME, load_project
 from modelyard.scaffold import init as init_module
 from modelyard.scaffold.guess import Guess, Head
 from modelyard.scaffold.init import (
@@ -64,6 +66,17 @@ def test_a_project_is_whole(tmp_path: Path, data: Path, tiny_base: Path) -> None
     assert load_private_key(project.folder / "keys" / "private.pem", {}).public_key() == public
 
 
+def test_the_examples_in_the_comments_are_valid(tmp_path: Path, data: Path, tiny_base: Path) -> None:
+    create_project(tmp_path / "mine", data, fields(), Base(tiny_base, "tiny", "because"))
+    path = tmp_path / "mine" / FILE_NAME
+    text = path.read_text()
+    rules, waiver = re.findall(r"#.*?(\{\w+: .*\})", text)
+    path.write_text(text.replace("rules: {}", f"rules: {rules}").replace("waivers: []", f"waivers: [{waiver}]"))
+    settings = load_project(tmp_path / "mine").settings
+    assert chosen_rules(settings.data.rules)["duplicate_exact"].budget == 0.2
+    assert settings.gates.waivers[0].rule == "drop_max"
+
+
 def test_git_holds_the_settings_and_not_the_secret(tmp_path: Path, data: Path, tiny_base: Path) -> None:
     create_project(tmp_path / "mine", data, fields(), Base(tiny_base, "tiny", "because"))
     folder = tmp_path / "mine"
@@ -76,6 +89,14 @@ def test_git_holds_the_settings_and_not_the_secret(tmp_path: Path, data: Path, t
     (folder / "reports" / "check.json").touch()
     (folder / "reports" / "check.run.json").touch()
     assert git(folder, "status", "--porcelain", "--untracked-files=all") == "?? reports/check.json\n"
+
+
+def test_git_adds_no_secret_wherever_its_key_was_made(tmp_path: Path, data: Path, tiny_base: Path) -> None:
+    create_project(tmp_path / "mine", data, fields(), Base(tiny_base, "tiny", "because"))
+    for directory in ("spare-keys", "teams/east/keys", "."):
+        new_key_pair(tmp_path / "mine" / directory)
+    added = git(tmp_path / "mine", "add", "--dry-run", ".").splitlines()
+    assert added == ["add 'spare-keys/team.pub'", "add 'team.pub'", "add 'teams/east/keys/team.pub'"]
 
 
 def test_telemetry_of_dvc_is_off_in_the_project_too(tmp_path: Path, data: Path, tiny_base: Path) -> None:

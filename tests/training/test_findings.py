@@ -12,15 +12,17 @@ from modelyard.training.findings import accuracies, better_than_majority
 
 def test_accuracies_by_scope() -> None:
     right = np.array([True, True, False, True, False, True])
-    labels = np.array([0, 0, 0, 1, 1, 1])
-    frame = pl.DataFrame({"site": ["film", "phone", "film", None, "phone", "film"]})
-    found = {item.scope: item.interval for item in accuracies(right, labels, frame, ["bad", "good", "never"], ["site"])}
+    frame = pl.DataFrame(
+        {"label": ["bad"] * 3 + ["good"] * 3, "site": ["film", "phone", "film", "(none)", "phone", "film"]}
+    )
+    found = {item.scope: item.interval for item in accuracies(right, frame, ["site"])}
     assert {scope: (interval.estimate, interval.n) for scope, interval in found.items()} == {
         "overall": (4 / 6, 6),
-        "class:bad": (2 / 3, 3),
-        "class:good": (2 / 3, 3),
+        "slice:site=(none)": (1, 1),
         "slice:site=film": (2 / 3, 3),
         "slice:site=phone": (1 / 2, 2),
+        "class:bad": (2 / 3, 3),
+        "class:good": (2 / 3, 3),
     }
     low, high = proportion_confint(4, 6, method="wilson")
     assert (found["overall"].low, found["overall"].high) == pytest.approx((low, high))

@@ -155,3 +155,22 @@ def test_a_validation_loss_that_is_no_number_names_the_row(
         run(model, train_rows, validation_rows, [loop.Scheduled(1, 1.0, clean, 1e-3, True)])
     assert "validation loss is nan at step 1" in caught.value.problems[0].message
     assert validation_rows.sources[rare[0]] in caught.value.problems[0].message
+
+
+def test_a_training_in_which_fp16_never_updates_is_refused(
+    make_model: Callable[[], PreTrainedModel], train_rows: Rows, validation_rows: Rows
+) -> None:
+    model = make_model()
+    model.classifier.weight.register_hook(lambda gradient: gradient * torch.inf)
+    steps = [Scheduled(step, step / 3, [0, 1], 1e-3, step == 3) for step in (1, 2, 3)]  # fewer than the scaler needs
+    with pytest.raises(InputError, match=r"the gradient, as at every step before, is (inf|nan) at step 3"):
+        fit(
+            model,
+            train_rows,
+            validation_rows,
+            steps,
+            precision="fp16",
+            seed=1,
+            pad_id=0,
+            record=lambda figures: None,
+        )

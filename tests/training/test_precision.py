@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from modelyard.errors import InputError
+from modelyard.errors import InputError, Problem
 from modelyard.training.batches import Rows
 from modelyard.training.derive import SET
 from modelyard.training.precision import LEAST_STEPS, candidates, check_precision, choose_precision, pick, time_in_turns
@@ -37,7 +37,7 @@ def test_time_in_turns_interleaves_and_leaves_the_first_round_out() -> None:
         return run
 
     told = []
-    seconds = time_in_turns(
+    seconds, failed = time_in_turns(
         {"fp32": work("fp32", 2.0), "bf16": work("bf16", 1.0)},
         rounds=3,
         clock=lambda: now[0],
@@ -46,6 +46,21 @@ def test_time_in_turns_interleaves_and_leaves_the_first_round_out() -> None:
     assert order == ["fp32", "bf16"] * 4
     assert seconds == {"fp32": [2.0] * 3, "bf16": [1.0] * 3}
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert failed == {}
+
+
+def test_what_fails_in_any_round_is_timed_no_further() -> None:
+    called = []
+
+    def work() -> None:
+        called.append("bf16")
+        if len(called) == 3:
+            raise InputError(Problem("the loss is nan", "take another"))
+
+    seconds, failed = time_in_turns({"bf16": work, "fp32": lambda: None}, rounds=5)
+    assert {name: len(times) for name, times in seconds.items()} == {"fp32": 5}
+    assert [str(error) for error in failed.values()] == ["the loss is nan. Next: take another."]
+    assert len(called) == 3
 
 
 def test_candidates_of_a_cpu() -> None:
@@ -94,3 +109,44 @@ def test_auto_times_whole_steps_and_leaves_the_model_alone(
     )
     assert all(torch.equal(before[name], weight) for name, weight in model.state_dict().items())
     assert all(weight.grad is None for weight in model.parameters())
+
+
+def autocast_overflows(module: torch.nn.Module, inputs: Any, output: torch.Tensor) -> torch.Tensor:
+    """As where an activation is too large for the format; under autocast alone a matrix product is not fp32."""
+    return output if output.dtype == torch.float32 else output * torch.inf
+
+
+def test_a_format_whose_loss_is_no_number_is_left_out_with_the_reason(
+    make_model: Callable[[], PreTrainedModel], train_rows: Rows
+) -> None:
+    model = make_model()
+    model.classifier.register_forward_hook(autocast_overflows)
+    chosen, reason, seconds = choose_precision(model, train_rows, [[0, 1]] * LEAST_STEPS, wanted="auto", pad_id=0)
+    assert (chosen, list(seconds)) == ("fp32", ["fp32"])
+    assert reason.startswith(
+        "the only format in which a step can be taken; bf16 is left out: the loss is nan at step 0"
+    )
+
+
+def test_the_reason_tells_the_slower_formats_from_those_left_out(
+    make_model: Callable[[], PreTrainedModel], train_rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = {"fp16": InputError(Problem("the loss is inf", "take another"))}
+    timed = ({"fp32": [2.0], "bf16": [1.0]}, failed)
+    monkeypatch.setattr("modelyard.training.precision.time_in_turns", lambda work, **options: timed)
+    chosen, reason, _ = choose_precision(make_model(), train_rows, [[0]] * LEAST_STEPS, wanted="auto", pad_id=0)
+    assert chosen == "bf16"
+    assert reason == (
+        "clearly faster on this machine than fp32, timed on this model and these rows; "
+        "fp16 is left out: the loss is inf"
+    )
+
+
+def test_a_loss_that_is_no_number_in_fp32_ends_the_training(
+    make_model: Callable[[], PreTrainedModel], train_rows: Rows
+) -> None:
+    model = make_model()
+    with torch.no_grad():
+        model.classifier.weight.fill_(torch.nan)
+    with pytest.raises(InputError, match="the loss is nan at step 0"):
+        choose_precision(model, train_rows, [[0, 1]] * LEAST_STEPS, wanted="auto", pad_id=0)

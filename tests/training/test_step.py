@@ -102,6 +102,39 @@ def test_a_gradient_that_overflows_is_named_too(make_model: Callable[[], PreTrai
         take_step(make_learner(model, precision="fp32", pad_id=0), train_rows, batch, learning_rate=1e-3, step=3)
 
 
+def test_fp16_skips_sixteen_updates_and_then_says_why(
+    make_model: Callable[[], PreTrainedModel], train_rows: Rows
+) -> None:
+    model = make_model().eval()
+    learner = make_learner(model, precision="fp16", pad_id=0)
+    before = model.classifier.weight.clone()
+
+    def step(number: int) -> None:
+        take_step(learner, train_rows, [0], learning_rate=1e-3, step=number)
+
+    with model.classifier.weight.register_hook(lambda gradient: gradient * torch.inf):
+        scales = []
+        for number in range(1, 17):  # 65,536 halved until it is 1
+            step(number)
+            scales.append(learner.scaler.get_scale())
+        assert scales == [2.0**power for power in range(15, -1, -1)]
+        assert torch.equal(model.classifier.weight, before)
+        with pytest.raises(InputError, match=r"the gradient is (inf|nan) at step 17, .*train\.precision: fp32"):
+            step(17)
+    assert torch.equal(model.classifier.weight, before)
+
+
+def test_fp16_goes_on_after_a_skipped_update(make_model: Callable[[], PreTrainedModel], train_rows: Rows) -> None:
+    model = make_model().eval()
+    learner = make_learner(model, precision="fp16", pad_id=0)
+    before = model.classifier.weight.clone()
+    with model.classifier.weight.register_hook(lambda gradient: gradient * torch.inf):
+        take_step(learner, train_rows, [0], learning_rate=1e-3, step=1)
+    assert torch.equal(model.classifier.weight, before)
+    take_step(learner, train_rows, [0], learning_rate=1e-3, step=2)
+    assert not torch.equal(model.classifier.weight, before)
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])

@@ -3,9 +3,9 @@
 import contextlib
 import ctypes
 import errno
-import glob
 import hashlib
 import os
+import re
 import secrets
 import shutil
 import sys
@@ -18,6 +18,9 @@ from modelyard.errors import InputError, Problem
 
 _RENAME_EXCHANGE = 2  # linux/fs.h
 _AT_FDCWD = -100  # fcntl.h
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_WRITE_ERRORS = (*_NO_ROOM, errno.EFBIG, errno.EROFS)
+"""What only a write meets: an error of a file that is open already names no path."""
 MAX_JSON_BYTES = 64 * 1024 * 1024
 
 
@@ -131,7 +134,8 @@ def read_json_text(path: Path, *, next_step: str) -> str:
 def replacing_folder(target: Path, *, mark: str) -> Iterator[Path]:
     """Yield an empty folder beside `target`; on success it takes the place of `target` in one step.
 
-    A killed process leaves `target` as it was. What an earlier killed process left beside it is removed first.
+    A killed process leaves `target` as it was. What an earlier killed process left beside it is tidied first: a target
+    that it had just moved aside, where two folders cannot be exchanged, is moved back.
 
     Args:
         target: where the folder will stand.
@@ -139,20 +143,51 @@ def replacing_folder(target: Path, *, mark: str) -> Iterator[Path]:
             that is not empty and lacks it was made by somebody else and is never replaced.
 
     Raises:
-        InputError: the target is a link, a file or somebody else's folder, or cannot be written.
+        InputError: the target is a link, a file or somebody else's folder, or cannot be written; or another file that
+            the caller used meanwhile gave a system error, which is told with that file's path.
     """
-    check_replaceable(target, mark=mark)
     beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
+    with _placing(target):
+        _move_back(target)
+        check_replaceable(target, mark=mark)
         target.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(target)
+        for leftover in _leftovers(target):
+            shutil.rmtree(leftover, ignore_errors=True)
         beside.mkdir()
-        yield beside
-        _swap_in(beside, target)
-    except OSError as error:
-        raise InputError(_unwritable(target, error)) from error
+    try:
+        with _filling(target, beside):
+            yield beside
+        with _placing(target):
+            _swap_in(beside, target)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _placing(target: Path) -> Iterator[None]:
+    """Every system error here is of a place that cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(_unwritable(target, error)) from error
+
+
+@contextlib.contextmanager
+def _filling(target: Path, folder: Path) -> Iterator[None]:
+    """Tell a write into `folder` that failed from an error of any other file the caller used, such as one it copies."""
+    try:
+        yield
+    except OSError as error:
+        paths = _paths(error)
+        ours = any(path.resolve().is_relative_to(folder.resolve()) for path in paths)
+        if ours or error.errno in _WRITE_ERRORS:
+            place = target if ours or not paths else paths[-1]
+            raise InputError(_unwritable(place, error)) from error
+        if paths:
+            reason = f"{paths[0]} cannot be used: {error.strerror or error}"
+            next_step = "see that it is there and that you may use it, then run it again"
+            raise InputError(Problem(reason, next_step, str(paths[0]))) from error
+        raise
 
 
 def check_replaceable(target: Path, *, mark: str) -> None:
@@ -172,11 +207,18 @@ def check_replaceable(target: Path, *, mark: str) -> None:
         )
 
 
-def _remove_leftovers(target: Path) -> None:
-    for leftover in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
-        pid = leftover.name.removesuffix(".tmp").rpartition(".")[2]
-        if pid.isdigit() and not _alive(int(pid)):
-            shutil.rmtree(leftover, ignore_errors=True)
+def _leftovers(target: Path) -> list[Path]:
+    """What dead processes left beside `target`; the pattern is exact, as `out.b` may stand beside `out`."""
+    name = re.compile(rf"\.{re.escape(target.name)}\.(\d+)(?:\.old)?\.tmp")
+    beside = target.parent.iterdir() if target.parent.is_dir() else ()
+    return [path for path in beside if (found := name.fullmatch(path.name)) and not _alive(int(found[1]))]
+
+
+def _move_back(target: Path) -> None:
+    """Undo the first of the two renames of `_swap_in` where a process died before the second."""
+    moved_aside = [path for path in _leftovers(target) if path.name.endswith(".old.tmp")]
+    if moved_aside and not os.path.lexists(target):
+        max(moved_aside, key=lambda path: path.stat().st_mtime_ns).rename(target)
 
 
 def _alive(pid: int) -> bool:
@@ -196,7 +238,11 @@ def _swap_in(beside: Path, target: Path) -> None:
     elif not _exchange(beside, target):
         old = target.with_name(f".{target.name}.{os.getpid()}.old.tmp")
         target.rename(old)
-        beside.rename(target)
+        try:
+            beside.rename(target)
+        except OSError:
+            old.rename(target)
+            raise
         shutil.rmtree(old, ignore_errors=True)
 
 
@@ -216,9 +262,15 @@ def _exchange(one: Path, other: Path) -> bool:
 
 
 def _unwritable(path: Path, error: OSError) -> Problem:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in _NO_ROOM:
         return Problem(f"the disk is full while writing {path}", "free some space and run it again", str(path))
     reason = error.strerror or str(error)
-    if error.filename and Path(error.filename) != path:
-        reason += f": {error.filename}"
+    if (paths := _paths(error)) and paths[0] != path:
+        reason += f": {paths[0]}"
     return Problem(f"{path} cannot be written: {reason}", "choose a place you may write to with --output", str(path))
+
+
+def _paths(error: OSError) -> list[Path]:
+    """The files an error names, not a descriptor's number; a copy that fails names its source, then its target."""
+    names = (error.filename, error.filename2)
+    return [Path(os.fsdecode(name)) for name in names if isinstance(name, str | bytes | os.PathLike)]

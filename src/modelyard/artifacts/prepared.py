@@ -1,10 +1,15 @@
 """`prepared/`: what `check` hands to everything after it."""
 
+import os
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from modelyard.artifacts.documents import read_document
@@ -14,6 +19,8 @@ from modelyard.errors import InputError, Problem
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 MARK = "dataset.json"
+NO_VALUE = "(none)"
+"""What a slice column holds where a row had nothing there."""
 _NEXT = "run `modelyard check` again"
 
 
@@ -91,3 +98,36 @@ def read_prepared(folder: Path) -> Prepared:
     if problems:
         raise InputError(problems)
     return Prepared(folder, dataset)
+
+
+def scopes(frame: pl.DataFrame, *, label: str, slices: Sequence[str]) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    """Name and rows of every slice and class of a frame, in the order in which every report lists them.
+
+    Args:
+        frame: rows of a split.
+        label: name of the label column.
+        slices: names of the slice columns; a missing value is `(none)`.
+
+    Yields:
+        `slice:COLUMN=VALUE` for each slice column in the order given, then `class:LABEL`, values in alphabetical order;
+        with each the mask of its rows, shape (rows,), at least one of them true.
+    """
+    for column, prefix in [*((name, f"slice:{name}=") for name in slices), (label, "class:")]:
+        values = frame[column].cast(pl.String).fill_null(NO_VALUE)
+        for value in sorted(set(values.to_list())):
+            yield f"{prefix}{value}", (values == value).to_numpy()
+
+
+def write_frame(frame: pl.DataFrame, path: Path) -> None:
+    """Write a Parquet file; a full disk is the system's own error, as from any other write.
+
+    Raises:
+        OSError: the system refused; polars wraps it into an error of its own, with the number in the text.
+    """
+    try:
+        frame.write_parquet(path)
+    except pl.exceptions.PolarsError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error

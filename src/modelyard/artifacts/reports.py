@@ -48,17 +48,25 @@ def refuse_failed(folder: Path, stages: Sequence[str]) -> None:
         InputError: a report is broken.
     """
     problems = [
-        Problem(
-            f"{stage} failed: {verdict.rule} ({verdict.scope}): {verdict.reason}",
-            verdict.next_step or f"mend it and run `modelyard {stage}` again",
-            str(path),
-        )
+        problem
         for stage in stages
         if (path := folder / f"{stage}.json").is_file()
-        for verdict in failures(read_report(path))
+        for problem in failure_problems(read_report(path), str(path))
     ]
     if problems:
         raise GateFailed(problems)
+
+
+def failure_problems(report: Report, where: str) -> list[Problem]:
+    """Each verdict of `failures` as a problem at `where`, for whoever has the report and refuses to go on."""
+    return [
+        Problem(
+            f"{report.stage} failed: {verdict.rule} ({verdict.scope}): {verdict.reason}",
+            verdict.next_step or f"mend it and run `modelyard {report.stage}` again",
+            where,
+        )
+        for verdict in failures(report)
+    ]
 
 
 def failures(report: Report) -> list[Verdict]:
@@ -89,7 +97,6 @@ def recording(folder: Path, stage: str) -> Iterator[None]:
         end=datetime.now(UTC),
         wall_seconds=round(time.monotonic() - clock, 3),
         cpu_seconds=round(_cpu_seconds() - cpu, 3),
-        gpu_seconds=0.0,
         peak_memory_bytes=_peak_memory_bytes(),
         machine=describe_machine(),
         versions=installed_versions(),

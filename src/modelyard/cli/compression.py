@@ -8,7 +8,7 @@ import typer
 
 from modelyard.cli.console import MARKS, progress_bar, show_report
 from modelyard.cli.options import AsJson, ExitZero, PreparedFolder, ProjectFolder
-from modelyard.errors import InputError, Problem
+from modelyard.errors import GateFailed, InputError, Problem
 
 if TYPE_CHECKING:
     from modelyard.artifacts.candidate import Card
@@ -61,8 +61,8 @@ def compress(
                 project, prepared or project / "prepared", model, target, reports or project / "reports", progress
             )
         else:
-            target = output or Path("candidates")
-            report = _alone(model, data, (text, label), target, reports or target.parent / "reports", progress)
+            target, reports = _places_alone(output, reports)
+            report = _alone(model, data, (text, label), target, reports, progress)
     show_report(report, as_json=as_json)
     if not as_json:
         show_candidates(target)
@@ -80,13 +80,37 @@ def _in_project(
     return run(settings, prepared=prepared, model=folder, output=output, reports=reports, progress=progress)
 
 
+def _places_alone(output: Path | None, reports: Path | None) -> tuple[Path, Path]:
+    """Where candidates and the report go; never by default into a project, whose own they would replace.
+
+    Raises:
+        InputError: one of the two is not named, and its default lies in a project.
+    """
+    from modelyard.project.load import FILE_NAME
+
+    target = output or Path("candidates")
+    if (output is None or reports is None) and (target.parent / FILE_NAME).is_file():
+        unnamed, option = (target, "--output") if output is None else (target.parent / "reports", "--reports")
+        raise InputError(
+            Problem(
+                f"{target.parent.resolve()} is a project, and with --data nothing of it may be replaced, such as its "
+                f"{unnamed.name}/",
+                "leave --data out to compress the project's model, or name a new folder, which the report then stands "
+                "in too: --output alone/candidates",
+                option,
+            )
+        )
+    return target, reports or target.parent / "reports"
+
+
 def _alone(
     model: Path | None, data: str, columns: tuple[str, str], output: Path, reports: Path, progress: "Progress"
 ) -> "Report":
-    """Prepare the rows in a folder that is thrown away, then compress."""
+    """Prepare the rows in a folder that is thrown away, with the reports of other work out of sight, then compress."""
     from modelyard.artifacts.candidate import MARK
-    from modelyard.artifacts.files import check_replaceable
+    from modelyard.artifacts.files import check_replaceable, write_json
     from modelyard.artifacts.model import check_model_folder
+    from modelyard.artifacts.reports import failure_problems, read_run_record, write_report
     from modelyard.compression.compress import compress as run
     from modelyard.data.check import check
 
@@ -99,17 +123,24 @@ def _alone(
     settings = _settings_alone(model, data, columns)
     with tempfile.TemporaryDirectory(prefix="modelyard-") as folder:
         prepared = Path(folder, "prepared")
-        check(
+        checked = check(
             settings.data,
             project=settings.project,
             task=settings.task,
             root=Path(),
             prepared=prepared,
-            reports=reports,
+            reports=None,
             gates=settings.gates,
             progress=progress,
         )
-        return run(settings, prepared=prepared, model=model, output=output, reports=reports, progress=progress)
+        if problems := failure_problems(checked, data):
+            raise GateFailed(problems)
+        own = Path(folder, "reports")
+        report = run(settings, prepared=prepared, model=model, output=output, reports=own, progress=progress)
+        record = read_run_record(own / f"{report.stage}.run.json")
+    write_report(reports, report)
+    write_json(reports / f"{record.stage}.run.json", record)
+    return report
 
 
 def _settings_alone(model: Path, data: str, columns: tuple[str, str]) -> "ProjectSchema":

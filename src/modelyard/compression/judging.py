@@ -1,17 +1,16 @@
 """The paired gate: how much accuracy a compressed model loses, overall, in every slice and in every class."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from modelyard.artifacts.prepared import scopes
 from modelyard.evidence.holm import holm, paired_p_value
 from modelyard.evidence.interval import at_most
 from modelyard.evidence.judge import Kind, Outcome, Verdict, judge
 from modelyard.evidence.paired import drop, samples_for_drop, tango
-
-NO_VALUE = "(none)"
 
 
 def judge_drop(
@@ -65,14 +64,6 @@ def judge_drop(
         one("slice_drop_max", scope, rows, slice_drop_max) for scope, rows in scopes(frame, label=label, slices=slices)
     ]
     return verdicts
-
-
-def scopes(frame: pl.DataFrame, *, label: str, slices: Sequence[str]) -> Iterator[tuple[str, NDArray[np.bool_]]]:
-    """Name and rows (a mask of shape (rows,)) of every slice and class of a frame; a missing value is `(none)`."""
-    for column, prefix in [*((name, f"slice:{name}=") for name in slices), (label, "class:")]:
-        values = frame[column].cast(pl.String).fill_null(NO_VALUE)
-        for value in sorted(set(values.to_list())):
-            yield f"{prefix}{value}", (values == value).to_numpy()
 
 
 def outcome_of(verdicts: Sequence[Verdict]) -> Outcome:

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from modelyard.artifacts.prepared import write_frame
 from modelyard.engines.base import Logits
 from modelyard.errors import InputError, Problem
 from modelyard.tasks.classification import correct
@@ -44,7 +45,7 @@ def write_reference(candidates: Path, split: JudgedSplit, reference: Reference) 
         {"id": reference.ids, "logits": reference.logits.tolist(), "label_index": reference.label_indices},
         schema={"id": pl.String, "logits": pl.List(pl.Float32), "label_index": pl.Int64},
     )
-    frame.write_parquet(folder / f"{split}.parquet")
+    write_frame(frame, folder / f"{split}.parquet")
 
 
 def read_reference(candidates: Path, split: JudgedSplit) -> Reference:

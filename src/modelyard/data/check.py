@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from modelyard.artifacts.files import check_replaceable, digest_bytes, digest_file, replacing_folder, write_json
-from modelyard.artifacts.prepared import MARK, SPLITS, Dataset, Source
+from modelyard.artifacts.prepared import MARK, NO_VALUE, SPLITS, Dataset, Source, write_frame
 from modelyard.artifacts.reports import recording, write_report
 from modelyard.data import verdicts
 from modelyard.data.baseline import profile
@@ -29,7 +29,6 @@ RESERVED = ("id", "source", "text", "label", "group")
 """Columns of a prepared split that are ours: a slice column of such a name is stored as `NAME_column`."""
 SLICE_PREFIX = "slice:"
 """Before the names of slice columns among the columns that rules and splits work with."""
-NO_VALUE = "(none)"
 
 
 @dataclass(frozen=True)
@@ -287,8 +286,8 @@ def _write(
     """The prepared folder, whole or not at all."""
     with replacing_folder(target, mark=MARK) as folder:
         for name, frame in splits.items():
-            frame.write_parquet(folder / f"{name}.parquet")
-        dropped_rows(raw, dropped).write_parquet(folder / "dropped.parquet")
+            write_frame(frame, folder / f"{name}.parquet")
+        write_frame(dropped_rows(raw, dropped), folder / "dropped.parquet")
         write_json(folder / "baseline.json", profile(splits["train"], slices))
         dataset = Dataset(
             task=task,

@@ -122,18 +122,8 @@ def read_files(
 
 def _read_one(path: Path, parse: Parse, fields: list[pl.DataFrame], rows: list[pl.DataFrame]) -> str:
     """Read one file into frames; returns its encoding."""
-    kind, encoding = file_format(path), ""
     first = len(rows)
-    if kind == "parquet":
-        chunks = _parquet_chunks(path, parse)
-    else:
-        content, encoding = decode_text(read_bytes(path, parse.name), parse.name)
-        if kind == "jsonl":
-            chunks = parse_json_lines(content, parse)
-        elif kind == "json":
-            chunks = parse_json(content, parse)
-        else:
-            chunks = parse_delimited(content, parse, first_choice="\t" if kind == "tsv" else ",")
+    chunks, encoding = read_chunks(path, parse)
     columns: dict[str, None] = {}
     for chunk in chunks:
         columns |= dict.fromkeys(chunk.cells)
@@ -143,6 +133,31 @@ def _read_one(path: Path, parse: Parse, fields: list[pl.DataFrame], rows: list[p
         check_columns(list(columns), parse)
         _check_types(rows[first:], parse)
     return encoding
+
+
+def read_chunks(path: Path, parse: Parse, *, rows_wanted: int | None = None) -> tuple[Iterator[Chunk], str]:
+    """Records of one file of any format.
+
+    Args:
+        path: the file, its format known by its name.
+        parse: gets the problems.
+        rows_wanted: how many rows of Parquet are enough; text formats are read by the chunk. None reads all.
+
+    Returns:
+        The records; the encoding's Python name, empty for Parquet.
+
+    Raises:
+        InputError: the file cannot be read, decompressed or decoded.
+    """
+    kind = file_format(path)
+    if kind == "parquet":
+        return _parquet_chunks(path, parse, rows_wanted), ""
+    content, encoding = decode_text(read_bytes(path, parse.name), parse.name)
+    if kind == "jsonl":
+        return parse_json_lines(content, parse), encoding
+    if kind == "json":
+        return parse_json(content, parse), encoding
+    return parse_delimited(content, parse, first_choice="\t" if kind == "tsv" else ","), encoding
 
 
 def _row_frame(chunk: Chunk, parse: Parse) -> pl.DataFrame:
@@ -179,7 +194,7 @@ def _check_types(rows: list[pl.DataFrame], parse: Parse) -> None:
         )
 
 
-def _parquet_chunks(path: Path, parse: Parse) -> Iterator[Chunk]:
+def _parquet_chunks(path: Path, parse: Parse, rows_wanted: int | None) -> Iterator[Chunk]:
     source: Path | BytesIO = path
     if path.suffix.lower() in COMPRESSED:
         source = BytesIO(read_bytes(path, parse.name))
@@ -188,7 +203,7 @@ def _parquet_chunks(path: Path, parse: Parse) -> Iterator[Chunk]:
         if rows > MAX_ROWS:
             parse.complain(f"it has {rows} rows, the limit is {MAX_ROWS}", "check a part of them")
             return
-        frame = pl.read_parquet(source, glob=False, hive_partitioning=False)
+        frame = pl.read_parquet(source, n_rows=rows_wanted, glob=False, hive_partitioning=False)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0]
         parse.complain(f"not a Parquet file that can be read: {reason}", "write it again, or export it as CSV")
@@ -199,7 +214,7 @@ def _parquet_chunks(path: Path, parse: Parse) -> Iterator[Chunk]:
     check_columns(frame.columns, parse)
     if parse.problems:
         return
-    kinds = {column: _parquet_type(frame.schema[column]) for column in parse.typed}
+    kinds = {column: _parquet_type(frame.schema[column]) for column in parse.typed if column in frame.schema}
     for start in range(0, frame.height, CHUNK_ROWS):
         part = frame.slice(start, CHUNK_ROWS)
         cells = {column: _strings(part[column]) for column in part.columns}

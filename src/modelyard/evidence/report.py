@@ -49,7 +49,21 @@ class Report(BaseModel):
 
 
 class RunRecord(BaseModel):
-    """What a stage took: `reports/STAGE.run.json`. Nothing depends on it, so equal work keeps equal digests."""
+    """What a stage took: `reports/STAGE.run.json`. Nothing depends on it, so equal work keeps equal digests.
+
+    Attributes:
+        schema_version: version of this document's layout, `schema` in JSON.
+        stage: name of the stage.
+        start: when it began, in UTC.
+        end: when it ended, in UTC.
+        wall_seconds: by a clock that nobody sets.
+        cpu_seconds: of this process and the children it waited for.
+        gpu_seconds: time a GPU was busy; None where nobody measured it, which no stage does yet. The first files say
+            0.0 and mean the same.
+        peak_memory_bytes: the largest resident set, of this process or of any one child it waited for.
+        machine: what it ran on, as `describe_machine` tells it.
+        versions: library -> version.
+    """
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
@@ -59,7 +73,7 @@ class RunRecord(BaseModel):
     end: datetime
     wall_seconds: float
     cpu_seconds: float
-    gpu_seconds: float
+    gpu_seconds: float | None = None
     peak_memory_bytes: int
     machine: dict[str, Any]
     versions: dict[str, str]

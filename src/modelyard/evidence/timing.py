@@ -48,8 +48,9 @@ def percentile_interval(times_ms: Times, percent: float) -> Interval:
     """A percentile and its order-statistic interval, unit `ms`.
 
     Where n is too small for an order statistic that bounds the percentile with 97.5% confidence on one side (n below
-    6 for the median, below 72 for the 95th), the smallest or largest time stands there, the method is `range` instead
-    of `order-statistics`, and `judge` calls it INCONCLUSIVE: nobody knows the tail of what was hardly sampled.
+    6 for the median, below 72 for the 95th, below 368 for the 99th), the smallest or largest time stands there, the
+    method is `range` instead of `order-statistics`, and `judge` calls it INCONCLUSIVE: nobody knows the tail of what
+    was hardly sampled.
 
     Args:
         times_ms: shape (runs,), in milliseconds.
@@ -59,12 +60,6 @@ def percentile_interval(times_ms: Times, percent: float) -> Interval:
         ValueError: there is no time.
     """
     return _order_statistics(np.asarray(times_ms, dtype=np.float64), percent, "ms")
-
-
-def runs_for_percentile(percent: float) -> int:
-    """Smallest number of runs that gives `percentile_interval` both of its ends: 6 for 50, 72 for 95, 368 for 99."""
-    tail = min(percent, 100.0 - percent) / 100.0
-    return int(np.ceil(np.log(0.025) / np.log1p(-tail)))
 
 
 def _order_statistics(values: NDArray[np.float64], percent: float, unit: str) -> Interval:

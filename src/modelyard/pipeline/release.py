@@ -15,11 +15,11 @@ from modelyard.artifacts.candidate import Card, digest_artefact, read_card, read
 from modelyard.artifacts.files import check_replaceable, digest_file, digest_folder, replacing_folder, write_text
 from modelyard.artifacts.keys import key_id, load_private_key, load_public_key
 from modelyard.artifacts.model import read_training
-from modelyard.artifacts.prepared import read_prepared
+from modelyard.artifacts.prepared import read_prepared, scopes
 from modelyard.artifacts.release import MARK, Limits, Lineage, Manifest, safe_name, seal
 from modelyard.artifacts.reports import recording, write_report
 from modelyard.compression.judgements import Judgement, judge_wear, record_judgements
-from modelyard.compression.judging import judge_drop, scopes
+from modelyard.compression.judging import judge_drop
 from modelyard.compression.parity import judge_parity
 from modelyard.compression.reference import Reference, read_reference
 from modelyard.engines.base import Engine, Row

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from modelyard.artifacts.prepared import scopes
 from modelyard.evidence.interval import at_least
 from modelyard.evidence.judge import Verdict, judge
 from modelyard.evidence.paired import drop, tango
@@ -15,36 +16,20 @@ from modelyard.evidence.report import Measurement
 SUBJECT = "validation"
 
 
-def accuracies(
-    right: NDArray[np.bool_],
-    label_indices: NDArray[np.int64],
-    frame: pl.DataFrame,
-    labels: Sequence[str],
-    slices: Sequence[str],
-) -> list[Measurement]:
-    """Accuracy with Wilson's interval: overall, of each class (rows that have that label) and of each slice.
+def accuracies(right: NDArray[np.bool_], frame: pl.DataFrame, slices: Sequence[str]) -> list[Measurement]:
+    """Accuracy with Wilson's interval: overall, of each slice and of each class (rows that have that label).
 
     Args:
         right: whether each row's answer is its label, shape (rows,).
-        label_indices: index of each row's label, shape (rows,).
-        frame: the same rows in the same order.
-        labels: names in the order of the indices.
-        slices: columns of `frame`; a row without a value is in no slice.
+        frame: the same rows in the same order, with their `label`.
+        slices: columns of `frame`.
     """
-    scopes = {"overall": np.ones(len(right), dtype=np.bool_)}
-    scopes |= {f"class:{label}": label_indices == index for index, label in enumerate(labels)}
-    for column in slices:
-        values = frame[column].to_numpy()
-        scopes |= {
-            f"slice:{column}={value}": values == value
-            for value in sorted(frame[column].drop_nulls().unique().to_list())
-        }
+    parts = [("overall", np.ones(len(right), dtype=np.bool_)), *scopes(frame, label="label", slices=slices)]
     return [
         Measurement(
             name="accuracy", scope=scope, subject=SUBJECT, interval=wilson(int(right[rows].sum()), int(rows.sum()))
         )
-        for scope, rows in scopes.items()
-        if rows.any()
+        for scope, rows in parts
     ]
 
 

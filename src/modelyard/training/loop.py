@@ -146,16 +146,18 @@ def fit(
         progress: told after every step.
 
     Raises:
-        InputError: a loss is not a finite number; it names the step and the rows.
+        InputError: a loss or a gradient is not a finite number, with the step and the rows; or no step in fp16 had a
+            gradient that is.
     """
     torch.manual_seed(seed)
     learner = make_learner(model.train(), precision=precision, pad_id=pad_id)
     history: list[dict[str, float]] = []
     best: tuple[int, dict[str, torch.Tensor], NDArray[np.float32]] = (0, {}, np.empty(0, np.float32))
-    loss_sum, rows_seen = 0.0, 0  # since the last evaluation
+    loss_sum, rows_seen, updated = 0.0, 0, False  # the two sums since the last evaluation
     for now in steps:
         clock = time.perf_counter()
         result = take_step(learner, train, now.batch, learning_rate=now.learning_rate, step=now.step)
+        updated |= math.isfinite(result.gradient_norm)  # fp16 skips an update while its scale is being found
         tokens = sum(len(train.ids[index]) for index in now.batch)
         speed = tokens / (time.perf_counter() - clock)
         loss_sum, rows_seen = loss_sum + result.loss_sum, rows_seen + len(now.batch)
@@ -173,6 +175,9 @@ def fit(
             best = (now.step, weights, logits)
         if now.epoch >= 1.0 and evaluations_since_best(history) >= PATIENCE:
             break
+    if not updated:
+        named = [train.sources[index] for index in now.batch]
+        raise not_finite("gradient, as at every step before,", result.gradient_norm, now.step, named)
     model.load_state_dict(best[1])
     return Fitted(best[0], history, best[2], stopped_early=history[-1]["step"] < steps[-1].step)
 

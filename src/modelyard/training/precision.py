@@ -58,24 +58,35 @@ def time_in_turns(
     rounds: int = ROUNDS,
     clock: Callable[[], float] = time.perf_counter,
     progress: Progress = silent,
-) -> dict[str, list[float]]:
+) -> tuple[dict[str, list[float]], dict[str, InputError]]:
     """Seconds of each piece of work, one after the other in every round, so that a busy moment hits them alike.
+
+    Work that raises an InputError in any round is left out: it has no seconds, and its error is returned.
 
     Args:
         work: name -> what is timed.
         rounds: timed ones; one before them warms up and is not counted.
         clock: in seconds.
         progress: told after each round.
+
+    Returns:
+        Name -> seconds of each timed round; name -> error of what was left out.
     """
     seconds: dict[str, list[float]] = {name: [] for name in work}
+    failed: dict[str, InputError] = {}
     for turn in range(rounds + 1):
-        for name, run in work.items():
+        for name in list(seconds):
             start = clock()
-            run()
+            try:
+                work[name]()
+            except InputError as error:
+                failed[name] = error
+                del seconds[name]
+                continue
             if turn > 0:
                 seconds[name].append(clock() - start)
         progress("time the precisions", turn + 1, rounds + 1)
-    return seconds
+    return seconds, failed
 
 
 def choose_precision(
@@ -89,7 +100,8 @@ def choose_precision(
 ) -> tuple[Precision, str, dict[str, list[float]]]:
     """The precision to train in, the reason, and the seconds of each timed step by precision.
 
-    Whole steps are timed, update included, on a copy of the model and the batch of median size.
+    Whole steps are timed, update included, on a copy of the model and the batch of median size. A format in which a
+    step's loss or gradient is not finite is left out, and the reason says so.
 
     Args:
         model: as it will be trained; unchanged.
@@ -100,7 +112,7 @@ def choose_precision(
         progress: told after each round.
 
     Raises:
-        InputError: this machine does not have the precision, or a step's loss is not finite.
+        InputError: this machine does not have the precision, or a step's loss is not finite in fp32 either.
     """
     check_precision(wanted, model.device)
     if wanted != "auto":
@@ -119,9 +131,18 @@ def choose_precision(
 
         return run
 
-    seconds = time_in_turns({name: step_in(name) for name in candidates(model.device)}, progress=progress)
+    work: dict[str, Callable[[], None]] = {name: step_in(name) for name in candidates(model.device)}
+    seconds, failed = time_in_turns(work, progress=progress)
+    if "fp32" in failed:
+        raise failed["fp32"]
     chosen = pick(seconds)
-    others = ", ".join(name for name in seconds if name != chosen)
+    left_out = "".join(f"; {name} is left out: {error.problems[0].message}" for name, error in failed.items())
+    return chosen, _reason(chosen, [name for name in seconds if name != chosen]) + left_out, seconds
+
+
+def _reason(chosen: Precision, others: Sequence[str]) -> str:
+    if not others:
+        return "the only format in which a step can be taken"
     if chosen == "fp32":
-        return chosen, f"no other format ({others}) is clearly faster on this machine", seconds
-    return chosen, f"clearly faster on this machine than {others}, timed on this model and these rows", seconds
+        return f"no other format ({', '.join(others)}) is clearly faster on this machine"
+    return f"clearly faster on this machine than {', '.join(others)}, timed on this model and these rows"

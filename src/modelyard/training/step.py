@@ -23,6 +23,10 @@ TOKENS_PER_FORWARD = 8_192
 # clipped to a global norm of 1
 WEIGHT_DECAY = 0.01
 CLIP_NORM = 1.0
+# Where a gradient of fp16 is not finite, torch.amp.GradScaler skips the update and halves its scale, 2^16 at first, so
+# that the next one fits. At 1, after 16 skipped updates in a row, there is nothing left to lower: the gradient itself
+# is not finite in fp16, and every further update would be skipped without a word.
+LEAST_LOSS_SCALE = 1.0
 _NAMED = 5  # rows named in an error
 
 
@@ -104,7 +108,8 @@ def take_step(
         tokens_per_forward: padding included.
 
     Raises:
-        InputError: the loss or the gradient is not a finite number; the weights are as they were.
+        InputError: the loss or the gradient is not a finite number, the gradient in fp16 not even at the least scale
+            of the loss; the weights are as they were.
     """
     device = learner.model.device
     loss_sum = 0.0
@@ -121,9 +126,7 @@ def take_step(
             raise not_finite("loss", loss_sum, step, bad)
     learner.scaler.unscale_(learner.optimiser)
     norm = torch.nn.utils.clip_grad_norm_(learner.model.parameters(), CLIP_NORM, foreach=True).item()
-    if (
-        not math.isfinite(norm) and learner.precision != "fp16"
-    ):  # the scaler of fp16 lowers its scale and skips the step
+    if not math.isfinite(norm) and learner.scaler.get_scale() <= LEAST_LOSS_SCALE:  # 1 where the scaler is off
         raise not_finite("gradient", norm, step, [rows.sources[index] for index in batch])
     for group in learner.optimiser.param_groups:
         group["lr"] = learning_rate

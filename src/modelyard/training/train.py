@@ -125,9 +125,7 @@ def _train(
     _write_model(model, base, training, output)
 
     right = correct(fitted.logits, validation_rows.labels)
-    found = accuracies(
-        right, validation_rows.labels, data.split("validation"), data.dataset.labels, data.dataset.slices
-    )
+    found = accuracies(right, data.split("validation"), data.dataset.slices)
     padding = padding_share(batches, train_rows.lengths)
     return Report(
         stage=STAGE,
