@@ -109,6 +109,7 @@ class Manifest(_Part):
         dtypes: bytes of weights held in each dtype.
         cpu_flags: of the machine it was judged on; int8 answers may differ where they are missing.
         limits: what the service takes.
+        temperature: logits are divided by it before they become probabilities; fitted on validation where it helps.
         objectives: what the service promises, from `serve.objectives`.
         lineage: where it comes from.
         files: every file of the folder except this one and the signature.
@@ -125,6 +126,7 @@ class Manifest(_Part):
     dtypes: dict[str, int]
     cpu_flags: list[str]
     limits: Limits = Limits()
+    temperature: float = Field(default=1.0, gt=0, le=1000)
     objectives: dict[str, float]
     lineage: Lineage
     files: dict[SafeName, FileEntry] = Field(default={}, max_length=MAX_FILES)
@@ -369,6 +371,7 @@ def describe(release: Release) -> dict[str, Any]:
         "files": len(manifest.files),
         "size_bytes": sum(entry.size_bytes for entry in manifest.files.values()),
         "limits": manifest.limits.model_dump(),
+        "temperature": manifest.temperature,
         "objectives": manifest.objectives,
         "lineage": manifest.lineage.model_dump(),
     }

@@ -1,53 +1,123 @@
-"""Answering texts from a verified release, without torch or transformers where its engine needs neither."""
+"""What answers: a verified release or, on request, a plain model folder; without torch where its engine needs none."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from modelyard.artifacts.release import Limits, Release
+from modelyard.artifacts.candidate import EngineName
+from modelyard.artifacts.release import Limits, Release, describe
+from modelyard.engines.base import Engine, Row
 from modelyard.errors import InputError, Problem
 from modelyard.tasks.classification import Prediction
 
-Answer = Callable[[Sequence[str]], list[Prediction]]
-"""Predictions of texts, in their order."""
+DEFAULT_LATENCY_MS = 500.0
+"""What a folder without a manifest promises: the default of `serve.objectives.latency_p95_ms`."""
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """A release that is ready to answer: `answer` is called from one thread at a time."""
+    """A model that is ready to answer.
 
-    release: Release
-    answer: Answer
+    Attributes:
+        name: of the project or the folder.
+        digest: of the release; `unsigned:DIGEST` of a folder that nobody vouches for.
+        about: what `/info` says.
+        labels: in the order of the logits.
+        limits: of one request and one batch.
+        latency_ms: 95th percentile of the response time that is promised.
+        max_length_tokens: rows are cut to this many tokens.
+        temperature: logits are divided by it before they become probabilities.
+        encode: texts -> rows of token ids.
+        engine: rows of one batch -> logits; used from one thread at a time.
+    """
+
+    name: str
+    digest: str
+    about: dict[str, Any]
+    labels: Sequence[str]
+    limits: Limits
+    latency_ms: float
+    max_length_tokens: int
+    temperature: float
+    encode: Callable[[Sequence[str]], list[Row]]
+    engine: Engine
+
+    def answer(self, texts: Sequence[str]) -> list[Prediction]:
+        """Predictions of texts, at most `limits.batch_rows` at a time, in the order in which they came."""
+        from modelyard.engines.batching import run_in_batches
+        from modelyard.tasks.classification import decode
+
+        logits = run_in_batches(self.engine, self.encode(texts), batch_rows=self.limits.batch_rows)
+        return decode(logits, self.labels, temperature=self.temperature)
 
 
 @contextlib.contextmanager
-def opened(release: Release) -> Iterator[Predictor]:
+def opened(release: Release, *, threads: int | None = None) -> Iterator[Predictor]:
     """Load a verified release, and let go of it at the end.
 
-    Texts go through the tokenizer, the engine and the batches that the release was judged with: at most
-    `limits.batch_rows` rows at a time, in the order in which they came.
+    Args:
+        release: from `open_release`.
+        threads: of one batch; None leaves the engine's own number.
 
     Raises:
         InputError: the tokenizer or the artefact cannot be loaded.
         MissingDependency: the release's engine is not installed.
     """
-    from modelyard.engines.batching import run_in_batches
-    from modelyard.engines.opening import open_engine
-    from modelyard.tasks.classification import decode, encode, load_tokenizer
-
     manifest = release.manifest
-    tokenizer = load_tokenizer(release.folder)
-    engine = open_engine(release.folder, manifest.engine, manifest.artefact)
+    encode = _encoder(release.folder, manifest.max_length_tokens)
+    with _engine(release.folder, manifest.engine, manifest.artefact, threads) as engine:
+        yield Predictor(
+            name=manifest.project,
+            digest=release.digest,
+            about=describe(release),
+            labels=manifest.labels,
+            limits=manifest.limits,
+            latency_ms=manifest.objectives.get("latency_p95_ms", DEFAULT_LATENCY_MS),
+            max_length_tokens=manifest.max_length_tokens,
+            temperature=manifest.temperature,
+            encode=encode,
+            engine=engine,
+        )
 
-    def answer(texts: Sequence[str]) -> list[Prediction]:
-        rows = encode(tokenizer, texts, max_length_tokens=manifest.max_length_tokens)
-        return decode(run_in_batches(engine, rows, batch_rows=manifest.limits.batch_rows), manifest.labels)
 
-    try:
-        yield Predictor(release, answer)
-    finally:
-        engine.close()
+@contextlib.contextmanager
+def opened_unsigned(folder: Path, *, threads: int | None = None) -> Iterator[Predictor]:
+    """Load a plain Hugging Face sequence classifier, for which no evidence speaks.
+
+    Raises:
+        InputError: it is not safe to load (a pickle, a broken header), or it is no classifier.
+    """
+    from modelyard.artifacts.files import digest_folder
+    from modelyard.compression.inputs import read_trained
+
+    trained = read_trained(folder)
+    digest = f"unsigned:{digest_folder(folder)}"
+    limits = Limits()
+    about = {
+        "release": digest,
+        "signer": None,
+        "project": folder.resolve().name,
+        "task": "classification",
+        "labels": trained.labels,
+        "max_length_tokens": trained.max_length_tokens,
+        "engine": "torch",
+        "limits": limits.model_dump(),
+    }
+    with _engine(folder, "torch", [], threads) as engine:
+        yield Predictor(
+            name=folder.resolve().name,
+            digest=digest,
+            about=about,
+            labels=trained.labels,
+            limits=limits,
+            latency_ms=DEFAULT_LATENCY_MS,
+            max_length_tokens=trained.max_length_tokens,
+            temperature=1.0,
+            encode=_encoder(folder, trained.max_length_tokens),
+            engine=engine,
+        )
 
 
 def check_texts(texts: Sequence[str], limits: Limits, *, names: Sequence[str] | None = None) -> None:
@@ -83,6 +153,21 @@ def check_texts(texts: Sequence[str], limits: Limits, *, names: Sequence[str] | 
 def as_document(prediction: Prediction) -> dict[str, Any]:
     """One prediction as it stands in an answer: `label`, `probabilities` by name, `logits` in label order."""
     return {"label": prediction.label, "probabilities": prediction.probabilities, "logits": prediction.logits}
+
+
+def _encoder(folder: Path, max_length_tokens: int) -> Callable[[Sequence[str]], list[Row]]:
+    from modelyard.tasks.classification import encode, load_tokenizer
+
+    tokenizer = load_tokenizer(folder)
+    return lambda texts: list(encode(tokenizer, texts, max_length_tokens=max_length_tokens))
+
+
+def _engine(
+    folder: Path, engine: EngineName, artefact: Sequence[str], threads: int | None
+) -> contextlib.AbstractContextManager[Engine]:
+    from modelyard.engines.opening import open_engine
+
+    return contextlib.closing(open_engine(folder, engine, artefact, threads=threads))
 
 
 def _is_unicode(text: str) -> bool:

@@ -54,16 +54,24 @@ def encode(tokenizer: Tokenizer, texts: Sequence[str], *, max_length_tokens: int
     return [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
 
 
-def decode(logits: NDArray[np.float32], labels: Sequence[str]) -> list[Prediction]:
-    """Answers from logits of shape (rows, labels): softmax, and the first of equal maxima wins."""
-    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    probabilities = shifted / shifted.sum(axis=1, keepdims=True)
+def decode(logits: NDArray[np.float32], labels: Sequence[str], *, temperature: float = 1.0) -> list[Prediction]:
+    """Answers from logits of shape (rows, labels): the first of equal maxima wins; probabilities by `softmax`."""
+    winners, chances = logits.argmax(axis=1).tolist(), softmax(logits, temperature).tolist()
     return [
-        Prediction(
-            labels[int(row.argmax())], dict(zip(labels, map(float, chances), strict=True)), [float(x) for x in row]
-        )
-        for row, chances in zip(logits, probabilities, strict=True)
+        Prediction(labels[winner], dict(zip(labels, shares, strict=True)), row)
+        for winner, shares, row in zip(winners, chances, logits.tolist(), strict=True)
     ]
+
+
+def softmax(logits: NDArray[np.float32], temperature: float = 1.0) -> NDArray[np.float64]:
+    """Probabilities of each row's labels, shape (rows, labels), from logits divided by a temperature above zero.
+
+    The temperature changes how sure an answer is, never which one it is (Guo, Pleiss, Sun and Weinberger 2017, On
+    calibration of modern neural networks, ICML, section 4.2).
+    """
+    scaled = logits.astype(np.float64) / temperature
+    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 def losses(logits: "Tensor", labels: "Tensor") -> "Tensor":

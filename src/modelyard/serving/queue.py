@@ -1,0 +1,287 @@
+"""The service's queue: rows of many requests, one engine, one thread.
+
+    submit (event loop) -> arrivals -> encode -> rows by turn -> cut_batch -> engine -> deliver (event loop)
+
+Nothing waits on purpose: an idle engine starts at once, and what arrives while it works is the next batch. Texts become
+tokens here too, all arrivals in one call, off the event loop.
+"""
+
+import asyncio
+import heapq
+import itertools
+import math
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from modelyard.engines.base import Logits, Row
+from modelyard.serving.turns import WINDOW_ROWS, BatchLimits, cut_batch
+
+MAX_WAITING_ROWS = 65_536
+"""Rows that may wait whatever the engine's speed: their texts are held in memory."""
+_SMOOTHING = 0.1  # weight of the newest batch in the running mean of seconds per row
+
+
+class QueueFull(Exception):
+    """Those who wait already would take longer than the service promises; try again in `retry_after_seconds`."""
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__(f"try again in {retry_after_seconds} s")
+        self.retry_after_seconds = retry_after_seconds
+
+
+class QueueClosed(Exception):
+    """The service is stopping, or its worker is gone."""
+
+
+class RowFailed(Exception):
+    """The engine could not answer this request, also when it was asked for its rows alone."""
+
+
+Deliver = Callable[[Logits | Exception], None]
+
+
+@dataclass
+class _Request:
+    """One request: its texts, where its logits go, how many rows are still to come."""
+
+    texts: Sequence[str]
+    deliver: Deliver
+    is_gone: Callable[[], bool]
+    logits: list[Logits | None] = field(default_factory=list)
+    left: int = 0
+    over: bool = False
+
+
+@dataclass(frozen=True, order=True)
+class _Waiting:
+    """One row that waits; compared by turn, then by arrival."""
+
+    turn: int
+    number: int
+    row: Row = field(compare=False)
+    place: int = field(compare=False)
+    request: _Request = field(compare=False)
+
+
+@dataclass(frozen=True)
+class BatchDone:
+    """What the queue tells a watcher after each batch: rows, tokens with and without padding, seconds."""
+
+    rows: int
+    tokens: int
+    padded_tokens: int
+    seconds: float
+
+
+class EngineQueue:
+    """Answers requests through one engine; entered, its thread runs, left, what waits is answered and it ends.
+
+    Args:
+        encode: texts -> rows of token ids; called in the queue's thread.
+        run: rows of one batch -> logits; called in the queue's thread.
+        limits: of one batch.
+        wait_seconds: a request is refused when those before it would take longer than this.
+        row_seconds: how long one row takes, until the queue has seen for itself.
+        watch: told of every batch, in the queue's thread.
+    """
+
+    def __init__(
+        self,
+        encode: Callable[[Sequence[str]], list[Row]],
+        run: Callable[[Sequence[Row]], Logits],
+        limits: BatchLimits,
+        *,
+        wait_seconds: float,
+        row_seconds: float,
+        watch: Callable[[BatchDone], None] = lambda _: None,
+    ) -> None:
+        self._encode, self._run, self._limits, self._watch = encode, run, limits, watch
+        self._wait_seconds, self._row_seconds = wait_seconds, row_seconds
+        self._arrivals: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
+        self._rows: list[_Waiting] = []
+        self._numbers = itertools.count()
+        self._turn = 0
+        self._lock = threading.Lock()
+        self._waiting_rows = 0
+        self._closed = False
+        self._batch_since: float | None = None
+        self.answered_at = -math.inf
+        self._thread = threading.Thread(target=self._work, name="engine-queue", daemon=True)
+
+    def __enter__(self) -> "EngineQueue":
+        """Start the thread."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Answer what waits, then end the thread."""
+        self._closed = True
+        self._arrivals.put(None)
+        self._thread.join()
+
+    @property
+    def waiting_rows(self) -> int:
+        """Rows that were submitted and are not answered."""
+        return self._waiting_rows
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    @property
+    def stuck_seconds(self) -> float:
+        """How long the batch that runs now has been running; 0 where none is."""
+        since = self._batch_since
+        return 0.0 if since is None else time.monotonic() - since
+
+    def refuse_if_full(self) -> None:
+        """Refuse before a request is even read.
+
+        Raises:
+            QueueFull: those who wait would take longer than the service promises.
+            QueueClosed: the service is stopping, or its worker is gone.
+        """
+        if self._closed or not self.alive:
+            raise QueueClosed
+        wait = self._waiting_rows * self._row_seconds
+        if self._waiting_rows and (wait > self._wait_seconds or self._waiting_rows > MAX_WAITING_ROWS):
+            raise QueueFull(max(1, math.ceil(wait)))
+
+    async def answer(self, texts: Sequence[str]) -> Logits:
+        """Logits of the texts, shape (texts, labels), in their order.
+
+        Raises:
+            QueueFull: as `refuse_if_full`.
+            QueueClosed: the same.
+            RowFailed: the engine could not answer.
+        """
+        self.refuse_if_full()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Logits] = loop.create_future()
+
+        def settle(answer: Logits | Exception) -> None:
+            if future.done():  # whoever asked went away
+                return
+            if isinstance(answer, Exception):
+                future.set_exception(answer)
+            else:
+                future.set_result(answer)
+
+        def deliver(answer: Logits | Exception) -> None:
+            loop.call_soon_threadsafe(settle, answer)
+
+        with self._lock:
+            self._waiting_rows += len(texts)
+        self._arrivals.put(_Request(texts, deliver, future.done))
+        return await future
+
+    def _work(self) -> None:
+        open_ = True
+        while open_ or self._rows:
+            open_ = self._admit(block=open_ and not self._rows) and open_
+            if self._rows:
+                self._answer_batch()
+
+    def _admit(self, *, block: bool) -> bool:
+        """Encode what has arrived and give its rows their turns; False once the queue was closed."""
+        arrived: list[_Request] = []
+        is_open = True
+        try:
+            while True:
+                request = self._arrivals.get(block=block)
+                block = False
+                if request is None:
+                    is_open = False
+                elif request.is_gone():
+                    self._leave(len(request.texts))
+                else:
+                    arrived.append(request)
+        except queue.Empty:
+            pass
+        for request, rows in zip(arrived, self._encoded(arrived), strict=True):
+            if isinstance(rows, Exception):
+                self._fail(request, rows, len(request.texts))
+                continue
+            request.logits, request.left = [None] * len(rows), len(rows)
+            for place, row in enumerate(rows):
+                heapq.heappush(self._rows, _Waiting(self._turn + place, next(self._numbers), row, place, request))
+        return is_open
+
+    def _encoded(self, requests: Sequence[_Request]) -> list[list[Row] | Exception]:
+        """Rows of each request, all encoded in one call; each alone where that call fails."""
+        try:
+            rows = iter(self._encode([text for request in requests for text in request.texts]) if requests else [])
+            return [list(itertools.islice(rows, len(request.texts))) for request in requests]
+        except Exception as error:  # a tokenizer may raise anything: only the request that made it fails
+            if len(requests) == 1:
+                return [error]
+            return [one for request in requests for one in self._encoded([request])]
+
+    def _answer_batch(self) -> None:
+        window = [heapq.heappop(self._rows) for _ in range(min(WINDOW_ROWS, len(self._rows)))]
+        wanted = [item for item in window if not (item.request.over or item.request.is_gone())]
+        self._leave(len(window) - len(wanted))
+        if not wanted:
+            return
+        chosen = set(cut_batch([len(item.row) for item in wanted], self._limits))
+        for place, item in enumerate(wanted):
+            if place not in chosen:
+                heapq.heappush(self._rows, item)
+        batch = [wanted[place] for place in sorted(chosen)]
+        self._turn = max(self._turn, batch[0].turn)
+        start = self._batch_since = time.monotonic()
+        answers = self._answers([item.row for item in batch])
+        seconds = time.monotonic() - start
+        self._batch_since = None
+        self._row_seconds += _SMOOTHING * (seconds / len(batch) - self._row_seconds)
+        for item, answer in zip(batch, answers, strict=True):
+            self._settle(item, answer)
+        lengths = [len(item.row) for item in batch]
+        self._watch(BatchDone(len(batch), sum(lengths), len(batch) * max(lengths), seconds))
+
+    def _answers(self, rows: Sequence[Row]) -> list[Logits | Exception]:
+        """Logits of each row; where a batch fails, each of its rows is asked alone, so that only the culprit fails."""
+        try:
+            logits = self._run(rows)
+            bad = ~np.isfinite(logits).all(axis=1)
+        except Exception as error:  # an engine may raise anything: only the request that made it fails
+            if len(rows) == 1:
+                return [error]
+            return [one for row in rows for one in self._answers([row])]
+        if not bad.all():
+            self.answered_at = time.monotonic()
+        if len(rows) > 1:
+            return [self._answers([row])[0] if bad[place] else logits[place] for place, row in enumerate(rows)]
+        return [ArithmeticError("the engine answered with what is no number") if bad[0] else logits[0]]
+
+    def _settle(self, item: _Waiting, answer: Logits | Exception) -> None:
+        request = item.request
+        self._leave(1)
+        if request.over:
+            return
+        if isinstance(answer, Exception):
+            self._fail(request, answer, 0)
+            return
+        request.logits[item.place] = answer
+        request.left -= 1
+        if request.left == 0:
+            request.over = True
+            request.deliver(np.stack([one for one in request.logits if one is not None]))
+
+    def _fail(self, request: _Request, error: Exception, rows: int) -> None:
+        """Fail one request; rows of it that wait still are dropped when their turn comes."""
+        request.over = True
+        self._leave(rows)
+        failure = RowFailed(f"{type(error).__name__}: {error}")
+        failure.__cause__ = error
+        request.deliver(failure)
+
+    def _leave(self, rows: int) -> None:
+        with self._lock:
+            self._waiting_rows -= rows
