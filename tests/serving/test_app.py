@@ -1,37 +1,20 @@
 """The service over its real interface, with a fake model behind it."""
 
+import asyncio
 import json
 import re
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from modelyard.artifacts.release import Limits, Release, open_release
-from modelyard.serving.app import make_app
-from modelyard.serving.predict import Predictor
-from modelyard.tasks.classification import Prediction
+from modelyard.serving import app as module
 
-
-def by_length(texts: Sequence[str]) -> list[Prediction]:
-    return [Prediction("long", {"long": 1.0, "大": 0.0}, [float(len(text)), 0.0]) for text in texts]
-
-
-@pytest.fixture
-def release(sealed: Any) -> Release:
-    whole = open_release(sealed.folder, [sealed.key])
-    limits = Limits(inputs=3, characters=20, body_bytes=200)
-    return replace(whole, manifest=whole.manifest.model_copy(update={"limits": limits}))
-
-
-@pytest.fixture
-def client(release: Release) -> Iterator[TestClient]:
-    with TestClient(make_app(Predictor(release, by_length))) as client:
-        yield client
+DIGEST = "sha256:" + "1" * 64
 
 
 def problems(response: Any, status: int) -> list[dict[str, str]]:
@@ -41,11 +24,13 @@ def problems(response: Any, status: int) -> list[dict[str, str]]:
     return found
 
 
-def test_one_text_many_and_a_query_get_the_answer_of_the_design(client: TestClient, release: Release) -> None:
+def test_one_text_many_and_a_query_get_the_answer_of_the_design(client: TestClient) -> None:
     one = client.post("/predict", json={"inputs": "four"})
     assert one.status_code == 200
-    prediction = {"label": "long", "probabilities": {"long": 1.0, "大": 0.0}, "logits": [4.0, 0.0]}
-    assert one.json() == {"predictions": [prediction], "release": release.digest}
+    # 1 / (1 + e^-4)
+    chances = {"long": pytest.approx(0.9820137900379085), "大": pytest.approx(0.0179862099620915)}
+    prediction = {"label": "long", "probabilities": chances, "logits": [4.0, 0.0]}
+    assert one.json() == {"predictions": [prediction], "release": DIGEST}
     assert float(one.headers["x-process-time"]) >= 0
     many = client.post("/predict", json={"inputs": ["a", "好好"]}).json()["predictions"]
     assert [item["logits"][0] for item in many] == [1.0, 2.0]
@@ -98,12 +83,65 @@ def test_a_body_over_the_limit_is_413_with_and_without_a_declared_length(client:
     problems(client.post("/predict", content=b"", headers={"content-length": "9" * 30}), 413)
 
 
-def test_info_and_health_say_which_release_answers(client: TestClient, release: Release) -> None:
-    info = client.get("/info").json()
-    assert info["release"] == release.digest
-    assert info["labels"] == ["long", "大"]
-    assert info["limits"]["inputs"] == 3
-    assert client.get("/health").json() == {"status": "ok", "release": release.digest}
+def test_a_body_that_does_not_come_is_408(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BODY_SECONDS", 0.05)
+    sent: list[Any] = []
+    pieces = iter([{"type": "http.request", "body": b"{", "more_body": True}])
+
+    async def receive() -> Any:
+        for piece in pieces:
+            return piece
+        return await asyncio.sleep(30)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/predict", "query_string": b"", "headers": []}
+    asyncio.run(client.app(scope, receive, send))  # type: ignore[operator,arg-type]
+    assert sent[0]["status"] == 408
+    assert "send it in one go" in json.loads(sent[1]["body"])["problems"][0]["next_step"]
+
+
+def test_info_says_which_release_answers(client: TestClient) -> None:
+    assert client.get("/info").json() == {"release": DIGEST, "engine": "fake", "labels": ["long", "大"]}
+
+
+def test_a_temperature_changes_how_sure_an_answer_is_and_nothing_else(serving: Callable[..., Any]) -> None:
+    with serving(temperature=2.0) as client:
+        (answer,) = client.post("/predict", json={"inputs": "four"}).json()["predictions"]
+    assert answer["logits"] == [4.0, 0.0]
+    assert answer["probabilities"]["long"] == pytest.approx(0.8807970779778823)  # 1 / (1 + e^-2)
+
+
+def test_a_full_queue_is_429_with_the_time_to_come_back(serving: Callable[..., Any]) -> None:
+    entered, go = threading.Event(), threading.Event()
+
+    def slow(rows: Sequence[Sequence[int]]) -> Any:
+        entered.set()
+        assert go.wait(30)
+        return np.zeros((len(rows), 2), dtype=np.float32)
+
+    with serving(run=slow, row_seconds=1.4) as client:
+        asking = threading.Thread(target=client.post, args=("/predict",), kwargs={"json": {"inputs": ["a", "b"]}})
+        asking.start()
+        assert entered.wait(30)
+        refused = client.post("/predict", content=b"not even read")
+        assert client.get("/health/live").status_code == 200
+        go.set()
+        asking.join(30)
+    assert "in time" in problems(refused, 429)[0]["message"]
+    assert refused.headers["retry-after"] == "3"  # two rows of 1.4 s
+
+
+def test_an_engine_that_fails_is_500_with_the_requests_id(serving: Callable[..., Any]) -> None:
+    def broken(rows: Sequence[Sequence[int]]) -> Any:
+        raise RuntimeError("a kernel fell over")
+
+    with serving(run=broken) as client:
+        response = client.post("/predict", json={"inputs": "a"}, headers={"x-request-id": "mine-7"})
+        assert "modelyard_engine_failures_total 1.0" in client.get("/metrics").text
+    (problem,) = problems(response, 500)
+    assert "a kernel fell over" in problem["message"] and "mine-7" in problem["next_step"]
 
 
 def test_other_addresses_and_methods_get_the_same_form(client: TestClient) -> None:
@@ -119,7 +157,7 @@ def test_the_docs_load_nothing_from_a_network(client: TestClient) -> None:
     assert page.status_code == 200
     assert not re.findall(r"https?://|//cdn|src=|@import", page.text)
     assert "default-src 'none'" in page.headers["content-security-policy"]
-    for path in ("/predict", "/info", "/health"):
+    for path in ("/predict", "/info", "/health/live", "/health/ready", "/metrics"):
         assert path in page.text
     assert client.get("/redoc").status_code == 404
 
@@ -127,32 +165,32 @@ def test_the_docs_load_nothing_from_a_network(client: TestClient) -> None:
 def test_the_interface_is_described_for_programs(client: TestClient) -> None:
     document = client.get("/openapi.json").json()
     predict = document["paths"]["/predict"]["post"]
-    assert set(predict["responses"]) == {"200", "400", "413", "422"}
+    assert set(predict["responses"]) == {"200", "400", "408", "413", "422", "429", "500", "503"}
     assert "inputs" in predict["requestBody"]["content"]["application/json"]["schema"]["properties"]
 
 
-def test_one_request_is_computed_at_a_time_and_health_answers_meanwhile(release: Release) -> None:
-    inside, most, entered, go = 0, 0, threading.Event(), threading.Event()
+def test_the_event_loop_answers_while_the_engine_works(serving: Callable[..., Any]) -> None:
+    entered, go = threading.Event(), threading.Event()
 
-    def slow(texts: Sequence[str]) -> list[Prediction]:
-        nonlocal inside, most
-        inside += 1
-        most = max(most, inside)
+    def slow(rows: Sequence[Sequence[int]]) -> Any:
         entered.set()
         assert go.wait(30)
-        time.sleep(0.01)
-        inside -= 1
-        return by_length(texts)
+        return np.zeros((len(rows), 2), dtype=np.float32)
 
-    with TestClient(make_app(Predictor(release, slow))) as client:
-        asking = [
-            threading.Thread(target=client.post, args=("/predict",), kwargs={"json": {"inputs": "a"}}) for _ in "ab"
-        ]
-        for thread in asking:
-            thread.start()
+    with serving(run=slow) as client:
+        asking = threading.Thread(target=client.post, args=("/predict",), kwargs={"json": {"inputs": "a"}})
+        asking.start()
         assert entered.wait(30)
-        assert client.get("/health").status_code == 200
+        assert client.get("/info").status_code == 200
+        assert "modelyard_queue_rows 1.0" in client.get("/metrics").text
         go.set()
-        for thread in asking:
-            thread.join(30)
-    assert most == 1
+        asking.join(30)
+
+
+def test_a_service_whose_queue_is_closed_is_503(serving: Callable[..., Any]) -> None:
+    with serving() as client:
+        client.queue.__exit__()
+        assert "another instance" in problems(client.post("/predict", json={"inputs": "a"}), 503)[0]["next_step"]
+        assert client.get("/health/ready").status_code == client.get("/health/live").status_code == 503
+        client.queue._thread = threading.Thread(target=time.sleep, args=(0,))  # so that leaving joins something
+        client.queue._thread.start()

@@ -46,8 +46,7 @@ def predict(
     opened_release = verified(release, trusted_key)
     from modelyard.serving.predict import check_texts, opened
 
-    limits = opened_release.manifest.limits
-    check_texts(texts, limits, names=names)
+    check_texts(texts, opened_release.manifest.limits, names=names)
     with opened(opened_release) as predictor:
         show = _print_json if as_json else _print_table
         show(predictor, texts)
@@ -58,36 +57,39 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes a free one.")] = 8000,
     trusted_key: TrustedKeys = None,
+    unsigned: Annotated[
+        bool,
+        typer.Option("--unsigned", help="RELEASE is a plain Hugging Face classifier folder that nobody vouches for."),
+    ] = False,
 ) -> None:
-    """Answer over HTTP: POST /predict, GET /info, /health and /docs.
+    """Answer over HTTP: POST /predict, GET /info, /health/live, /health/ready, /metrics and /docs.
 
-    The release is verified before it is loaded. Without TLS and without logins: keep it on this machine, or put a
-    proxy that has both in front of it.
+    The release is verified before it is loaded. Requests share batches, and are refused (429) where they would wait
+    longer than the release promises. SIGTERM or Ctrl-C: whatever is under way is answered first. Without TLS and
+    without logins: keep it on this machine, or put a proxy that has both in front of it.
     """
-    opened_release = verified(release, trusted_key)
+    from modelyard.serving.predict import opened, opened_unsigned
+
+    model = opened_unsigned(release) if unsigned else opened(verified(release, trusted_key))
     listener = _listen(host, port)
-    from modelyard.serving.predict import opened
+    with contextlib.closing(listener), model as predictor:
+        from modelyard.serving.service import serve_until_stopped, started
 
-    with contextlib.closing(listener), opened(opened_release) as predictor:
-        import uvicorn
-
-        from modelyard.serving.app import make_app
-
-        app = make_app(predictor)
-        address = listener.getsockname()
-        shown = f"[{address[0]}]" if ":" in address[0] else address[0]
-        url = f"http://{shown}:{address[1]}"
-        body = shlex.quote(json.dumps({"inputs": "your text"}))
-        sys.stdout.write(
-            f"{opened_release.manifest.project}, release {opened_release.digest}, answers on {url} (docs: {url}/docs)\n"
-            f"  curl {url}/predict -H 'Content-Type: application/json' -d {body}\n"
-            "stop it with Ctrl-C\n"
-        )
-        sys.stdout.flush()
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, server_header=False))
-        # uvicorn raises it again after it has stopped in order
-        with contextlib.suppress(KeyboardInterrupt):
-            server.run(sockets=[listener])
+        with started(predictor) as service:
+            address = listener.getsockname()
+            shown = f"[{address[0]}]" if ":" in address[0] else address[0]
+            url = f"http://{shown}:{address[1]}"
+            body = shlex.quote(json.dumps({"inputs": "your text"}))
+            batch, rate = service.pace.batch, 1 / service.pace.row_seconds
+            sys.stdout.write(
+                f"{predictor.name}, release {predictor.digest}, answers on {url} (docs: {url}/docs)\n"
+                f"  curl {url}/predict -H 'Content-Type: application/json' -d {body}\n"
+                f"measured here: {rate:,.0f} rows of 32 tokens a second; a batch has at most {batch.rows} rows and "
+                f"{batch.tokens:,} tokens; a request that would wait longer than {predictor.latency_ms:g} ms gets 429\n"
+                "stop it with Ctrl-C\n"
+            )
+            sys.stdout.flush()
+            serve_until_stopped(service.app, listener)
 
 
 def verified(folder: Path, trusted_keys: list[Path] | None) -> "Release":
@@ -146,7 +148,7 @@ def _print_json(predictor: "Predictor", texts: list[str]) -> None:
         for prediction in predictor.answer(batch):
             sys.stdout.write(separator + json.dumps(as_document(prediction), ensure_ascii=False))
             separator = ", "
-    sys.stdout.write(f'], "release": "{predictor.release.digest}"}}\n')
+    sys.stdout.write(f'], "release": "{predictor.digest}"}}\n')
 
 
 def _print_table(predictor: "Predictor", texts: list[str]) -> None:
@@ -156,7 +158,7 @@ def _print_table(predictor: "Predictor", texts: list[str]) -> None:
     from rich.text import Text
 
     console = Console(highlight=False)
-    width = max(cell_len(label) for label in predictor.release.manifest.labels)
+    width = max(cell_len(label) for label in predictor.labels)
     for batch in _batches(predictor, texts):
         for text, prediction in zip(batch, predictor.answer(batch), strict=True):
             label = set_cell_size(prediction.label, width)
@@ -169,7 +171,7 @@ def _print_table(predictor: "Predictor", texts: list[str]) -> None:
 
 
 def _batches(predictor: "Predictor", texts: list[str]) -> list[list[str]]:
-    size = predictor.release.manifest.limits.batch_rows
+    size = predictor.limits.batch_rows
     return [texts[start : start + size] for start in range(0, len(texts), size)]
 
 

@@ -1,25 +1,29 @@
-"""The HTTP service of one release: `/predict`, `/info`, `/health`, `/docs`; one request is computed at a time."""
+"""The HTTP service of one model: `/predict`, `/info`, `/health/live`, `/health/ready`, `/metrics`, `/docs`."""
 
+import asyncio
 import json
-import time
+import math
 from http import HTTPStatus
 from importlib import resources
 from typing import Annotated, Any
 
-import anyio
-import anyio.to_thread
 from fastapi import FastAPI, Query, Request
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, StrictStr, ValidationError
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from modelyard import __version__
-from modelyard.artifacts.release import describe
 from modelyard.errors import InputError, Problem
+from modelyard.serving.health import why_not_live, why_not_ready
+from modelyard.serving.metrics import CONTENT_TYPE, Metrics
 from modelyard.serving.predict import Predictor, as_document, check_texts
+from modelyard.serving.queue import EngineQueue, QueueClosed, QueueFull, RowFailed
+from modelyard.serving.watch import Watched
+from modelyard.tasks.classification import decode
 
 _SHAPE = 'send {"inputs": "one text"} or {"inputs": ["many", "texts"]}, or ?text=...'
+BODY_SECONDS = 10.0
+"""A body that is not here by then is given up: whoever sends it a byte a second holds a place for ever."""
 
 
 class Question(BaseModel):
@@ -37,7 +41,7 @@ class PredictionDocument(BaseModel):
     label: str
     """The label with the largest logit."""
     probabilities: dict[str, float]
-    """Softmax of the logits, by label."""
+    """Softmax of the logits, divided by the release's temperature, by label."""
     logits: list[float]
     """The model's outputs, in label order."""
 
@@ -65,56 +69,63 @@ class ProblemsDocument(BaseModel):
     problems: list[ProblemDocument]
 
 
-class TooLarge(InputError):
-    """The body is larger than the limit."""
-
-
-def make_app(predictor: Predictor) -> FastAPI:
-    """The service of a release.
+def make_app(predictor: Predictor, queue: EngineQueue, metrics: Metrics) -> FastAPI:
+    """The service of a model.
 
     Args:
-        predictor: from `serving.predict.opened`; the caller closes it after the service has stopped.
+        predictor: what answers; the caller closes it after the service has stopped.
+        queue: entered by the caller: its thread runs the predictor's engine.
+        metrics: what `/metrics` shows; the queue's `watch` is its `batch_done`.
     """
-    release = predictor.release
-    limits = release.manifest.limits
+    limits = predictor.limits
     app = FastAPI(
-        title=release.manifest.project,
+        title=predictor.name,
         version=__version__,
-        description=f"Answers from release {release.digest}.",
+        description=f"Answers from release {predictor.digest}.",
         docs_url=None,  # FastAPI's page loads its script from a network
         redoc_url=None,
     )
-    one_at_a_time = anyio.CapacityLimiter(1)
-    refusals: dict[int | str, dict[str, Any]] = {
-        status: {"model": ProblemsDocument, "description": HTTPStatus(status).phrase} for status in (400, 413, 422)
-    }
 
     @app.post(
         "/predict",
         summary="Label one text or many",
         response_model=AnswerDocument,
-        responses=refusals,
+        responses=_refusals(400, 408, 413, 422, 429, 500, 503),
         openapi_extra={"requestBody": {"content": {"application/json": {"schema": Question.model_json_schema()}}}},
     )
     async def predict(
         request: Request, text: Annotated[str | None, Query(description="One text, instead of a body.")] = None
-    ) -> JSONResponse:
+    ) -> Response:
+        queue.refuse_if_full()  # before the body is read: a refusal must cost next to nothing
         texts = _question(await _body(request, limits.body_bytes), text)
         if not 1 <= len(texts) <= limits.inputs:
             message = f"{len(texts)} inputs, a request has 1 to {limits.inputs}"
             raise InputError(Problem(message, "send them in several requests, or send at least one", "inputs"))
         check_texts(texts, limits)
-        # off the event loop, so that /health answers meanwhile
-        predictions = await anyio.to_thread.run_sync(predictor.answer, texts, limiter=one_at_a_time)
-        return JSONResponse({"predictions": [as_document(item) for item in predictions], "release": release.digest})
+        logits = await queue.answer(texts)
+        predictions = decode(logits, predictor.labels, temperature=predictor.temperature)
+        return JSONResponse({"predictions": [as_document(item) for item in predictions], "release": predictor.digest})
 
     @app.get("/info", summary="What this release is")
     async def info() -> dict[str, Any]:
-        return describe(release)
+        return predictor.about
 
-    @app.get("/health", summary="Whether it is up, with its model loaded")
-    async def health() -> dict[str, str]:
-        return {"status": "ok", "release": release.digest}
+    @app.get("/health/live", summary="Whether it runs: where not, restart it", responses=_refusals(503))
+    async def live() -> Response:
+        return _health(why_not_live(queue), "the service", predictor)
+
+    @app.get(
+        "/health/ready", summary="Whether its engine answers: where not, send it nothing", responses=_refusals(503)
+    )
+    async def ready() -> Response:
+        why_not = await why_not_ready(queue)
+        metrics.ready.set(0 if why_not else 1)
+        return _health(why_not, "the engine", predictor)
+
+    @app.get("/metrics", summary="Figures for Prometheus", response_class=Response)
+    async def figures() -> Response:
+        metrics.waiting.set(queue.waiting_rows)
+        return Response(metrics.text(), media_type=CONTENT_TYPE)
 
     page = _page(app)
 
@@ -122,45 +133,53 @@ def make_app(predictor: Predictor) -> FastAPI:
     async def docs() -> HTMLResponse:
         return HTMLResponse(page, headers={"Content-Security-Policy": _POLICY})
 
+    async def refuse_failed(request: Request, error: Exception) -> JSONResponse:
+        metrics.failures.inc()
+        return await _refuse_failed(request, error)
+
     app.add_exception_handler(InputError, _refuse)
+    app.add_exception_handler(QueueFull, _refuse_full)
+    app.add_exception_handler(QueueClosed, _refuse_closed)
+    app.add_exception_handler(RowFailed, refuse_failed)
     app.add_exception_handler(HTTPException, _refuse_http)
-    app.add_middleware(ProcessTime)
+    app.add_middleware(Watched, metrics=metrics, routes=frozenset([*app.openapi()["paths"], "/docs", "/openapi.json"]))
     return app
 
 
-class ProcessTime:
-    """Adds `X-Process-Time`: seconds from the arrival of a request's head to the head of its answer."""
+class TooLarge(InputError):
+    """The body is larger than the limit."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass one request on."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        start = time.perf_counter()
+class TooSlow(InputError):
+    """The body did not come in time."""
 
-        async def send_timed(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                taken = f"{time.perf_counter() - start:.6f}".encode()
-                message["headers"] = [*message.get("headers", []), (b"x-process-time", taken)]
-            await send(message)
 
-        await self.app(scope, receive, send_timed)
+def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    return {status: {"model": ProblemsDocument, "description": HTTPStatus(status).phrase} for status in statuses}
+
+
+def _health(why_not: str, what: str, predictor: Predictor) -> Response:
+    if why_not:
+        return _problems(503, [Problem(f"{what} does not answer: {why_not}", "ask again, or restart it", what)])
+    return JSONResponse({"status": "ok", "release": predictor.digest})
 
 
 async def _body(request: Request, limit: int) -> bytes:
-    """The body, never more than `limit` bytes of it held."""
+    """The body, never more than `limit` bytes of it held, never waited for longer than 10 seconds."""
     problem = Problem(f"the body is larger than {limit} bytes", "send fewer or shorter texts in one request", "body")
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared[:20]) > limit:
         raise TooLarge(problem)
     data = bytearray()
-    async for piece in request.stream():
-        data += piece
-        if len(data) > limit:
-            raise TooLarge(problem)
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for piece in request.stream():
+                data += piece
+                if len(data) > limit:
+                    raise TooLarge(problem)
+    except TimeoutError as error:
+        message = f"the body was not here after {BODY_SECONDS:.0f} s"
+        raise TooSlow(Problem(message, "send it in one go", "body")) from error
     return bytes(data)
 
 
@@ -182,17 +201,40 @@ def _question(body: bytes, text: str | None) -> list[str]:
     return [inputs] if isinstance(inputs, str) else inputs
 
 
+def _problems(status: int, problems: "list[Problem] | tuple[Problem, ...]", **headers: str) -> JSONResponse:
+    """Everything that is wrong, in the one form that every refusal has."""
+    found = [{"message": item.message, "next_step": item.next_step, "where": item.where} for item in problems]
+    return JSONResponse({"problems": found}, status_code=status, headers=headers or None)
+
+
 async def _refuse(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, InputError)
-    problems = [{"message": item.message, "next_step": item.next_step, "where": item.where} for item in error.problems]
-    return JSONResponse({"problems": problems}, status_code=413 if isinstance(error, TooLarge) else 422)
+    status = 413 if isinstance(error, TooLarge) else 408 if isinstance(error, TooSlow) else 422
+    return _problems(status, error.problems)
+
+
+async def _refuse_full(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, QueueFull)
+    seconds = math.ceil(error.retry_after_seconds)
+    problem = Problem("more requests wait than can be answered in time", f"try again in {seconds} s", request.url.path)
+    return _problems(429, [problem], **{"Retry-After": str(seconds)})
+
+
+async def _refuse_closed(request: Request, error: Exception) -> JSONResponse:
+    problem = Problem("the service is stopping or its engine is gone", "ask another instance", request.url.path)
+    return _problems(503, [problem], **{"Retry-After": "1"})
+
+
+async def _refuse_failed(request: Request, error: Exception) -> JSONResponse:
+    message = f"the engine could not answer this request, {error}"[:500]
+    step = f"report it with the request's id, {request.scope['request_id']}"
+    return _problems(500, [Problem(message, step, request.url.path)])
 
 
 async def _refuse_http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     next_step = _SHAPE if error.status_code == 400 else "GET /docs lists what is answered here"
-    problem = {"message": error.detail, "next_step": next_step, "where": request.url.path}
-    return JSONResponse({"problems": [problem]}, status_code=error.status_code, headers=error.headers)
+    return _problems(error.status_code, [Problem(error.detail, next_step, request.url.path)], **(error.headers or {}))
 
 
 # the page is one file of our own: it loads nothing and talks to this service only

@@ -7,6 +7,7 @@ tokens here too, all arrivals in one call, off the event loop.
 """
 
 import asyncio
+import contextlib
 import heapq
 import itertools
 import math
@@ -174,7 +175,8 @@ class EngineQueue:
                 future.set_result(answer)
 
         def deliver(answer: Logits | Exception) -> None:
-            loop.call_soon_threadsafe(settle, answer)
+            with contextlib.suppress(RuntimeError):  # the loop is closed, and whoever asked is gone with it
+                loop.call_soon_threadsafe(settle, answer)
 
         with self._lock:
             self._waiting_rows += len(texts)

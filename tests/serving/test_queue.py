@@ -1,0 +1,179 @@
+"""The queue with an engine that does what a test wants: holds, breaks, dies."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from modelyard.serving.queue import BatchDone, EngineQueue, QueueClosed, QueueFull, RowFailed
+from modelyard.serving.turns import BatchLimits
+
+LIMITS = BatchLimits(rows=4, tokens=1_000, overhead_tokens=1_000)
+
+
+def encode(texts: Sequence[str]) -> list[list[int]]:
+    """One token per letter; `?` cannot be encoded."""
+    if "?" in "".join(texts):
+        raise ValueError("no token for ?")
+    return [[ord(letter) for letter in text] for text in texts]
+
+
+def lengths(rows: Sequence[Sequence[int]]) -> Any:
+    """Logits: the row's length and its sum. A row with a `!` breaks its batch; one with a `~` has no number."""
+    if any(ord("!") in row for row in rows):
+        raise RuntimeError("a kernel fell over")
+    return np.array([[len(row), np.nan if ord("~") in row else sum(row)] for row in rows], dtype=np.float32)
+
+
+class Gate:
+    """An engine that waits until it is let go, and remembers its batches."""
+
+    def __init__(self) -> None:
+        self.entered, self.go = threading.Event(), threading.Event()
+        self.batches: list[list[str]] = []
+
+    def __call__(self, rows: Sequence[Sequence[int]]) -> Any:
+        self.batches.append(["".join(map(chr, row)) for row in rows])
+        self.entered.set()
+        assert self.go.wait(30)
+        return lengths(rows)
+
+
+def make_queue(run: Callable[..., Any] = lengths, **changes: Any) -> EngineQueue:
+    return EngineQueue(encode, run, LIMITS, **{"wait_seconds": 60.0, "row_seconds": 0.001, **changes})
+
+
+async def behind(queue: EngineQueue, gate: Gate, *requests: list[str]) -> list[Any]:
+    """Answers (or errors) of requests that all came while the engine was busy with one of `x`."""
+    first = asyncio.create_task(queue.answer(["x"]))
+    await asyncio.to_thread(gate.entered.wait, 30)
+    tasks = [asyncio.create_task(queue.answer(texts)) for texts in requests]
+    await asyncio.sleep(0.01)  # each task has run up to its wait
+    gate.go.set()
+    await first
+    return await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def test_answers_come_back_to_who_asked_in_their_order() -> None:
+    async def ask(queue: EngineQueue) -> list[Any]:
+        return await asyncio.gather(queue.answer(["aaa", "b", "cc"]), queue.answer(["dddd"]))
+
+    with make_queue() as queue:
+        three, one = asyncio.run(ask(queue))
+    assert three[:, 0].tolist() == [3, 1, 2]
+    assert one.tolist() == [[4, 4 * ord("d")]]
+    assert queue.waiting_rows == 0
+
+
+def test_what_arrives_while_the_engine_works_is_the_next_batch() -> None:
+    gate, done = Gate(), list[BatchDone]()
+    with make_queue(gate, watch=done.append) as queue:
+        answers = asyncio.run(behind(queue, gate, ["aa"], ["bbb"], ["c"]))
+    assert gate.batches == [["x"], ["aa", "bbb", "c"]]
+    assert [answer[0, 0] for answer in answers] == [2, 3, 1]
+    assert (done[1].rows, done[1].tokens, done[1].padded_tokens) == (3, 6, 9)
+
+
+def test_a_small_request_does_not_wait_behind_a_large_one() -> None:
+    gate = Gate()
+    with make_queue(gate) as queue:
+        asyncio.run(behind(queue, gate, ["aa"] * 9, ["bb"]))
+    assert gate.batches == [["x"], ["aa", "bb", "aa", "aa"], ["aa"] * 4, ["aa"] * 2]
+
+
+def test_only_the_request_that_breaks_its_batch_fails() -> None:
+    gate = Gate()
+    with make_queue(gate) as queue:
+        fine, broken, nan, also_fine, unknown = asyncio.run(
+            behind(queue, gate, ["aa"], ["b!", "b"], ["c~"], ["dd"], ["?", "e"])
+        )
+    assert fine[0, 0] == also_fine[0, 0] == 2
+    for error, words in ((broken, "RuntimeError: a kernel fell over"), (nan, "no number"), (unknown, "no token")):
+        assert isinstance(error, RowFailed)
+        assert words in str(error)
+    assert queue.waiting_rows == 0
+
+
+def test_who_would_wait_too_long_is_told_when_to_come_back() -> None:
+    gate = Gate()
+
+    async def fill(queue: EngineQueue) -> None:
+        waiting = [asyncio.create_task(queue.answer(["a"] * 30)), asyncio.create_task(queue.answer(["a"] * 21))]
+        await asyncio.sleep(0.01)
+        with pytest.raises(QueueFull) as caught:  # 51 rows of 0.1 s wait, 5 s are allowed
+            await queue.answer(["b"])
+        assert caught.value.retry_after_seconds == 6
+        gate.go.set()
+        await asyncio.gather(*waiting)
+        assert (await queue.answer(["b"])).shape == (1, 2)
+
+    with make_queue(gate, wait_seconds=5.0, row_seconds=0.1) as queue:
+        asyncio.run(fill(queue))
+
+
+def test_an_empty_queue_takes_any_request() -> None:
+    with make_queue(wait_seconds=0.001, row_seconds=10.0) as queue:
+        assert asyncio.run(queue.answer(["a"] * 20)).shape == (20, 2)
+
+
+def test_who_went_away_is_not_computed() -> None:
+    gate = Gate()
+
+    async def leave(queue: EngineQueue) -> None:
+        first = asyncio.create_task(queue.answer(["x"]))
+        await asyncio.to_thread(gate.entered.wait, 30)
+        gone = asyncio.create_task(queue.answer(["gone"]))
+        stays = asyncio.create_task(queue.answer(["stays"]))
+        await asyncio.sleep(0.01)
+        gone.cancel()
+        await asyncio.sleep(0.01)
+        gate.go.set()
+        await asyncio.gather(first, stays)
+
+    with make_queue(gate) as queue:
+        asyncio.run(leave(queue))
+    assert gate.batches == [["x"], ["stays"]]
+    assert queue.waiting_rows == 0
+
+
+def test_closing_answers_what_waits_and_takes_no_more() -> None:
+    gate = Gate()
+
+    async def close_while_busy() -> tuple[Any, Any]:
+        queue = make_queue(gate)
+        queue.__enter__()
+        tasks = [asyncio.create_task(queue.answer([text])) for text in ("x", "yy")]
+        await asyncio.to_thread(gate.entered.wait, 30)
+        closing = asyncio.create_task(asyncio.to_thread(queue.__exit__))
+        while not queue._closed:
+            await asyncio.sleep(0.001)
+        with pytest.raises(QueueClosed):
+            await queue.answer(["z"])
+        gate.go.set()
+        await closing
+        assert not queue.alive
+        return tuple(await asyncio.gather(*tasks))
+
+    one, two = asyncio.run(close_while_busy())
+    assert (one[0, 0], two[0, 0]) == (1, 2)
+
+
+def test_a_batch_that_does_not_end_can_be_seen() -> None:
+    gate = Gate()
+
+    async def look(queue: EngineQueue) -> float:
+        task = asyncio.create_task(queue.answer(["x"]))
+        await asyncio.to_thread(gate.entered.wait, 30)
+        time.sleep(0.02)
+        stuck = queue.stuck_seconds
+        gate.go.set()
+        await task
+        return stuck
+
+    with make_queue(gate) as queue:
+        assert asyncio.run(look(queue)) >= 0.02
+        assert queue.stuck_seconds == 0.0
