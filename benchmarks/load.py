@@ -3,8 +3,8 @@
     python benchmarks/load.py URL BODIES.jsonl --clients 32 --seconds 8
 
 prints one JSON object: answers by status, requests/s of answers with status 200, and their times in ms. Only addresses
-of this machine are asked. Written on asyncio's protocols: a request costs the client some 50 us, which all services that
-are compared pay alike.
+of this machine are asked. Written on asyncio's protocols: a request costs the client some 50 us, which all services
+that are compared pay alike.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 from urllib.parse import urlsplit
 
 import uvloop
@@ -48,8 +49,7 @@ class Client(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Ask for the first time."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's own class is not registered as one
         self.ask()
 
     def ask(self) -> None:

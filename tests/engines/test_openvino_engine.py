@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modelyard.engines.openvino_engine import OpenvinoEngine, cpu_properties
+from modelyard.engines.openvino_engine import OpenvinoEngine, cpu_properties, rounded_length
 from modelyard.errors import InputError
 
 FILES = ["model.xml", "model.bin"]
@@ -44,3 +44,11 @@ def _as_ir(folder: Path) -> Any:
 
     openvino.save_model(openvino.Core().read_model(folder / "model.onnx"), folder / "model.xml")
     return "model.xml"
+
+
+@pytest.mark.parametrize(
+    ("longest", "positions", "length"),
+    [(1, 512, 8), (8, 512, 8), (9, 512, 16), (505, 512, 512), (513, 514, 513), (97, 100, 97), (90, 100, 96), (9, 0, 16)],
+)
+def test_lengths_go_in_steps_of_eight_as_far_as_the_model_has_places(longest: int, positions: int, length: int) -> None:
+    assert rounded_length(longest, positions) == length

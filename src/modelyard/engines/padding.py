@@ -15,16 +15,17 @@ INPUT_NAMES = ("input_ids", "attention_mask", "token_type_ids")
 _NEXT = "copy the model's config.json into the folder"
 
 
-def pad(rows: Sequence[Row], pad_id: int) -> dict[str, NDArray[np.int64]]:
-    """Pad the rows of a batch to the longest of them, on the right.
+def pad(rows: Sequence[Row], pad_id: int, length: int | None = None) -> dict[str, NDArray[np.int64]]:
+    """Pad the rows of a batch on the right.
 
     Args:
         rows: at least one row of token ids.
         pad_id: token id that fills the rest.
+        length: tokens of each row then, at least as many as the longest has; None for just as many.
 
     Returns:
         `input_ids`, `attention_mask` (1 on tokens, 0 on padding) and `token_type_ids` (zeros: one text per row), each
-        of shape (rows, longest).
+        of shape (rows, length).
 
     Raises:
         ValueError: no rows, or a row without a token: a caller's mistake, `encode` makes neither.
@@ -32,7 +33,7 @@ def pad(rows: Sequence[Row], pad_id: int) -> dict[str, NDArray[np.int64]]:
     lengths = [len(row) for row in rows]
     if not lengths or min(lengths) == 0:
         raise ValueError(f"a batch has at least one row and a row at least one token, got lengths {lengths}")
-    shape = (len(lengths), max(lengths))
+    shape = (len(lengths), max(lengths) if length is None else length)
     input_ids = np.full(shape, pad_id, dtype=np.int64)
     for index, row in enumerate(rows):
         input_ids[index, : lengths[index]] = row
@@ -50,10 +51,23 @@ def read_pad_id(folder: Path) -> int:
     Raises:
         InputError: the config is missing or is not one.
     """
+    return _read_number(folder, "pad_token_id")
+
+
+def read_positions(folder: Path) -> int:
+    """How many tokens the model of a folder has places for, from its `config.json`; 0 where it names no limit.
+
+    Raises:
+        InputError: the config is missing or is not one.
+    """
+    return _read_number(folder, "max_position_embeddings")
+
+
+def _read_number(folder: Path, key: str) -> int:
     path = folder / "config.json"
     try:
         config = json.loads(read_json_text(path, next_step=_NEXT))
-        return int(config.get("pad_token_id") or 0)
+        return int(config.get(key) or 0)
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(Problem(f"config.json is not a model's config: {error}", _NEXT, str(path))) from error
 

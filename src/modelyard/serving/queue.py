@@ -251,7 +251,7 @@ class EngineQueue:
         """Logits of each row; where a batch fails, each of its rows is asked alone, so that only the culprit fails."""
         try:
             logits = self._run(rows)
-            bad = ~np.isfinite(logits).all(axis=1)
+            bad = np.logical_not(np.isfinite(logits).all(axis=1))
         except Exception as error:  # an engine may raise anything: only the request that made it fails
             if len(rows) == 1:
                 return [error]

@@ -1,5 +1,6 @@
 """What wraps every request: its id, its time, its line in the metrics."""
 
+import itertools
 import os
 import re
 import time
@@ -19,6 +20,8 @@ class Watched:
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics, routes: frozenset[str]) -> None:
         self.app, self.metrics, self.routes = app, metrics, routes
+        # random once, counted from then on: asking the system for each request cost more than parsing it
+        self.prefix, self.numbers = os.urandom(8).hex(), itertools.count()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request on."""
@@ -26,7 +29,7 @@ class Watched:
             await self.app(scope, receive, send)
             return
         start = time.perf_counter()
-        request_id = _request_id(scope)
+        request_id = _client_id(scope) or f"{self.prefix}{next(self.numbers):016x}".encode()
         scope["request_id"] = request_id.decode()
 
         async def send_watched(message: Message) -> None:
@@ -41,8 +44,8 @@ class Watched:
         await self.app(scope, receive, send_watched)
 
 
-def _request_id(scope: Scope) -> bytes:
+def _client_id(scope: Scope) -> bytes:
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _CLIENT_ID.fullmatch(value):
             return bytes(value)
-    return os.urandom(16).hex().encode()
+    return b""
