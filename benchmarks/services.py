@@ -36,12 +36,13 @@ class Service:
         """Where it answers."""
         return f"http://127.0.0.1:{self.port}/predict"
 
-    def ask(self, text: str) -> Any:
+    def ask(self, text: str) -> dict[str, Any]:
         """The answer to one text."""
         data = json.dumps({"inputs": text}).encode()
         request = urllib.request.Request(self.url, data, {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=60) as response:
-            return json.load(response)
+            answer: dict[str, Any] = json.load(response)
+            return answer
 
     def memory_bytes(self) -> int:
         """Proportional set size of its processes: shared pages are counted once in all."""

@@ -3,14 +3,16 @@
     make demo && python benchmarks/serving.py
 
 Two steps: batching at the same fp32 model, then the same int8 model. Every round asks every service at 1, 8 and 32
-clients in turn, for some seconds each; ratios are taken round by round. Before, all must give the same answers. LitServe
-is first tried at several batch sizes and waiting times, and its best is compared. Writes results/serving.json.
+clients in turn, for some seconds each; ratios are taken round by round. Before, all must give the same answers.
+LitServe is first tried at several batch sizes and waiting times, and its best is compared. Writes results/serving.json.
 """
 
 import argparse
 import contextlib
 import json
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +42,6 @@ def commands(project: Path, work: Path, settings: dict[str, tuple[int, float]]) 
     """Name -> function from a port to the command that starts it."""
     python = litserve_python(work)
     peer, model, release = HERE / "peers", project / "model", project / "release"
-    import sys
 
     def litserve(kind: str, folder: Path, name: str, port: int) -> list[str]:
         rows, timeout = settings[name]
@@ -55,7 +56,9 @@ def commands(project: Path, work: Path, settings: dict[str, tuple[int, float]]) 
     }
 
 
-def tune(name: str, project: Path, work: Path, bodies: Path, seconds: float) -> tuple[tuple[int, float], dict[str, float]]:
+def tune(
+    name: str, project: Path, work: Path, bodies: Path, seconds: float
+) -> tuple[tuple[int, float], dict[str, float]]:
     """LitServe's best batch size and waiting time at 32 clients."""
     found = {}
     for setting in GRID:
@@ -68,7 +71,7 @@ def tune(name: str, project: Path, work: Path, bodies: Path, seconds: float) -> 
     return best, {f"{rows} rows, {1000 * timeout:g} ms": round(rate, 1) for (rows, timeout), rate in found.items()}
 
 
-def label_of(answer: Any) -> int:
+def label_of(answer: dict[str, Any]) -> int:
     """The index of the winning label in any service's answer."""
     logits = answer["predictions"][0]["logits"] if "predictions" in answer else answer["logits"]
     return int(np.argmax(logits))
@@ -83,7 +86,7 @@ def same_answers(services: dict[str, Service], texts: list[str]) -> dict[str, in
     }
 
 
-def bare_loop(project: Path, texts: list[str]) -> Any:
+def bare_loop(project: Path, texts: list[str]) -> Callable[[], dict[str, float]]:
     """A function that answers windows of 64 texts in the order of arrival, and returns rows/s of the engine alone.
 
     Batches of 32 as they come, or each window sorted by length first: the faster of the two.
@@ -135,7 +138,7 @@ def main() -> None:
 
 
 def measure_rounds(
-    services: dict[str, Service], bodies: Path, bare: Any, rounds: int, seconds: float
+    services: dict[str, Service], bodies: Path, bare: Callable[[], dict[str, float]], rounds: int, seconds: float
 ) -> dict[tuple[str, int], list[Any]]:
     """(service, clients) -> what each round saw; ("bare", 64) -> rows/s of the engine alone."""
     measured: dict[tuple[str, int], list[Any]] = {("bare", 64): []}
@@ -149,7 +152,11 @@ def measure_rounds(
                 assert set(found["statuses"]) == {"200"} and not found["broken"], (name, found["statuses"])
                 measured.setdefault((name, clients), []).append(found)
         measured["bare", 64].append(bare())
-        rates = {f"{name} {clients}": round(found[-1]["per_second"]) for (name, clients), found in measured.items() if name != "bare"}
+        rates = {
+            f"{name} {clients}": round(found[-1]["per_second"])
+            for (name, clients), found in measured.items()
+            if name != "bare"
+        }
         print(f"round {number + 1} of {rounds}: {rates} bare {measured['bare', 64][-1]}", flush=True)
     return measured
 
@@ -171,7 +178,11 @@ def write(
         return time_ratio(rates(ours, clients), rates(theirs, clients))
 
     best_bare = [max(found.values()) for found in measured["bare", 64]]
-    p95 = {key: [float(np.quantile(found["times_ms"], 0.95)) for found in runs] for key, runs in measured.items() if key[0] != "bare"}
+    p95 = {
+        key: [float(np.quantile(found["times_ms"], 0.95)) for found in runs]
+        for key, runs in measured.items()
+        if key[0] != "bare"
+    }
     verdicts: list[Verdict] = []
     for ours, theirs, limits in (
         (OUR32, PLAIN, {1: None, 8: None, 32: None}),
@@ -184,16 +195,24 @@ def write(
             rule, allowed = ("throughput", at_least(limit)) if limit else ("not_slower", at_least(1.0))
             verdicts.append(judge(ratio(ours, theirs, clients), allowed, rule=rule, scope=scope))
     verdicts.append(
-        judge(time_ratio(rates(OUR8, 32), best_bare), at_least(0.75), rule="share_of_bare_loop", scope="32 clients, int8")
-    )
-    verdicts.append(
         judge(
-            time_ratio(p95[OUR8, 32], p95[PLAIN, 32]), at_most(0.4), rule="p95_latency", scope=f"32 clients, {OUR8} over {PLAIN}"
+            time_ratio(rates(OUR8, 32), best_bare), at_least(0.75), rule="share_of_bare_loop", scope="32 clients, int8"
         )
     )
     verdicts.append(
         judge(
-            Interval.exact(memory[OUR8] / memory[PLAIN], n=1, unit="ratio"), at_most(1.0), rule="memory", scope=f"{OUR8} over {PLAIN}"
+            time_ratio(p95[OUR8, 32], p95[PLAIN, 32]),
+            at_most(0.4),
+            rule="p95_latency",
+            scope=f"32 clients, {OUR8} over {PLAIN}",
+        )
+    )
+    verdicts.append(
+        judge(
+            Interval.exact(memory[OUR8] / memory[PLAIN], n=1, unit="ratio"),
+            at_most(1.0),
+            rule="memory",
+            scope=f"{OUR8} over {PLAIN}",
         )
     )
     verdicts.append(
@@ -204,9 +223,13 @@ def write(
         for name, value in memory.items()
     ]
     for (name, clients), times in p95.items():
-        measurements.append(Measurement(name="p95", scope=f"{clients} clients", subject=name, interval=median_interval(times)))
         measurements.append(
-            Measurement(name="requests", scope=f"{clients} clients", subject=name, interval=per_second(rates(name, clients)))
+            Measurement(name="p95", scope=f"{clients} clients", subject=name, interval=median_interval(times))
+        )
+        measurements.append(
+            Measurement(
+                name="requests", scope=f"{clients} clients", subject=name, interval=per_second(rates(name, clients))
+            )
         )
     measurements.append(Measurement(name="engine alone", scope="windows of 64", interval=per_second(best_bare)))
     choice = read_choice(options.project / "candidates")
@@ -224,7 +247,9 @@ def write(
             "litserve_tried": tried,
             "differing_labels": differ,
         },
-        notes=["clients, services and engine share the same cores; every client keeps one connection and sends one text"],
+        notes=[
+            "clients, services and engine share the same cores; every client keeps one connection and sends one text"
+        ],
     )
 
 

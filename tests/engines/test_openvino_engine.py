@@ -48,7 +48,16 @@ def _as_ir(folder: Path) -> Any:
 
 @pytest.mark.parametrize(
     ("longest", "positions", "length"),
-    [(1, 512, 8), (8, 512, 8), (9, 512, 16), (505, 512, 512), (513, 514, 513), (97, 100, 97), (90, 100, 96), (9, 0, 16)],
+    [
+        (1, 512, 8),
+        (8, 512, 8),
+        (9, 512, 16),
+        (505, 512, 512),
+        (513, 514, 513),
+        (97, 100, 97),
+        (90, 100, 96),
+        (9, 0, 16),
+    ],
 )
 def test_lengths_go_in_steps_of_eight_as_far_as_the_model_has_places(longest: int, positions: int, length: int) -> None:
     assert rounded_length(longest, positions) == length

@@ -63,6 +63,7 @@ class World:
     root: Path
     engine: FakeEngine
     batch_rows: int = 32
+    temperature: float = 1.0
 
     def run(self, gates: str = "{}", more: str = "") -> Report:
         keys = "release: {trusted_keys: [keys/team.pub]}\n" if "release:" not in more else ""
@@ -96,6 +97,10 @@ class World:
         inputs = {"prepared": dataset, "model": model, "reference": answers}
         chosen = {"chosen": "small", "batch_rows": {"small": self.batch_rows}}
         write_report(reports, Report(stage="compress", project="tiny", inputs=inputs, parameters=chosen))
+        card = Card.model_validate_json((self.root / "candidates/small/card.json").read_text(encoding="utf-8"))
+        found = {"prepared": dataset, "model": model, "artefact": card.digest}
+        served = {"batch_rows": self.batch_rows, "temperature": self.temperature}
+        write_report(reports, Report(stage="audit", project="tiny", inputs=found, parameters=served))
 
 
 def make_prepared(folder: Path, rows: int) -> list[int]:
@@ -422,7 +427,7 @@ def test_all_missing_reports_are_named_at_once(make_world: Callable[[int], World
     for path in (world.root / "reports").glob("*.json"):
         path.unlink()
     report = world.run()
-    assert set(of_rule(report, "evidence")) == {"stage:check", "stage:train", "stage:compress"}
+    assert set(of_rule(report, "evidence")) == {"stage:check", "stage:train", "stage:compress", "stage:audit"}
 
 
 def test_an_artefact_that_cannot_be_run_fails_the_gate(
@@ -487,12 +492,13 @@ def test_it_is_judged_and_served_in_the_batches_of_its_card(
     make_world: Callable[[int], World], batch_rows: int
 ) -> None:
     world = make_world(800)
-    world.batch_rows = batch_rows
+    world.batch_rows, world.temperature = batch_rows, 1.5
     world.change_card(batch_rows=batch_rows)
     assert exit_status(world.run().verdicts) == 0
     assert set(world.engine.batches) == {batch_rows}
     manifest = open_release(world.root / "release", [world.root / "keys/team.pub"]).manifest
     assert manifest.limits.batch_rows == batch_rows
+    assert manifest.temperature == 1.5
 
 
 def test_a_test_split_wears_out_by_what_it_has_judged(make_world: Callable[[int], World]) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from modelyard.scaffold.guess import Guess, Head
     from modelyard.scaffold.init import Fields
 
-STAGES = ("check", "train", "compress", "release")
+STAGES = ("check", "train", "compress", "audit", "release")
 
 
 def init(

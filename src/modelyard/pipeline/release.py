@@ -32,7 +32,15 @@ from modelyard.evidence.proportion import samples_for_proportion, wilson
 from modelyard.evidence.report import Measurement, Report
 from modelyard.evidence.timing import percentile_interval
 from modelyard.pipeline.model_card import model_card
-from modelyard.pipeline.upstream import Folders, digest_folders, fail, find_reports, judge_evidence
+from modelyard.pipeline.upstream import (
+    Folders,
+    Served,
+    digest_folders,
+    fail,
+    find_reports,
+    judge_evidence,
+    read_served,
+)
 from modelyard.progress import Progress, silent
 from modelyard.project.gates import GatesSection, WaiverSection
 from modelyard.project.load import FILE_NAME
@@ -76,7 +84,8 @@ def release(
     folders = _open(prepared, model, candidates)
     key = _signing_key(settings.release, root)
     with recording(reports, STAGE):
-        unusable, verdicts, measurements = _judge_artefact(settings.gates, folders, progress)
+        served = read_served(reports, folders.card)
+        unusable, verdicts, measurements = _judge_artefact(settings.gates, folders, served, progress)
         verdicts = judge_evidence(reports, folders, found=unusable) + verdicts
         verdicts.append(_judge_compressed(settings.gates, folders))
         if folders.card.compressed:
@@ -96,7 +105,7 @@ def release(
             parameters={
                 "chosen": folders.choice.chosen,
                 "engine": folders.card.engine,
-                "batch_rows": folders.card.batch_rows,
+                "batch_rows": served.batch_rows,
             },
             measurements=measurements,
             verdicts=verdicts,
@@ -104,7 +113,7 @@ def release(
         )
         write_report(reports, report)
         if exit_status(verdicts) == 0:
-            manifest = _manifest(settings, root, folders, report, reports)
+            manifest = _manifest(settings, root, folders, served, reports, report.inputs["candidates"])
             with replacing_folder(output, mark=MARK) as folder:
                 _fill(folder, folders, reports, manifest, report)
                 seal(folder, manifest, key)
@@ -165,7 +174,7 @@ def _signing_key(section: ReleaseSection, root: Path) -> Ed25519PrivateKey:
 
 
 def _judge_artefact(
-    gates: GatesSection, folders: Folders, progress: Progress
+    gates: GatesSection, folders: Folders, served: Served, progress: Progress
 ) -> tuple[list[Verdict], list[Verdict], list[Measurement]]:
     """Run the chosen artefact on the test split as it will be served, and judge its answers and its speed.
 
@@ -173,13 +182,13 @@ def _judge_artefact(
         A FAIL of `evidence` where it cannot be run or has nothing to be compared with, else its verdicts and numbers.
     """
     try:
-        return [], *_judge_answers(gates, folders, progress)
+        return [], *_judge_answers(gates, folders, served, progress)
     except InputError as error:
         return [fail("compress", problem.message, problem.next_step) for problem in error.problems], [], []
 
 
 def _judge_answers(
-    gates: GatesSection, folders: Folders, progress: Progress
+    gates: GatesSection, folders: Folders, served: Served, progress: Progress
 ) -> tuple[list[Verdict], list[Measurement]]:
     card, frame = folders.card, folders.prepared.split("test")
     reference = _reference(folders, frame)
@@ -188,7 +197,7 @@ def _judge_answers(
     rows: list[Row] = list(encode(tokenizer, frame["text"].to_list(), max_length_tokens=length))
     with contextlib.closing(open_engine(folders.chosen, card.engine, card.artefact)) as engine:
         logits = run_in_batches(
-            engine, rows, batch_rows=card.batch_rows, progress=progress, what="ask the chosen artefact on test"
+            engine, rows, batch_rows=served.batch_rows, progress=progress, what="ask the chosen artefact on test"
         )
         verdicts = [] if gates.latency_p95_ms_max is None else [_judge_latency(engine, rows, gates, card.name)]
     right = correct(logits, reference.label_indices) & np.isfinite(logits).all(axis=1)
@@ -319,7 +328,9 @@ def _notes(folders: Folders, verdicts: list[Verdict]) -> list[str]:
     return notes
 
 
-def _manifest(settings: ProjectSchema, root: Path, folders: Folders, report: Report, reports: Path) -> Manifest:
+def _manifest(
+    settings: ProjectSchema, root: Path, folders: Folders, served: Served, reports: Path, digest: str
+) -> Manifest:
     stages = [*find_reports(reports), reports / f"{STAGE}.json"]
     return Manifest(
         project=settings.project,
@@ -331,12 +342,13 @@ def _manifest(settings: ProjectSchema, root: Path, folders: Folders, report: Rep
         artefact=folders.card.artefact,
         dtypes=folders.card.dtypes,
         cpu_flags=folders.card.cpu_flags,
-        limits=Limits(batch_rows=folders.card.batch_rows),
+        limits=Limits(batch_rows=served.batch_rows),
+        temperature=served.temperature,
         objectives=settings.serve.objectives.model_dump(),
         lineage=Lineage(
             prepared=folders.prepared_digest,
             model=folders.model_digest,
-            candidates=report.inputs["candidates"],
+            candidates=digest,
             reports={path.stem: digest_file(path) for path in stages},
             commit=_git_commit(root),
             modelyard=__version__,

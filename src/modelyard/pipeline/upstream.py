@@ -16,7 +16,7 @@ from modelyard.errors import InputError
 from modelyard.evidence.judge import Verdict
 from modelyard.evidence.report import Report
 
-STAGES = ("check", "train", "compress")
+STAGES = ("check", "train", "compress", "audit")
 RULE = "evidence"
 
 
@@ -65,6 +65,32 @@ def find_reports(folder: Path) -> list[Path]:
         ),
         key=lambda path: path.name,
     )
+
+
+@dataclass(frozen=True)
+class Served:
+    """How the audit says the release is served.
+
+    Attributes:
+        batch_rows: rows of one batch.
+        temperature: logits are divided by it before they become probabilities.
+    """
+
+    batch_rows: int
+    temperature: float
+
+
+def read_served(reports: Path, card: Card) -> Served:
+    """What `audit.json` says; as its card says, where there is none to read (`judge_evidence` fails then).
+
+    Never more rows than the card's: those are what `compress` judged.
+    """
+    try:
+        found = read_report(reports / "audit.json").parameters
+        batch_rows, temperature = int(found["batch_rows"]), float(found["temperature"])
+    except (InputError, KeyError, TypeError, ValueError):
+        return Served(card.batch_rows, 1.0)
+    return Served(max(1, min(batch_rows, card.batch_rows)), temperature)
 
 
 def judge_evidence(reports: Path, folders: Folders, *, found: Sequence[Verdict] = ()) -> list[Verdict]:
@@ -120,7 +146,8 @@ def judge_evidence(reports: Path, folders: Folders, *, found: Sequence[Verdict] 
 def _stale(read: dict[str, Report], folders: Folders) -> Iterator[Verdict]:
     """Reports and documents that are about other folders than those on disk."""
     expected = {"prepared": folders.prepared_digest, "model": folders.model_digest}
-    for stage, names in (("train", ("prepared",)), ("compress", ("prepared", "model"))):
+    both = ("prepared", "model")
+    for stage, names in (("train", ("prepared",)), ("compress", both), ("audit", both)):
         for name in names:
             if stage in read and read[stage].inputs.get(name) != expected[name]:
                 yield _stale_fail(stage, f"{stage}.json is not about this {name}/ ({expected[name]})")
@@ -138,6 +165,8 @@ def _stale_documents(read: dict[str, Report], folders: Folders) -> Iterator[Verd
         yield _stale_fail("compress", f"{CHOICE_FILE} is not about this model/ ({folders.model_digest})")
     if "compress" in read:
         yield from _other_than_reported(read["compress"], folders)
+    if "audit" in read and read["audit"].inputs.get("artefact") != folders.card.digest:
+        yield _stale_fail("audit", f"audit.json is not about {folders.card.name} as its card describes it")
 
 
 def _other_than_reported(compress: Report, folders: Folders) -> Iterator[Verdict]:

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modelyard.artifacts.candidate import EngineName
+from modelyard.artifacts.candidate import Card, EngineName
+from modelyard.artifacts.model import Training
 from modelyard.artifacts.release import Limits, Release, describe
 from modelyard.engines.base import Engine, Row
 from modelyard.errors import InputError, Problem
 from modelyard.tasks.classification import Prediction
 
+_ANY = 4 * 1024 * 1024
 DEFAULT_LATENCY_MS = 500.0
 """What a folder without a manifest promises: the default of `serve.objectives.latency_p95_ms`."""
 
@@ -78,6 +80,36 @@ def opened(release: Release, *, threads: int | None = None) -> Iterator[Predicto
             max_length_tokens=manifest.max_length_tokens,
             temperature=manifest.temperature,
             encode=encode,
+            engine=engine,
+        )
+
+
+@contextlib.contextmanager
+def opened_candidate(folder: Path, card: Card, training: Training, *, name: str) -> Iterator[Predictor]:
+    """Load a candidate before it is released, to be audited as it would be served.
+
+    Args:
+        folder: the candidate's own.
+        card: its card.
+        training: of the model that it was made from.
+        name: of the project.
+
+    Raises:
+        InputError: the tokenizer or the artefact cannot be loaded.
+    """
+    # a row that `check` lets through is asked, however long: what a stranger may send is another question
+    limits = Limits(batch_rows=card.batch_rows, characters=_ANY, body_bytes=64 * _ANY)
+    with _engine(folder, card.engine, card.artefact, None) as engine:
+        yield Predictor(
+            name=name,
+            digest=f"candidate:{card.digest}",
+            about={"engine": card.engine},
+            labels=training.labels,
+            limits=limits,
+            latency_ms=float("inf"),  # an audit is never refused
+            max_length_tokens=training.max_length_tokens,
+            temperature=1.0,
+            encode=_encoder(folder, training.max_length_tokens),
             engine=engine,
         )
 

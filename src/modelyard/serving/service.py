@@ -29,13 +29,17 @@ class Service:
 
 
 @contextlib.contextmanager
-def started(predictor: Predictor) -> Iterator[Service]:
-    """Measure the pace, start the queue, make the app; at the end what waits is answered.
+def started(predictor: Predictor, pace: Pace | None = None) -> Iterator[Service]:
+    """Start the queue and make the app; at the end what waits is answered.
+
+    Args:
+        predictor: what answers.
+        pace: what batches and queue are cut for; None measures it here.
 
     Raises:
         InputError: the engine does not answer a probe.
     """
-    pace = measure_pace(predictor)
+    pace = pace or measure_pace(predictor)
     metrics = Metrics(predictor.digest, predictor.name, str(predictor.about.get("engine")))
     queue = EngineQueue(
         predictor.encode,

@@ -1,0 +1,195 @@
+"""`modelyard audit`: does the service answer what was trained, exported and judged, and how sure may it be?"""
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modelyard.artifacts.candidate import Card, read_card, read_choice
+from modelyard.artifacts.files import digest_file, digest_folder
+from modelyard.artifacts.model import Training, read_training
+from modelyard.artifacts.prepared import MARK as DATASET_FILE
+from modelyard.artifacts.prepared import Prepared, Split, read_prepared
+from modelyard.artifacts.release import Limits
+from modelyard.artifacts.reports import recording, refuse_failed, write_report
+from modelyard.audit import findings
+from modelyard.audit.asking import ask_over_http
+from modelyard.compression.candidates import EXPORT
+from modelyard.compression.parity import SAMPLE_ROWS, choose_evenly, judge_parity, run_varied
+from modelyard.compression.reference import read_reference
+from modelyard.engines.base import Logits
+from modelyard.engines.opening import open_engine
+from modelyard.evidence.judge import Verdict
+from modelyard.evidence.report import Report
+from modelyard.progress import Progress, silent
+from modelyard.project.schema import ProjectSchema
+from modelyard.serving.pace import Pace
+from modelyard.serving.predict import Predictor, opened_candidate
+from modelyard.serving.service import started
+from modelyard.serving.turns import BatchLimits
+from modelyard.tasks.classification import correct, encode, load_tokenizer
+
+STAGE = "audit"
+ALONE_ROWS = 2000
+"""Test rows asked one by one, as many as `compress` asks for the same rule."""
+
+
+@dataclass(frozen=True)
+class Audited:
+    """What is audited."""
+
+    prepared: Prepared
+    training: Training
+    candidates: Path
+    card: Card
+
+    @property
+    def folder(self) -> Path:
+        """The chosen candidate's own folder."""
+        return self.candidates / self.card.name
+
+    def texts(self, split: Split) -> list[str]:
+        """Texts of a split, in its order."""
+        return self.prepared.split(split)["text"].to_list()
+
+    def truth(self, split: Split) -> NDArray[np.int64]:
+        """Index of each row's label."""
+        return np.array(self.prepared.label_indices(split), dtype=np.int64)
+
+
+def audit(
+    settings: ProjectSchema,
+    *,
+    prepared: Path,
+    model: Path,
+    candidates: Path,
+    reports: Path,
+    progress: Progress = silent,
+) -> Report:
+    """Ask the chosen candidate over HTTP and compare with what was trained, exported and judged.
+
+    Three parities: the export against the trained model on validation rows (labels equal outside a tie, logits within
+    1e-4); HTTP against the chosen engine, rows alone (within 1e-5); alone against in a batch (at most 0.5% of labels,
+    else it is served row by row). Then accuracy as served, by slice and class, and calibration: a temperature is fitted
+    on validation and stored where it certainly lowers the log loss.
+
+    Args:
+        settings: the project's.
+        prepared: folder that `check` wrote.
+        model: folder that `train` wrote.
+        candidates: folder that `compress` wrote.
+        reports: where `audit.json` goes; a FAIL of an earlier stage in it stops here.
+        progress: told how far it is.
+
+    Raises:
+        GateFailed: an earlier stage failed.
+        InputError: a folder is missing or broken, or the service did not answer.
+    """
+    refuse_failed(reports, ["check", "train", "compress"])
+    with recording(reports, STAGE):
+        choice = read_choice(candidates)
+        audited = Audited(
+            read_prepared(prepared), read_training(model), candidates, read_card(candidates / choice.chosen)
+        )
+        verdicts = [_judge_export(audited, progress)]
+        served = _serve(settings, audited, progress)
+        name, card = audited.card.name, audited.card
+        verdicts.append(findings.judge_served(served.engine, served.alone, subject=name))
+        flips = findings.judge_batches(served.alone, served.alone_in_batches, batch_rows=card.batch_rows, subject=name)
+        calibrated = findings.calibrate(served.validation, audited.truth("validation"), subject=name)
+        verdicts += [flips, *([calibrated.verdict] if calibrated.verdict else [])]
+        right = correct(served.test, audited.truth("test"))
+        slices = audited.prepared.dataset.slices
+        report = Report(
+            stage=STAGE,
+            project=settings.project,
+            inputs={
+                "prepared": digest_file(prepared / DATASET_FILE),
+                "model": digest_folder(model),
+                "artefact": card.digest,
+            },
+            parameters={
+                "chosen": name,
+                "batch_rows": card.batch_rows if flips.outcome == "PASS" else 1,
+                "temperature": calibrated.temperature,
+            },
+            measurements=[
+                *findings.accuracies(audited.prepared.split("test"), right, slices, subject=name),
+                *findings.calibration(served.test, right, calibrated.temperature, subject=name),
+            ],
+            verdicts=verdicts,
+            notes=_notes(card, flips, calibrated),
+        )
+        write_report(reports, report)
+    return report
+
+
+@dataclass(frozen=True)
+class _Served:
+    """Answers over HTTP to all of validation and test, and to some test rows alone, by the engine and over HTTP."""
+
+    validation: Logits
+    test: Logits
+    engine: Logits
+    alone: Logits
+    alone_in_batches: Logits
+
+
+def _serve(settings: ProjectSchema, audited: Audited, progress: Progress) -> _Served:
+    training, card = audited.training, audited.card
+    longest = training.max_length_tokens
+    with opened_candidate(audited.folder, card, training, name=settings.project) as predictor:
+        # whole requests are batches, however fast this machine is: equal work gives an equal report
+        pace = Pace(0.0, BatchLimits(card.batch_rows, card.batch_rows * longest, card.batch_rows * longest), 0.0)
+        with started(predictor, pace) as service:
+
+            def ask(texts: list[str], per_request: int, what: str) -> Logits:
+                return ask_over_http(service.app, texts, texts_per_request=per_request, progress=progress, what=what)
+
+            many = max(Limits().batch_rows, card.batch_rows)
+            validation = ask(audited.texts("validation"), many, "ask the service, validation")
+            texts = audited.texts("test")
+            test = ask(texts, many, "ask the service, test")
+            places = choose_evenly(len(texts), ALONE_ROWS)
+            some = [texts[place] for place in places]
+            alone = ask(some, 1, "ask the service row by row")
+        engine = _ask_engine(predictor, some, progress)
+    return _Served(validation, test, engine, alone, test[places])
+
+
+def _ask_engine(predictor: Predictor, texts: list[str], progress: Progress) -> Logits:
+    rows = predictor.encode(texts)
+    answers = []
+    for number, row in enumerate(rows, start=1):
+        answers.append(predictor.engine.run([row]))
+        progress("ask the engine row by row", number, len(rows))
+    return np.concatenate(answers)
+
+
+def _judge_export(audited: Audited, progress: Progress) -> Verdict:
+    """`parity` of the uncompressed export on validation rows, which `compress` did not judge it on."""
+    card = read_card(audited.candidates / EXPORT)
+    folder = audited.candidates / EXPORT
+    reference = read_reference(audited.candidates, "validation")
+    places = choose_evenly(len(reference.ids), SAMPLE_ROWS)
+    texts = audited.texts("validation")
+    tokenizer = load_tokenizer(folder)
+    rows = encode(tokenizer, [texts[place] for place in places], max_length_tokens=audited.training.max_length_tokens)
+    with contextlib.closing(open_engine(folder, card.engine, card.artefact)) as engine:
+        answers = run_varied(engine, rows, progress=progress, what="ask the export")
+    return judge_parity(reference.logits[places], answers, subject=EXPORT)
+
+
+def _notes(card: Card, flips: Verdict, calibrated: findings.Calibrated) -> list[str]:
+    notes = []
+    if flips.outcome != "PASS" or card.batch_rows == 1:
+        notes.append(f"{card.name} will be served row by row: in a batch an answer may depend on its companions")
+    if calibrated.verdict is None:
+        notes.append(f"no temperature was fitted: validation has fewer than {findings.MINIMUM_ROWS} rows")
+    elif calibrated.temperature == 1.0:
+        notes.append("no temperature is stored: it does not certainly lower the log loss of rows not seen")
+    else:
+        notes.append(f"probabilities are served at temperature {calibrated.temperature:.3f}, fitted on validation")
+    return notes

@@ -1,0 +1,125 @@
+"""What the audit judges, from answers that others gathered: pure functions of arrays."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from modelyard.artifacts.prepared import scopes
+from modelyard.compression.companions import FLIPS_MAX, LOGIT_TOLERANCE
+from modelyard.engines.base import Logits
+from modelyard.evidence.calibration import calibration_interval, cross_fitted_loss, fit_temperature, log_loss
+from modelyard.evidence.interval import Interval, at_most
+from modelyard.evidence.judge import Verdict, judge
+from modelyard.evidence.paired import bca
+from modelyard.evidence.proportion import samples_for_proportion, wilson
+from modelyard.evidence.report import Measurement
+from modelyard.tasks.classification import softmax
+
+MINIMUM_ROWS = 50
+"""Validation rows below which no temperature is fitted: ten a fold."""
+
+
+def judge_served(engine: Logits, served: Logits, *, subject: str) -> Verdict:
+    """The release verdict `parity_served`: rows, each asked alone, that HTTP answers otherwise than the engine does.
+
+    Args:
+        engine: the chosen engine's logits, shape (rows, labels).
+        served: the service's logits of the same rows.
+        subject: name of the candidate.
+    """
+    gap = np.abs(engine.astype(np.float64) - served).max(axis=1)
+    differs = ~(gap <= LOGIT_TOLERANCE)  # not `>`: NaN compares false
+    return judge(
+        Interval.exact(float(differs.sum()), n=len(engine), unit="rows"),
+        at_most(0),
+        rule="parity_served",
+        subject=subject,
+        next_step=f"do not serve it, report it: the largest difference is {gap.max():.2g}, allowed {LOGIT_TOLERANCE:g}",
+    )
+
+
+def judge_batches(alone: Logits, together: Logits, *, batch_rows: int, subject: str) -> Verdict:
+    """The candidate verdict `batch_flips`: labels that change between alone and in a batch, over HTTP.
+
+    Args:
+        alone: logits of rows asked one by one, shape (rows, labels).
+        together: of the same rows in requests of many.
+        batch_rows: rows that the service puts into one batch; 1 where `compress` has already forbidden company.
+        subject: name of the candidate.
+    """
+    flips = int((alone.argmax(axis=1) != together.argmax(axis=1)).sum())
+    moved = ~(np.abs(alone.astype(np.float64) - together).max(axis=1) <= LOGIT_TOLERANCE)
+    exact = batch_rows == 1 or not moved.any()
+    share = Interval.exact(flips / len(alone), n=len(alone), unit="fraction") if exact else wilson(flips, len(alone))
+    limit = at_most(FLIPS_MAX)
+    return judge(
+        share,
+        limit,
+        rule="batch_flips",
+        kind="candidate",
+        subject=subject,
+        next_step=f"it will be served row by row: {flips} of {len(alone)} labels changed in a batch",
+        samples_needed=samples_for_proportion(share.estimate, limit),
+    )
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """A temperature, and what speaks for or against it; 1 where it does not certainly help."""
+
+    temperature: float
+    verdict: Verdict | None
+
+
+def calibrate(logits: Logits, truth: NDArray[np.int64], *, subject: str) -> Calibrated:
+    """Fit a temperature on validation rows and keep it only where it certainly lowers the log loss of rows not seen.
+
+    Args:
+        logits: of the validation rows, shape (rows, labels).
+        truth: index of each row's label, shape (rows,).
+        subject: name of the candidate.
+
+    Returns:
+        The candidate verdict `temperature` judges the paired difference in log loss, after minus before, each row's
+        temperature fitted without it: its whole interval at most 0. None with fewer than 50 rows.
+    """
+    if len(truth) < MINIMUM_ROWS:
+        return Calibrated(1.0, None)
+    wide = logits.astype(np.float64)
+    difference = bca(cross_fitted_loss(wide, truth), log_loss(wide, truth), np.mean, seed=0, unit="nats")
+    verdict = judge(
+        difference,
+        at_most(0.0),
+        rule="temperature",
+        scope="split:validation",
+        kind="candidate",
+        subject=subject,
+        next_step="probabilities are served as the model gives them",
+    )
+    return Calibrated(fit_temperature(wide, truth) if verdict.outcome == "PASS" else 1.0, verdict)
+
+
+def calibration(logits: Logits, right: NDArray[np.bool_], temperature: float, *, subject: str) -> list[Measurement]:
+    """Expected calibration error on test, as the model is and with its temperature."""
+    found = []
+    for name, value in (("calibration_error_before", 1.0), ("calibration_error", temperature)):
+        confidence = softmax(logits, value).max(axis=1)
+        found.append(
+            Measurement(
+                name=name, scope="split:test", subject=subject, interval=calibration_interval(confidence, right)
+            )
+        )
+    return found
+
+
+def accuracies(frame: pl.DataFrame, right: NDArray[np.bool_], slices: list[str], *, subject: str) -> list[Measurement]:
+    """Accuracy as served: overall, by slice and by class, each with its Wilson interval."""
+    parts = [("overall", np.ones(right.size, dtype=bool)), *scopes(frame, label="label", slices=slices)]
+    return [
+        Measurement(
+            name="accuracy", scope=scope, subject=subject, interval=wilson(int(right[rows].sum()), int(rows.sum()))
+        )
+        for scope, rows in parts
+    ]
