@@ -22,7 +22,7 @@ from modelyard.evidence.judge import judge
 from modelyard.evidence.report import Measurement
 
 ROOT = Path(__file__).parents[1]
-STAGES = ("check", "train", "compress", "release")
+STAGES = ("check", "train", "compress", "audit", "release")
 MINUTES_MAX = 10
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 

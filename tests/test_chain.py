@@ -71,13 +71,13 @@ def change(folder: Path, old: str, new: str) -> None:
 def states(printed: str) -> dict[str, str]:
     """Stage -> what the closing table says of it."""
     return dict(
-        re.findall(r"^(check|train|compress|release) +(ran|unchanged|refused|failed|not reached)", printed, re.M)
+        re.findall(r"^(check|train|compress|audit|release) +(ran|unchanged|refused|failed|not reached)", printed, re.M)
     )
 
 
 def test_a_run_ends_with_a_release_that_answers(whole: tuple[Path, str], capsys: pytest.CaptureFixture[str]) -> None:
     folder, printed = whole
-    assert states(printed) == dict.fromkeys(("check", "train", "compress", "release"), "ran")
+    assert states(printed) == dict.fromkeys(("check", "train", "compress", "audit", "release"), "ran")
     assert "modelyard predict release" in printed
     key = str(folder / "keys/team.pub")
     assert call("verify", str(folder / "release"), "--trusted-key", key) == 0
@@ -93,11 +93,17 @@ def test_a_run_ends_with_a_release_that_answers(whole: tuple[Path, str], capsys:
 def test_nothing_re_runs_and_a_change_re_runs_what_follows_it(project: Path) -> None:
     again = run(project)
     assert again.returncode == 0
-    assert states(again.stdout) == dict.fromkeys(("check", "train", "compress", "release"), "unchanged")
+    assert states(again.stdout) == dict.fromkeys(("check", "train", "compress", "audit", "release"), "unchanged")
     change(project, "goal: fastest", "goal: smallest")
     changed = run(project)
     assert changed.returncode == 0, changed.stdout + changed.stderr
-    assert states(changed.stdout) == {"check": "unchanged", "train": "unchanged", "compress": "ran", "release": "ran"}
+    assert states(changed.stdout) == {
+        "check": "unchanged",
+        "train": "unchanged",
+        "compress": "ran",
+        "audit": "ran",
+        "release": "ran",
+    }
 
 
 def test_too_few_test_rows_are_inconclusive_until_a_person_waives_it(
@@ -105,6 +111,7 @@ def test_too_few_test_rows_are_inconclusive_until_a_person_waives_it(
 ) -> None:
     change(project, "compressed: optional", "compressed: required")
     assert call("compress", "--project", str(project)) == 0
+    assert call("audit", "--project", str(project)) == 0
     before = digest_folder(project / "release")
     capsys.readouterr()
     assert call("release", "--project", str(project)) == 3

@@ -34,6 +34,7 @@ NOT_HERE = {
     "make lint",
     "make system-tests",
 }
+WAIT = "for _ in $(seq 120); do curl -s -o page.live 127.0.0.1:{port}/health/live && break; sleep 1; done"
 BACKGROUND = re.compile(r"^modelyard serve\b")
 MINIMAL = "schema: 1\nproject: page\ndata: {train: rows.csv}\nmodel: {base: models/minilm}\n"
 
@@ -113,7 +114,9 @@ def script_of(blocks: list[Block], page: Path) -> str:
                 continue
             lines.append(f"echo '--- {page.name}:{block.line}'; printf '%s\\n' {json.dumps(bare, ensure_ascii=False)}")
             if BACKGROUND.match(bare):
-                lines.append(f"{bare} & server=$!; trap 'kill $server' EXIT; sleep 8")
+                port = re.search(r"--port (\d+)", bare)
+                lines.append(f"{bare} & trap 'kill $(jobs -p)' EXIT")
+                lines.append(WAIT.format(port=port[1] if port else 8000))
             elif status:
                 lines.append(f"set +e; ( {bare} ); found=$?; set -e; test $found -eq {status[1]}")
             else:

@@ -213,7 +213,7 @@ def test_what_passes_is_built_signed_and_says_everything(make_world: Callable[[i
         "config.json",
         "baseline.json",
         "MODEL_CARD.md",
-        *(f"evidence/{name}.json" for name in ("check", "train", "compress", "release")),
+        *(f"evidence/{name}.json" for name in ("check", "train", "compress", "audit", "release")),
     }
     lineage = release.manifest.lineage
     assert lineage.model == digest_folder(world.root / "model")
