@@ -1,12 +1,15 @@
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from modelyard.artifacts.files import digest_folder
 from modelyard.artifacts.release import Limits, open_release
 from modelyard.errors import InputError
-from modelyard.serving.predict import check_texts, opened
+from modelyard.serving.predict import check_texts, opened, opened_unsigned
 
 
 def test_answers_are_those_of_the_artefact_in_order(sealed: Any) -> None:
@@ -46,3 +49,18 @@ def test_neither_torch_nor_transformers_is_loaded_to_answer(sealed: Any) -> None
     command = [sys.executable, "-c", code, "predict", str(sealed.folder), "good", "--trusted-key", str(sealed.key)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_plain_folder_answers_only_when_asked_for_by_name(tiny_classifier: Path) -> None:
+    with opened_unsigned(tiny_classifier) as predictor:
+        (answer,) = predictor.answer(["good great lovely"])
+        assert set(answer.probabilities) == {"bad", "good"}
+        assert predictor.digest == f"unsigned:{digest_folder(tiny_classifier)}"
+        assert predictor.about["signer"] is None
+
+
+def test_a_pickle_is_not_served_unsigned_either(tiny_classifier: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_classifier, tmp_path / "model"))
+    (folder / "pytorch_model.bin").write_bytes(b"\x80\x04")
+    with pytest.raises(InputError, match="run code"), opened_unsigned(folder):
+        pass

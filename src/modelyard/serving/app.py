@@ -11,6 +11,7 @@ from fastapi import FastAPI, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, StrictStr, ValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from modelyard import __version__
 from modelyard.errors import InputError, Problem
@@ -22,6 +23,8 @@ from modelyard.serving.watch import Watched
 from modelyard.tasks.classification import decode
 
 _SHAPE = 'send {"inputs": "one text"} or {"inputs": ["many", "texts"]}, or ?text=...'
+CLIENT_GONE = 499
+"""What nginx calls a request whose client hung up."""
 BODY_SECONDS = 10.0
 """A body that is not here by then is given up: whoever sends it a byte a second holds a place for ever."""
 
@@ -142,6 +145,7 @@ def make_app(predictor: Predictor, queue: EngineQueue, metrics: Metrics) -> Fast
     app.add_exception_handler(QueueClosed, _refuse_closed)
     app.add_exception_handler(RowFailed, refuse_failed)
     app.add_exception_handler(HTTPException, _refuse_http)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_middleware(Watched, metrics=metrics, routes=frozenset([*app.openapi()["paths"], "/docs", "/openapi.json"]))
     return app
 
@@ -229,6 +233,10 @@ async def _refuse_failed(request: Request, error: Exception) -> JSONResponse:
     message = f"the engine could not answer this request, {error}"[:500]
     step = f"report it with the request's id, {request.scope['request_id']}"
     return _problems(500, [Problem(message, step, request.url.path)])
+
+
+async def _gone(request: Request, error: Exception) -> Response:
+    return Response(status_code=CLIENT_GONE)  # for the metrics: nobody reads it
 
 
 async def _refuse_http(request: Request, error: Exception) -> JSONResponse:

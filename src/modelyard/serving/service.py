@@ -56,7 +56,11 @@ def started(predictor: Predictor, pace: Pace | None = None) -> Iterator[Service]
 def serve_until_stopped(app: FastAPI, listener: socket.socket) -> None:
     """Serve until SIGTERM or Ctrl-C: no new connection then, and whatever is under way is answered first."""
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=DRAIN_SECONDS
+        app,
+        log_level="error",  # it warns of bytes that are no request, as many times as a stranger sends them
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
     )
     # uvicorn stops in order and then raises the signal again, which would end the process before the queue is empty
     before = signal.signal(signal.SIGTERM, lambda *_: None)
