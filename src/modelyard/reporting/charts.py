@@ -96,7 +96,7 @@ def line_chart(
         )
         anchor = "end" if across(best) > WIDTH / 2 else "start"
         words = svg_words("chart.best", step=f"{best:,.0f}")
-        parts.append(label(across(best) + (-5 if anchor == "end" else 5), TOP + 22, words, "note", anchor))
+        parts.append(label(across(best) + (4 if anchor == "end" else -4), TOP + 8, words, "note", anchor))
     for curve in curves:
         parts += _curve(curve, across, up)
     return drawing(WIDTH, HEIGHT, "chart", parts)
@@ -191,7 +191,7 @@ def pareto(rungs: Sequence[Rung], limit: float | None) -> Markup:
         )
         parts.append(label(LEFT + 5, y - 5, svg_words("chart.limit", limit=f"{100 * limit:g}"), "note", "start"))
     taken: list[tuple[float, float, float, float]] = [
-        _box(across(rung.speed.estimate), up(100 * rung.lost.estimate), 20, 20) for rung in rungs
+        _box(across(rung.speed.estimate), up(100 * rung.lost.estimate), MARK, MARK) for rung in rungs
     ]
     for rung in rungs:
         x, y = across(rung.speed.estimate), up(100 * rung.lost.estimate)
@@ -223,22 +223,30 @@ def _rung(rung: Rung, across: Scale, up: Scale, taken: list[tuple[float, float, 
 
 
 CHARACTERS = 6.4  # width of a character of a note
+MARK = 20.0  # width and height of a mark on the plot
 
 
-def _free_place(
-    x: float, y: float, wide: float, taken: list[tuple[float, float, float, float]]
-) -> tuple[float, float]:
+def _free_place(x: float, y: float, wide: float, taken: list[tuple[float, float, float, float]]) -> tuple[float, float]:
     """Where a note of a mark lies over nothing else: beside it, below or above, or further off; taken from then on."""
     aside = wide / 2 + 8
     places = [(x + aside, y + 20), (x + aside, y - 12), (x - aside, y - 12), (x - aside, y + 20), (x, y + 26)]
     places += [(x + sign * (aside + 8), y + 4 + step) for step in (0, 40, -36, 56, -52) for sign in (1, -1)]
-    for at_x, at_y in places:
-        box = _box(at_x, at_y - 4, wide, 14)
-        inside = box[0] >= LEFT and box[2] <= WIDTH and box[1] >= TOP and box[3] <= HEIGHT - BOTTOM
-        if inside and not any(_overlap(box, other) for other in taken):
-            taken.append(box)
-            return at_x, at_y
-    return places[0]
+    free = [place for place in places if _is_free(_box(place[0], place[1] - 4, wide, 14), taken)]
+    marks = [((left + right) / 2, (top + bottom) / 2) for left, top, right, bottom in taken if right - left == MARK]
+    others = [mark for mark in marks if math.dist(mark, (x, y)) > 1]
+
+    def nearness(place: tuple[float, float]) -> float:
+        away = min((math.dist(place, mark) for mark in others), default=WIDTH)
+        return math.dist(place, (x, y)) - away / 2
+
+    chosen = min(free, key=nearness, default=places[0])
+    taken.append(_box(chosen[0], chosen[1] - 4, wide, 14))
+    return chosen
+
+
+def _is_free(box: tuple[float, float, float, float], taken: list[tuple[float, float, float, float]]) -> bool:
+    inside = box[0] >= LEFT and box[2] <= WIDTH and box[1] >= TOP and box[3] <= HEIGHT - BOTTOM
+    return inside and not any(_overlap(box, other) for other in taken)
 
 
 def _overlap(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:

@@ -5,6 +5,7 @@ reports themselves must be there and be sound.
 """
 
 import json
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +23,7 @@ from modelyard.artifacts.prepared import MARK as DATASET
 from modelyard.artifacts.prepared import SPLITS, Dataset
 from modelyard.artifacts.release import MARK as MANIFEST
 from modelyard.artifacts.release import Manifest
-from modelyard.artifacts.reports import read_report, read_run_record
+from modelyard.artifacts.reports import ORDER, find_reports, read_report, read_run_record, reports_folder
 from modelyard.compression.reference import FOLDER as REFERENCE
 from modelyard.compression.reference import read_reference
 from modelyard.data.baseline import Baseline
@@ -30,7 +31,6 @@ from modelyard.errors import InputError, Problem
 from modelyard.evidence.report import Report, RunRecord
 from modelyard.reporting.mistakes import Mistakes, find_mistakes
 
-ORDER = ("check", "train", "compress", "audit", "release")
 METRICS = "train.metrics.jsonl"
 EXAMPLES = 4  # dropped rows shown of each rule
 MAX_STEPS = 1_000_000
@@ -131,31 +131,6 @@ class Collected:
         return next((report for report in self.reports if report.stage == stage), None)
 
 
-def reports_folder(place: Path) -> Path:
-    """The folder of reports that a person named, directly or by the project around it."""
-    return place / "reports" if (place / "reports").is_dir() else place
-
-
-def find_reports(place: Path) -> list[Path]:
-    """The reports of a folder in the order of the pipeline, others after them by name.
-
-    Raises:
-        InputError: there is none.
-    """
-    folder = reports_folder(place)
-    names = sorted(
-        path.stem
-        for path in folder.glob("*.json")
-        if not path.name.endswith(".run.json") and not path.name.startswith(".")
-    )
-    if not names:
-        raise InputError(
-            Problem(f"{folder} holds no report", "name the folder that a stage wrote its report to", str(folder))
-        )
-    ordered = [*(name for name in ORDER if name in names), *(name for name in names if name not in ORDER)]
-    return [folder / f"{name}.json" for name in ordered]
-
-
 def collect(place: Path) -> Collected:
     """Read everything a page is made of.
 
@@ -199,7 +174,7 @@ def _tried(section: str, unread: dict[str, list[Problem]], read: Callable[[], Fo
         return read()
     except InputError as error:
         unread.setdefault(section, []).extend(error.problems)
-    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+    except (OSError, ValueError, IndexError, pl.exceptions.PolarsError) as error:
         unread.setdefault(section, []).append(Problem(str(error), "run the stage that writes it again"))
     return None
 
@@ -248,7 +223,9 @@ def _read_dropped(path: Path, text: str) -> dict[str, tuple[int, list[DroppedRow
         first = frame.filter(pl.col("rule") == rule).head(EXAMPLES).collect()
         examples = [
             DroppedRow(
-                str(row.get("source") or ""), str(row.get(text) or "")[:FIRST_CHARACTERS], str(row.get("evidence") or "")
+                str(row.get("source") or ""),
+                str(row.get(text) or "")[:FIRST_CHARACTERS],
+                str(row.get("evidence") or ""),
             )
             for row in first.iter_rows(named=True)
         ]
@@ -297,7 +274,8 @@ def _figures(line: bytes) -> dict[str, float] | None:
         return None
     if not isinstance(content, dict):
         return None
-    return {name: float(value) for name, value in content.items() if type(value) in (int, float)}
+    numbers = {name: float(value) for name, value in content.items() if type(value) in (int, float)}
+    return numbers if math.isfinite(numbers.get("step", 0.0)) else None
 
 
 def _read_ladder(folder: Path) -> Ladder | None:
@@ -314,7 +292,7 @@ def _read_mistakes(root: Path, data: Data | None) -> Mistakes | None:
     rows, answers = root / "prepared" / "test.parquet", root / "candidates" / REFERENCE / "test.parquet"
     if data is None or not rows.is_file() or not answers.is_file():
         return None
-    frame = pl.read_parquet(rows, columns=["id", "source", "text", "label"])
+    frame = pl.read_parquet(rows, columns=["id", "source", "text"])
     return find_mistakes(read_reference(root / "candidates", "test"), frame, data.dataset.labels)
 
 

@@ -1,8 +1,6 @@
 """Where it all comes from: digests from the raw files to the release, and what each stage ran on and took."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from markupsafe import Markup
 
@@ -138,18 +136,14 @@ def _taken(runs: dict[str, RunRecord]) -> list[Taken]:
 
 
 def _facts(runs: dict[str, RunRecord]) -> list[Fact]:
-    facts = []
-    machine: Callable[[RunRecord], dict[str, Any]] = lambda record: record.machine  # noqa: E731
-    versions: Callable[[RunRecord], dict[str, Any]] = lambda record: record.versions  # noqa: E731
-    for read in (machine, versions):
-        names = dict.fromkeys(name for record in runs.values() for name in read(record))
-        for name in names:
-            values: dict[str, list[str]] = {}
-            for stage, record in runs.items():
-                if name in read(record):
-                    values.setdefault(_value(name, read(record)[name]), []).append(stage)
-            if not any(fact.name == name for fact in facts):
-                facts.append(Fact(name, list(values.items())))
+    facts: list[Fact] = []
+    known = {stage: {**record.machine, **record.versions} for stage, record in runs.items()}
+    for name in dict.fromkeys(name for found in known.values() for name in found):
+        values: dict[str, list[str]] = {}
+        for stage, found in known.items():
+            if name in found:
+                values.setdefault(_value(name, found[name]), []).append(stage)
+        facts.append(Fact(name, list(values.items())))
     return facts
 
 

@@ -11,6 +11,8 @@ from modelyard.reporting.words import LANGUAGES, both, has, one, sentence
 
 CONTROL = {code: 0x2400 + code for code in range(32) if code not in (9, 10, 13)} | {127: 0x2421}
 """Characters that no HTML or SVG may hold, each as its picture."""
+TURNING = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)], 0xFFFD)
+"""Characters that turn the direction of all that follows: a label must not rewrite the sentence it stands in."""
 
 
 _MINUS = re.compile(r"(?<![\w.)])-(?=\d)")
@@ -147,8 +149,8 @@ def _duration(seconds: float) -> tuple[str, dict[str, object]]:
 
 
 def printable(text: str) -> str:
-    """A user's text without what breaks a page: control characters as their pictures, lone surrogates replaced."""
-    return text.translate(CONTROL).encode("utf-8", "replace").decode("utf-8")
+    """A user's text without what breaks a page: control characters, turned directions, lone surrogates."""
+    return text.translate(CONTROL | TURNING).encode("utf-8", "replace").decode("utf-8")
 
 
 def cut(text: str, length: int) -> str:

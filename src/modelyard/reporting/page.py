@@ -14,9 +14,10 @@ from markupsafe import Markup
 from modelyard.artifacts.files import write_text
 from modelyard.artifacts.release import MARK as MANIFEST
 from modelyard.artifacts.release import SIGNATURE
+from modelyard.artifacts.reports import reports_folder
 from modelyard.errors import InputError, Problem
 from modelyard.evidence.report import Measurement, Report
-from modelyard.reporting.collect import Collected, collect, reports_folder
+from modelyard.reporting.collect import Collected, collect
 from modelyard.reporting.lineage import lineage_view
 from modelyard.reporting.numbers import both_amounts, cut, duration, printable, shown, size
 from modelyard.reporting.sections import data_of, ladder_view, training_view
@@ -136,9 +137,9 @@ def render(collected: Collected) -> str:
     style = (_HERE / "style.css").read_text(encoding="utf-8")
     script = (_HERE / "switches.js").read_text(encoding="utf-8")
     html = environment.get_template("page.html.jinja").render(
-        generator=Markup(GENERATOR),  # noqa: S704
-        style=Markup(style),  # noqa: S704
-        script=Markup(script),  # noqa: S704
+        generator=Markup(GENERATOR),
+        style=Markup(style),
+        script=Markup(script),
         policy=_policy(style, script),
         definitions=DEFINITIONS,
         summary=summarise(collected),

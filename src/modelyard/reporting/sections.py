@@ -187,7 +187,8 @@ def training_view(curves: Curves) -> TrainingView:
 
 
 def _points(evaluations: Sequence[dict[str, float]], name: str) -> list[tuple[float, float]]:
-    return [(entry["step"], entry[name]) for entry in evaluations if name in entry and "step" in entry]
+    found = [(entry["step"], entry[name]) for entry in evaluations if name in entry and "step" in entry]
+    return [point for point in found if math.isfinite(point[0])]
 
 
 def _any_finite(curves: Sequence[Curve]) -> bool:

@@ -57,6 +57,8 @@ def span_of(values: Sequence[float]) -> tuple[float, float]:
 def ticks(low: float, high: float, wanted: int = 4) -> list[float]:
     """Round values inside a span, about `wanted` of them, 1, 2 or 5 times a power of ten apart."""
     raw = (high - low) / max(1, wanted)
+    if not 0 < raw < math.inf:
+        return []
     power = 10.0 ** math.floor(math.log10(raw))
     step = power * next(factor for factor, most in ((1, 1.5), (2, 3.5), (5, 7.5), (10, 10.1)) if raw / power <= most)
     first = math.ceil(low / step - 1e-9)
@@ -97,7 +99,8 @@ def interval_bar(
         mark(outcome, scale(interval.estimate), 13.0),
     ]
     if axis:
-        parts.append(_axis(scale, limit, width, *axis))
+        whole = interval.unit not in ("fraction", "ratio", "ms")
+        parts.append(_axis(scale, limit, width, *axis, whole=whole))
     return drawing(width, height, "interval", parts)
 
 
@@ -123,13 +126,17 @@ def mark(outcome: str, x: float, y: float) -> Markup:
     return Markup('<circle class="mark PASS" cx="{x}" cy="{y}" r="4"/>').format(**at)
 
 
-def _axis(scale: Scale, limit: Limit, width: float, factor: float, unit: str) -> Markup:
-    """The limit's value below its line, and round values where they leave it room."""
+def _axis(scale: Scale, limit: Limit, width: float, factor: float, unit: str, *, whole: bool) -> Markup:
+    """The limit's value below its line, and round values where they leave it room; whole ones of what is counted."""
     sign = "≤ " if limit.bound == "at_most" else "≥ "
     labels = [(scale(limit.value), f"{sign}{compact(factor * limit.value)}{unit}", "limit-label")]
-    for value in ticks(factor * scale.low, factor * scale.high, 3):
-        labels.append((scale(value / factor), f"{compact(value)}{unit}", "tick-label"))
-    parts, taken = [], []
+    labels += [
+        (scale(value / factor), f"{compact(value)}{unit}", "tick-label")
+        for value in ticks(factor * scale.low, factor * scale.high, 3)
+        if not whole or value.is_integer()
+    ]
+    parts: list[Markup] = []
+    taken: list[tuple[float, float]] = []
     for x, text, name in labels:
         half = CHARACTER * len(text) / 2
         middle = min(max(x, half), width - half)
@@ -167,6 +174,6 @@ def share_bar(share: float, *, width: float = 140.0, largest: float = 1.0, name:
 
 def drawing(width: float, height: float, name: str, parts: Sequence[Markup]) -> Markup:
     """An `<svg>` of a size; hidden from screen readers, since its numbers stand beside it as text."""
-    return Markup('<svg class="{2}" viewBox="0 0 {0} {1}" width="{0}" height="{1}" aria-hidden="true">{3}</svg>').format(
-        px(width), px(height), name, Markup("").join(parts)
-    )
+    return Markup(
+        '<svg class="{2}" viewBox="0 0 {0} {1}" width="{0}" height="{1}" aria-hidden="true">{3}</svg>'
+    ).format(px(width), px(height), name, Markup("").join(parts))

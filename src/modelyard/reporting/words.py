@@ -9,7 +9,7 @@ from markupsafe import Markup, escape
 
 LANGUAGES = ("en", "zh")
 TAGS = {"en": "en", "zh": "zh-CN"}
-MAX_SENTENCE = 1_000  # characters; a longer one is no sentence of ours
+MAX_SENTENCE = 600  # characters; a longer one is no sentence of ours
 _HERE = Path(__file__).parent
 _SLOT = re.compile(r"\{\d\}")
 
@@ -21,14 +21,14 @@ def read_words() -> dict[str, dict[str, str]]:
 
 
 def read_sentences() -> list[dict[str, str]]:
-    """The table `sentences.json`: sentences that stages write in English, with `{0}` for what varies, and their Chinese."""
+    """The table `sentences.json`: what stages write in English, with `{0}` for what varies, and the same in Chinese."""
     table: list[dict[str, str]] = json.loads((_HERE / "sentences.json").read_text(encoding="utf-8"))
     return table
 
 
 @cache
 def _words() -> dict[str, dict[str, Markup]]:
-    return {key: {name: Markup(text) for name, text in entry.items()} for key, entry in read_words().items()}  # noqa: S704
+    return {key: {name: Markup(text) for name, text in entry.items()} for key, entry in read_words().items()}
 
 
 @cache
@@ -94,7 +94,8 @@ def chinese_of(text: str) -> str | None:
     for pattern, chinese in _sentences():
         found = pattern.fullmatch(text)
         if found is not None:
-            return _SLOT.sub(lambda slot: _value(found.group(f"slot{slot[0][1]}")), chinese)
+            values = {f"{{{name[-1]}}}": _value(value) for name, value in found.groupdict().items()}
+            return _SLOT.sub(lambda slot, values=values: values[slot[0]], chinese)  # type: ignore[misc]
     return None
 
 
