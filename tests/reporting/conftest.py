@@ -214,7 +214,10 @@ def _reports(folder: Path, labels: list[str], values: list[str], bad: str, *, fa
         Report(stage="check", project=project, inputs={"train": SOME}, parameters=parameters, verdicts=check),
         Report(stage="train", project=project, inputs={"prepared": SOME, "base": SOME}, notes=notes),
         Report(
-            stage="compress", project=project, inputs={"prepared": SOME, "model": SOME}, verdicts=scoped("candidate", bad)
+            stage="compress",
+            project=project,
+            inputs={"prepared": SOME, "model": SOME},
+            verdicts=scoped("candidate", bad),
         ),
         Report(
             stage="release",

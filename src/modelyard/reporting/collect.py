@@ -153,36 +153,42 @@ def collect(place: Path) -> Collected:
             problems += error.problems
     if problems:
         raise InputError(problems)
-    data = _tried("data", unread, lambda: _read_data(root / "prepared", _text_column(reports.values())))
+    data = _tried(
+        "data", root / "prepared", unread, lambda: _read_data(root / "prepared", _text_column(reports.values()))
+    )
     return Collected(
         reports_folder=folder,
         reports=list(reports.values()),
         runs=_read_runs(folder, unread),
         report_digests={path.stem: digest_file(path) for path in reports},
         data=data,
-        curves=_tried("training", unread, lambda: _read_curves(folder / METRICS, root / "model")),
-        ladder=_tried("ladder", unread, lambda: _read_ladder(root / "candidates")),
-        mistakes=_tried("mistakes", unread, lambda: _read_mistakes(root, data)),
-        release=_tried("release", unread, lambda: _read_release(root)),
+        curves=_tried("training", root / "model", unread, lambda: _read_curves(folder / METRICS, root / "model")),
+        ladder=_tried("ladder", root / "candidates", unread, lambda: _read_ladder(root / "candidates")),
+        mistakes=_tried("mistakes", root / "candidates" / REFERENCE, unread, lambda: _read_mistakes(root, data)),
+        release=_tried("release", root / "release", unread, lambda: _read_release(root)),
         unread=unread,
     )
 
 
-def _tried(section: str, unread: dict[str, list[Problem]], read: Callable[[], Found | None]) -> Found | None:
-    """What a section's files hold; None, and why, where they are there and cannot be read."""
+def _tried(
+    section: str, where: Path, unread: dict[str, list[Problem]], read: Callable[[], Found | None]
+) -> Found | None:
+    """What a section's files at `where` hold; None, and why, where they are there and cannot be read."""
     try:
         return read()
     except InputError as error:
         unread.setdefault(section, []).extend(error.problems)
     except (OSError, ValueError, IndexError, pl.exceptions.PolarsError) as error:
-        unread.setdefault(section, []).append(Problem(str(error), "run the stage that writes it again"))
+        unread.setdefault(section, []).append(
+            Problem(f"{where.name} cannot be read: {error}", "run the stage that writes it again", str(where))
+        )
     return None
 
 
 def _read_runs(folder: Path, unread: dict[str, list[Problem]]) -> dict[str, RunRecord]:
     found = {}
     for path in sorted(folder.glob("*.run.json")):
-        record = _tried("lineage", unread, lambda path=path: read_run_record(path))  # type: ignore[misc]
+        record = _tried("lineage", path, unread, lambda path=path: read_run_record(path))  # type: ignore[misc]
         if record is not None:
             found[record.stage] = record
     order = {stage: place for place, stage in enumerate(ORDER)}
