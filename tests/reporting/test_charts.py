@@ -84,6 +84,7 @@ def test_the_plot_has_better_up_and_to_the_right() -> None:
     (chosen,), (other,) = found(plot, "rung chosen"), found(plot, "rung")
     assert float(chosen.get("cx") or 0) > float(other.get("cx") or 0)
     assert float(chosen.get("cy") or 0) < float(other.get("cy") or 0)
+    assert float(chosen.get("cx") or 0) == pytest.approx(LEFT + 3 / (1.2 * 3.1) * (WIDTH - RIGHT - LEFT), abs=0.01)
     (limit,) = found(plot, "limit")
     (beyond,) = found(plot, "forbidden")
     assert beyond.get("y") == limit.get("y1")

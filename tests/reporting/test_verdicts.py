@@ -2,7 +2,7 @@ from xml.etree import ElementTree
 
 from modelyard.evidence.interval import Interval, at_most
 from modelyard.evidence.judge import Verdict, judge
-from modelyard.reporting.verdicts import FOLDED, MAX_ROWS, MAX_STANDING, arrange, room, scope_text
+from modelyard.reporting.verdicts import FOLDED, MAX_ROWS, MAX_STANDING, arrange, room, scope_text, subject_text
 
 
 def verdict(low: float, high: float, *, scope: str = "overall", rule: str = "r", **more: str) -> Verdict:
@@ -50,7 +50,10 @@ def test_the_nearest_to_its_limit_comes_first_and_many_are_folded() -> None:
 
 def test_subjects_and_rules_are_groups_of_their_own() -> None:
     found = arrange([verdict(0, 1, scope=scope, subject=subject) for subject in "ab" for scope in "xy"])
-    assert [(group.total, group.rows[0].subject) for group in found.groups] == [(2, "a"), (2, "b")]
+    assert [(group.total, group.rows[0].subject) for group in found.groups] == [
+        (2, "<bdi>a</bdi>"),
+        (2, "<bdi>b</bdi>"),
+    ]
 
 
 def test_long_lists_are_cut_and_say_so() -> None:
@@ -80,3 +83,13 @@ def test_scopes_in_both_languages() -> None:
     assert "总体" in scope_text("overall")
     assert scope_text("my own <scope>") == "<bdi>my own &lt;scope&gt;</bdi>"
     assert scope_text("class:") == "<bdi>class:</bdi>"
+    assert "test split" in scope_text("split:test") and "测试集" in scope_text("split:test")
+    assert "数据集 <bdi>mine</bdi>" in scope_text("split:mine")
+
+
+def test_subjects_in_both_languages() -> None:
+    assert "<bdi>&lt;int8&gt;</bdi> on test" in subject_text("<int8> on test")
+    assert "<bdi>int8</bdi>，验证集" in subject_text("int8 on validation")
+    assert "训练集" in subject_text("train")
+    assert subject_text("based on trust") == "<bdi>based on trust</bdi>"
+    assert subject_text("") == ""

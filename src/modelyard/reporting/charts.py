@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from modelyard.evidence.interval import Interval
-from modelyard.reporting.svg import Scale, compact, drawing, label, px, span_of, ticks
+from modelyard.reporting.svg import Scale, compact, drawing, label, px, ticks
 from modelyard.reporting.words import svg_words
 
 WIDTH, HEIGHT = 420.0, 270.0
@@ -174,7 +174,7 @@ def pareto(rungs: Sequence[Rung], limit: float | None) -> Markup:
     bound = [100 * limit] if limit is not None else []
     low, high = _tight([*lost, *bound, 0.0])
     speeds = [value for rung in rungs for value in (rung.speed.low, rung.speed.high)]
-    across = Scale(*span_of([*speeds, 0.0]), LEFT, WIDTH - RIGHT)
+    across = Scale(0.0, 1.2 * max(speeds), LEFT, WIDTH - RIGHT)  # room for a note beside the fastest
     up = Scale(low, high, TOP + 12, HEIGHT - BOTTOM)  # a loss runs downwards
     parts = []
     if limit is not None:
@@ -222,7 +222,7 @@ def _rung(rung: Rung, across: Scale, up: Scale, taken: list[tuple[float, float, 
     ]
 
 
-CHARACTERS = 6.4  # width of a character of a note
+CHARACTERS = 6.9  # width of a character of a note
 MARK = 20.0  # width and height of a mark on the plot
 
 
@@ -245,7 +245,7 @@ def _free_place(x: float, y: float, wide: float, taken: list[tuple[float, float,
 
 
 def _is_free(box: tuple[float, float, float, float], taken: list[tuple[float, float, float, float]]) -> bool:
-    inside = box[0] >= LEFT and box[2] <= WIDTH and box[1] >= TOP and box[3] <= HEIGHT - BOTTOM
+    inside = box[0] >= LEFT and box[2] <= WIDTH - 2 and box[1] >= TOP and box[3] <= HEIGHT - BOTTOM
     return inside and not any(_overlap(box, other) for other in taken)
 
 

@@ -23,7 +23,7 @@ from modelyard.reporting.numbers import both_amounts, cut, duration, printable, 
 from modelyard.reporting.sections import data_of, ladder_view, training_view
 from modelyard.reporting.summary import summarise
 from modelyard.reporting.svg import DEFINITIONS, share_bar
-from modelyard.reporting.verdicts import MARKS, Arranged, arrange, scope_text
+from modelyard.reporting.verdicts import MARKS, Arranged, arrange, scope_text, subject_text
 from modelyard.reporting.words import both, has, sentence, words
 
 FILE = "report.html"
@@ -161,6 +161,7 @@ def _helpers() -> dict[str, Any]:
         "has": has,
         "sentence": sentence,
         "scope_text": scope_text,
+        "subject_text": subject_text,
         "cut": cut,
         "size": size,
         "duration": duration,

@@ -33,7 +33,7 @@ class Row:
         mark: ✔, ✘ or ?.
         title: what the rule is about, in both languages; empty for a rule that the words do not know.
         scope: the rows it is about.
-        subject: what was judged, cut.
+        subject: what was judged, in both languages.
         drawing: the interval against its limit with an axis; empty without an interval.
         plain: the same without an axis, for a group that shows one for all.
         reason: the sentence in both languages.
@@ -45,7 +45,7 @@ class Row:
     mark: str
     title: Markup
     scope: Markup
-    subject: str
+    subject: Markup
     drawing: Markup
     plain: Markup
     reason: Markup
@@ -164,7 +164,7 @@ def _row(verdict: Verdict, spans: dict[Key, tuple[float, float]]) -> Row:
         mark=MARKS[verdict.outcome],
         title=words(key) if has(key) else Markup(),
         scope=scope_text(verdict.scope),
-        subject=cut(verdict.subject, MAX_NAME),
+        subject=subject_text(verdict.subject),
         drawing=drawn,
         plain=plain,
         reason=reason(short),
@@ -183,6 +183,19 @@ def scope_text(scope: str) -> Markup:
     if scope == "overall":
         return words("scope.overall")
     kind, _, name = scope.partition(":")
+    if kind == "split" and has(f"split.{name}"):
+        return words(f"scope.split.{name}")
     if kind in ("slice", "class", "split") and name:
         return words(f"scope.{kind}", name=Markup("<bdi>{}</bdi>").format(cut(name.replace("=", " = ", 1), MAX_NAME)))
     return Markup("<bdi>{}</bdi>").format(cut(scope, MAX_NAME))
+
+
+def subject_text(subject: str) -> Markup:
+    """What was judged: `NAME on SPLIT` in both languages, anything else as it is."""
+    name, _, split = subject.rpartition(" on ")
+    shown = Markup("<bdi>{}</bdi>")
+    if name and has(f"split.{split}"):
+        return words(f"subject.{split}", name=shown.format(cut(name, MAX_NAME)))
+    if has(f"split.{subject}"):
+        return words(f"split.{subject}")
+    return shown.format(cut(subject, MAX_NAME)) if subject else Markup()
