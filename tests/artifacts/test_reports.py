@@ -3,7 +3,15 @@ from pathlib import Path
 import pytest
 
 from modelyard.artifacts import reports
-from modelyard.artifacts.reports import read_report, read_run_record, recording, refuse_failed, write_report
+from modelyard.artifacts.reports import (
+    find_reports,
+    read_report,
+    read_run_record,
+    recording,
+    refuse_failed,
+    reports_folder,
+    write_report,
+)
 from modelyard.errors import GateFailed, InputError, Problem
 from modelyard.evidence.interval import Interval
 from modelyard.evidence.judge import Verdict
@@ -82,3 +90,16 @@ def test_only_a_fail_of_a_stage_before_refuses(tmp_path: Path) -> None:
         "train failed: rule_fail (overall): why",
     ]
     assert found.value.problems[1].next_step == "mend it and run `modelyard train` again"
+
+
+def test_reports_are_found_in_the_order_of_the_pipeline(tmp_path: Path) -> None:
+    folder = tmp_path / "reports"
+    for stage in ("zebra", "release", "audit", "check", "ant"):
+        write_report(folder, Report(stage=stage, project="toy"))
+    (folder / "check.run.json").write_text("{}")
+    (folder / ".check.json.1234.tmp.json").write_text("{}")
+    for place in (folder, tmp_path):
+        assert [path.stem for path in find_reports(place)] == ["check", "audit", "release", "ant", "zebra"]
+        assert reports_folder(place) == folder
+    with pytest.raises(InputError, match="holds no report"):
+        find_reports(tmp_path / "nowhere")

@@ -173,6 +173,42 @@ def test_no_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "holds no report" in capsys.readouterr().err
 
 
+def test_a_page_of_the_reports(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = reports(tmp_path)
+    (folder / "check.run.json").unlink()
+    for place in (folder, tmp_path):
+        assert call("report", str(place), "--html") == 0
+        assert capsys.readouterr().out == f"{folder / 'report.html'}\n"
+    other = tmp_path / "for-the-team.html"
+    assert call("report", str(folder), "--html", "--output", str(other)) == 0
+    assert other.read_text(encoding="utf-8") == (folder / "report.html").read_text(encoding="utf-8")
+    assert "<title>toy · Modelyard</title>" in other.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--html", "--json"], "--html writes a page and --json prints JSON"),
+        (["--output", "page.html"], "add --html"),
+    ],
+)
+def test_options_of_a_page_that_do_not_fit(
+    options: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("report", str(reports(tmp_path)), *options) == 2
+    assert said in capsys.readouterr().err
+    assert not list(tmp_path.rglob("*.html"))
+
+
+def test_a_page_is_refused_where_something_else_stands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = reports(tmp_path)
+    (folder / "check.run.json").unlink()
+    (tmp_path / "data.csv").write_text("text,label")
+    assert call("report", str(folder), "--html", "--output", str(tmp_path / "data.csv")) == 2
+    assert "no report page of ours" in capsys.readouterr().err
+    assert (tmp_path / "data.csv").read_text() == "text,label"
+
+
 def test_doctor_is_4_where_something_is_missing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,10 +13,12 @@ from typing import Any
 
 from modelyard.artifacts.documents import read_document
 from modelyard.artifacts.files import write_json
-from modelyard.errors import GateFailed, Problem
+from modelyard.errors import GateFailed, InputError, Problem
 from modelyard.evidence.judge import Verdict
 from modelyard.evidence.report import Report, RunRecord
 
+ORDER = ("check", "train", "compress", "audit", "release")
+"""The stages in the order of the pipeline."""
 LIBRARIES = ("modelyard", "torch", "transformers", "tokenizers", "onnxruntime", "openvino", "nncf", "polars", "numpy")
 
 
@@ -34,6 +36,31 @@ def read_report(path: Path) -> Report:
         InputError: it is missing or is not a report.
     """
     return read_document(path, Report, next_step="run the stage that writes it again")
+
+
+def reports_folder(place: Path) -> Path:
+    """The folder of reports that a person named, directly or by the project around it."""
+    return place / "reports" if (place / "reports").is_dir() else place
+
+
+def find_reports(place: Path) -> list[Path]:
+    """The reports of a folder in the order of the pipeline, others after them by name.
+
+    Raises:
+        InputError: there is none.
+    """
+    folder = reports_folder(place)
+    names = sorted(
+        path.stem
+        for path in folder.glob("*.json")
+        if not path.name.endswith(".run.json") and not path.name.startswith(".")
+    )
+    if not names:
+        raise InputError(
+            Problem(f"{folder} holds no report", "name the folder that a stage wrote its report to", str(folder))
+        )
+    ordered = [*(name for name in ORDER if name in names), *(name for name in names if name not in ORDER)]
+    return [folder / f"{name}.json" for name in ordered]
 
 
 def refuse_failed(folder: Path, stages: Sequence[str]) -> None:

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from modelyard.scaffold.guess import Guess, Head
     from modelyard.scaffold.init import Fields
 
-STAGES = ("check", "train", "compress", "audit", "release")
-
 
 def init(
     name: Annotated[Path, typer.Argument(metavar="NAME", help="The new folder; its last part names the project.")],
@@ -148,8 +146,21 @@ def report(
         "reports"
     ),
     as_json: Annotated[bool, typer.Option("--json", help="Print the reports as JSON: one, or a list of them.")] = False,
+    html: Annotated[bool, typer.Option("--html", help="Write one HTML page of everything instead.")] = False,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where the page goes. Default: report.html beside the reports.")
+    ] = None,
 ) -> None:
-    """Print reports: every verdict with its interval and its limit, and what the stage took."""
+    """Print reports: every verdict with its interval and its limit, and what the stage took.
+
+    With --html: one file for people, in English and Chinese, which loads nothing from anywhere.
+    """
+    if html or output is not None:
+        from modelyard.reporting.page import write_page
+
+        _check_options(html=html, as_json=as_json, output=output)
+        typer.echo(write_page(place, output))
+        return
     reports = _reports(place)
     if as_json and not place.is_file():
         documents = [json.loads(one.model_dump_json(by_alias=True)) for one in reports]
@@ -159,21 +170,19 @@ def report(
         show_report(one, as_json=as_json)
 
 
+def _check_options(*, html: bool, as_json: bool, output: Path | None) -> None:
+    """Refuse a page that is also JSON, and a place for a page that nobody asked for."""
+    if html and as_json:
+        raise InputError(Problem("--html writes a page and --json prints JSON", "name one of them", "--html"))
+    if not html:
+        raise InputError(Problem(f"--output {output} is the place of a page", "add --html", "--output"))
+
+
 def _reports(place: Path) -> "list[Report]":
     """The report, or those of a folder in the order of the pipeline, others after them by name."""
-    from modelyard.artifacts.reports import read_report
+    from modelyard.artifacts.reports import find_reports, read_report
 
-    if place.is_file():
-        return [read_report(place)]
-    if (place / "reports").is_dir():
-        place = place / "reports"
-    names = sorted(path.stem for path in place.glob("*.json") if not path.name.endswith(".run.json"))
-    if not names:
-        raise InputError(
-            Problem(f"{place} holds no report", "name the folder that a stage wrote its report to", str(place))
-        )
-    ordered = [*(name for name in STAGES if name in names), *(name for name in names if name not in STAGES)]
-    return [read_report(place / f"{name}.json") for name in ordered]
+    return [read_report(path) for path in ([place] if place.is_file() else find_reports(place))]
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False) -> None:

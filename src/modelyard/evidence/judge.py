@@ -131,8 +131,8 @@ def _outcome(interval: Interval, limit: Limit) -> Outcome:
 
 def _reason(interval: Interval, limit: Limit, outcome: Outcome) -> str:
     """One sentence: `0.42 points (95% interval -0.10 to 0.95, n=4747) lies inside the limit, at most 1 point`."""
-    scale, unit = _shown_unit(interval)
-    digits = _digits(interval, limit, scale)
+    scale, unit = shown_unit(interval)
+    digits = shown_digits(interval, limit, scale)
     low, estimate, high = (f"{scale * value:,.{digits}f}" for value in (interval.low, interval.estimate, interval.high))
     allowed = f"{limit.bound.replace('_', ' ')} {_amount(f'{scale * limit.value:,.10g}', unit)}"
     if interval.method == RANGE:
@@ -153,14 +153,14 @@ def _amount(number: str, unit: str) -> str:
     return f"{number}{unit.removesuffix('s') if number == '1' and unit != ' ms' else unit}"
 
 
-def _shown_unit(interval: Interval) -> tuple[float, str]:
+def shown_unit(interval: Interval) -> tuple[float, str]:
     """Factor and unit as a person reads them: a share in %, a difference of shares in points."""
     if interval.unit == "fraction":
         return 100.0, " points" if interval.method in DIFFERENCES else "%"
     return 1.0, "" if interval.unit == "ratio" else f" {interval.unit}"
 
 
-def _digits(interval: Interval, limit: Limit, scale: float) -> int:
+def shown_digits(interval: Interval, limit: Limit, scale: float) -> int:
     """Decimals to show: none for whole numbers, else two, or as many as keep an end from being rounded onto the limit.
 
     A 1.004 shown as 1.00 would seem to meet `at most 1`.

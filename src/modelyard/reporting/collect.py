@@ -1,0 +1,311 @@
+"""Everything that a report page is made of, read from the folders that stand beside `reports/`.
+
+A folder that is not there leaves its section out; one that cannot be read does too, and the page says why. Only the
+reports themselves must be there and be sound.
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import polars as pl
+
+from modelyard.artifacts.candidate import MARK as CHOICE
+from modelyard.artifacts.candidate import Card, Choice, read_card, read_choice
+from modelyard.artifacts.documents import read_document
+from modelyard.artifacts.files import digest_file
+from modelyard.artifacts.model import MARK as TRAINING
+from modelyard.artifacts.model import Training, read_training
+from modelyard.artifacts.prepared import MARK as DATASET
+from modelyard.artifacts.prepared import SPLITS, Dataset
+from modelyard.artifacts.release import MARK as MANIFEST
+from modelyard.artifacts.release import Manifest
+from modelyard.artifacts.reports import ORDER, find_reports, read_report, read_run_record, reports_folder
+from modelyard.compression.reference import FOLDER as REFERENCE
+from modelyard.compression.reference import read_reference
+from modelyard.data.baseline import Baseline
+from modelyard.errors import InputError, Problem
+from modelyard.evidence.report import Report, RunRecord
+from modelyard.reporting.mistakes import Mistakes, find_mistakes
+
+METRICS = "train.metrics.jsonl"
+EXAMPLES = 4  # dropped rows shown of each rule
+MAX_STEPS = 1_000_000
+FIRST_CHARACTERS = 2_000
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class DroppedRow:
+    """One row that `check` dropped: where it stood, its text, and what the rule found."""
+
+    source: str
+    text: str
+    evidence: str
+
+
+@dataclass(frozen=True)
+class Data:
+    """What stands in `prepared/`.
+
+    Attributes:
+        dataset: `dataset.json`.
+        baseline: `baseline.json`; None where it is missing.
+        labels: label -> rows in each split that has some, in the order of `dataset.labels`.
+        dropped: rule -> how many rows it dropped, and the first of them.
+    """
+
+    dataset: Dataset
+    baseline: Baseline | None
+    labels: dict[str, dict[str, int]]
+    dropped: dict[str, tuple[int, list[DroppedRow]]]
+
+
+@dataclass(frozen=True)
+class Curves:
+    """How training went.
+
+    Attributes:
+        steps: step and its loss, from `train.metrics.jsonl`; empty where only `training.json` is there.
+        evaluations: step, epoch, train_loss, validation_loss, validation_accuracy of each evaluation.
+        best_step: the step whose weights were kept; None where `training.json` is missing.
+        skipped: lines of the file that are no figures.
+    """
+
+    steps: list[tuple[float, float]]
+    evaluations: list[dict[str, float]]
+    best_step: int | None
+    skipped: int
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """The candidates by name, in the order in which they are shown, and the choice."""
+
+    cards: dict[str, Card]
+    choice: Choice
+
+
+@dataclass(frozen=True)
+class Released:
+    """A release folder: its manifest as it lies there, not verified, and the digest by which it is named."""
+
+    folder: Path
+    manifest: Manifest
+    digest: str
+
+
+@dataclass(frozen=True)
+class Collected:
+    """Everything that was found.
+
+    Attributes:
+        reports_folder: where the reports lie.
+        reports: in the order of the pipeline, others after them by name.
+        runs: stage -> what it took.
+        report_digests: name of a report's file, which is its stage -> its digest.
+        data: from `prepared/`.
+        curves: from `model/` and the metrics file.
+        ladder: from `candidates/`.
+        mistakes: from the trained model's answers on test.
+        release: from `release/`.
+        unread: section -> why what is there cannot be read.
+    """
+
+    reports_folder: Path
+    reports: list[Report]
+    runs: dict[str, RunRecord]
+    report_digests: dict[str, str]
+    data: Data | None = None
+    curves: Curves | None = None
+    ladder: Ladder | None = None
+    mistakes: Mistakes | None = None
+    release: Released | None = None
+    unread: dict[str, list[Problem]] = field(default_factory=dict)
+
+    def report(self, stage: str) -> Report | None:
+        """The report of a stage."""
+        return next((report for report in self.reports if report.stage == stage), None)
+
+
+def collect(place: Path) -> Collected:
+    """Read everything a page is made of.
+
+    Args:
+        place: a folder of reports, or the project around it.
+
+    Raises:
+        InputError: there is no report, or one of them is broken.
+    """
+    paths = find_reports(place)
+    folder = reports_folder(place)
+    root = folder.resolve().parent
+    unread: dict[str, list[Problem]] = {}
+    problems: list[Problem] = []
+    reports: dict[Path, Report] = {}
+    for path in paths:
+        try:
+            reports[path] = read_report(path)
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(problems)
+    data = _tried(
+        "data", root / "prepared", unread, lambda: _read_data(root / "prepared", _text_column(reports.values()))
+    )
+    return Collected(
+        reports_folder=folder,
+        reports=list(reports.values()),
+        runs=_read_runs(folder, unread),
+        report_digests={path.stem: digest_file(path) for path in reports},
+        data=data,
+        curves=_tried("training", root / "model", unread, lambda: _read_curves(folder / METRICS, root / "model")),
+        ladder=_tried("ladder", root / "candidates", unread, lambda: _read_ladder(root / "candidates")),
+        mistakes=_tried("mistakes", root / "candidates" / REFERENCE, unread, lambda: _read_mistakes(root, data)),
+        release=_tried("release", root / "release", unread, lambda: _read_release(root)),
+        unread=unread,
+    )
+
+
+def _tried(
+    section: str, where: Path, unread: dict[str, list[Problem]], read: Callable[[], Found | None]
+) -> Found | None:
+    """What a section's files at `where` hold; None, and why, where they are there and cannot be read."""
+    try:
+        return read()
+    except InputError as error:
+        unread.setdefault(section, []).extend(error.problems)
+    except (OSError, ValueError, IndexError, pl.exceptions.PolarsError) as error:
+        unread.setdefault(section, []).append(
+            Problem(f"{where.name} cannot be read: {error}", "run the stage that writes it again", str(where))
+        )
+    return None
+
+
+def _read_runs(folder: Path, unread: dict[str, list[Problem]]) -> dict[str, RunRecord]:
+    found = {}
+    for path in sorted(folder.glob("*.run.json")):
+        record = _tried("lineage", path, unread, lambda path=path: read_run_record(path))  # type: ignore[misc]
+        if record is not None:
+            found[record.stage] = record
+    order = {stage: place for place, stage in enumerate(ORDER)}
+    return dict(sorted(found.items(), key=lambda item: (order.get(item[0], len(ORDER)), item[0])))
+
+
+def _text_column(reports: Iterable[Report]) -> str:
+    """The name of the text's column in the raw files, as `check` was told it."""
+    fields = next((report.parameters.get("fields") for report in reports if report.stage == "check"), None)
+    return str(fields.get("text")) if isinstance(fields, dict) else "text"
+
+
+def _read_data(folder: Path, text: str) -> Data | None:
+    if not (folder / DATASET).is_file():
+        return None
+    dataset = read_document(folder / DATASET, Dataset, next_step="run `modelyard check` again")
+    baseline = None
+    if (folder / "baseline.json").is_file():
+        baseline = read_document(folder / "baseline.json", Baseline, next_step="run `modelyard check` again")
+    labels: dict[str, dict[str, int]] = {label: {} for label in dataset.labels}
+    for split in SPLITS:
+        path = folder / f"{split}.parquet"
+        if path.is_file():
+            counts = pl.scan_parquet(path).group_by("label").len().collect()
+            for label, rows in counts.select(pl.col("label").cast(pl.String), "len").iter_rows():
+                labels.setdefault(str(label), {})[split] = int(rows)
+    return Data(dataset, baseline, labels, _read_dropped(folder / "dropped.parquet", text))
+
+
+def _read_dropped(path: Path, text: str) -> dict[str, tuple[int, list[DroppedRow]]]:
+    """Rule -> rows, most first, with the first examples; empty where nothing was dropped or the file is missing."""
+    if not path.is_file():
+        return {}
+    frame = pl.scan_parquet(path)
+    counts = dict(frame.group_by("rule").len().collect().iter_rows())
+    found = {}
+    for rule, rows in sorted(counts.items(), key=lambda item: (-item[1], str(item[0]))):
+        first = frame.filter(pl.col("rule") == rule).head(EXAMPLES).collect()
+        examples = [
+            DroppedRow(
+                str(row.get("source") or ""),
+                str(row.get(text) or "")[:FIRST_CHARACTERS],
+                str(row.get("evidence") or ""),
+            )
+            for row in first.iter_rows(named=True)
+        ]
+        found[str(rule)] = (int(rows), examples)
+    return found
+
+
+def _read_curves(metrics: Path, model: Path) -> Curves | None:
+    training = read_training(model) if (model / TRAINING).is_file() else None
+    steps, evaluations, skipped = _read_metrics(metrics) if metrics.is_file() else ([], [], 0)
+    if training is None and not steps and not evaluations:
+        return None
+    history = _ours(training, evaluations)
+    return Curves(steps, history, training.best_step if training else None, skipped)
+
+
+def _ours(training: Training | None, evaluations: list[dict[str, float]]) -> list[dict[str, float]]:
+    """The model's own history; the metrics file is of the last run, which may have ended early."""
+    return training.history if training is not None and training.history else evaluations
+
+
+def _read_metrics(path: Path) -> tuple[list[tuple[float, float]], list[dict[str, float]], int]:
+    """Losses by step and evaluations of a metrics file; NaN and Infinity are figures, a broken line is skipped."""
+    steps: list[tuple[float, float]] = []
+    evaluations: list[dict[str, float]] = []
+    skipped = 0
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines):
+            if number >= MAX_STEPS:
+                break
+            figures = _figures(line)
+            if figures is None:
+                skipped += 1
+            elif "validation_loss" in figures:
+                evaluations.append(figures)
+            elif "loss" in figures and "step" in figures:
+                steps.append((figures["step"], figures["loss"]))
+    return steps, evaluations, skipped
+
+
+def _figures(line: bytes) -> dict[str, float] | None:
+    """The numbers of one JSON line; None where it is no object, as a line cut short by a kill."""
+    try:
+        content = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(content, dict):
+        return None
+    numbers = {name: float(value) for name, value in content.items() if type(value) in (int, float)}
+    return numbers if math.isfinite(numbers.get("step", 0.0)) else None
+
+
+def _read_ladder(folder: Path) -> Ladder | None:
+    if not (folder / CHOICE).is_file():
+        return None
+    choice = read_choice(folder)
+    names = dict.fromkeys([choice.chosen, *choice.ranked, *choice.not_chosen])
+    there = sorted(path.parent.name for path in folder.glob("*/card.json"))
+    ordered = [name for name in [*names, *there] if name in there]
+    return Ladder({name: read_card(folder / name) for name in dict.fromkeys(ordered)}, choice)
+
+
+def _read_mistakes(root: Path, data: Data | None) -> Mistakes | None:
+    rows, answers = root / "prepared" / "test.parquet", root / "candidates" / REFERENCE / "test.parquet"
+    if data is None or not rows.is_file() or not answers.is_file():
+        return None
+    frame = pl.read_parquet(rows, columns=["id", "source", "text"])
+    return find_mistakes(read_reference(root / "candidates", "test"), frame, data.dataset.labels)
+
+
+def _read_release(root: Path) -> Released | None:
+    """The release beside the reports, or around them where they are its evidence."""
+    for folder in (root / "release", root):
+        if (folder / MANIFEST).is_file():
+            manifest = read_document(folder / MANIFEST, Manifest, next_step="run `modelyard release` again")
+            return Released(folder, manifest, digest_file(folder / MANIFEST))
+    return None

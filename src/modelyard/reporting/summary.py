@@ -1,0 +1,189 @@
+"""What the head of the page says: what came of it all, and the few figures that everybody asks for."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from markupsafe import Markup
+
+from modelyard.artifacts.candidate import Card
+from modelyard.evidence.interval import Interval
+from modelyard.evidence.judge import Verdict, exit_status
+from modelyard.evidence.report import Report
+from modelyard.reporting.collect import Collected
+from modelyard.reporting.numbers import both_amounts, limit_text, shown, size
+from modelyard.reporting.words import words
+
+State = Literal["released", "passed", "refused", "inconclusive", "open"]
+MARKS: dict[State, str] = {"released": "✔", "passed": "✔", "refused": "✘", "inconclusive": "?", "open": "…"}
+OUTCOMES: dict[State, str] = {
+    "released": "PASS",
+    "passed": "PASS",
+    "refused": "FAIL",
+    "inconclusive": "INCONCLUSIVE",
+    "open": "OPEN",
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of the head: its name, its value, and a line below it, all in both languages."""
+
+    name: Markup
+    value: Markup
+    below: Markup
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The head of the page.
+
+    Attributes:
+        project: its name.
+        state: what came of it: released; passed, and no release stands on these reports; refused; inconclusive; open,
+            where nothing was judged for release yet.
+        mark: of the state.
+        outcome: of the state, the class that colours it.
+        last: stage of the last report.
+        chosen: name of the chosen candidate; empty where none was chosen yet.
+        digest: of the release's manifest; None where there is none.
+        current: whether the release names exactly these reports.
+        blocking: verdicts that stand in the way.
+        figures: accuracy, what was lost, speed, size, as far as they are known.
+    """
+
+    project: str
+    state: State
+    mark: str
+    outcome: str
+    last: str
+    chosen: str
+    digest: str | None
+    current: bool
+    blocking: int
+    figures: list[Figure]
+
+
+def summarise(collected: Collected) -> Summary:
+    """The head of the page from all reports together, as `modelyard run` takes its exit status from them."""
+    last = collected.reports[-1]
+    released = collected.report("release")
+    verdicts = unwaived(collected.reports)
+    status = exit_status(verdicts)
+    current = stands_on(collected)
+    state = _state(status, judged=released is not None, current=current)
+    ladder = collected.ladder
+    chosen = ladder.choice.chosen if ladder else ""
+    if not chosen and collected.release is not None:
+        chosen = collected.release.manifest.candidate
+    return Summary(
+        project=(released or last).project,
+        state=state,
+        mark=MARKS[state],
+        outcome=OUTCOMES[state],
+        last=last.stage,
+        chosen=chosen,
+        digest=collected.release.digest if collected.release else None,
+        current=current,
+        blocking=sum(verdict.blocks for verdict in verdicts),
+        figures=_figures(collected, chosen),
+    )
+
+
+def _state(status: int, *, judged: bool, current: bool) -> State:
+    if status == 1:
+        return "refused"
+    if status == 3:
+        return "inconclusive"
+    if not judged:
+        return "open"
+    return "released" if current else "passed"
+
+
+def unwaived(reports: list[Report]) -> list[Verdict]:
+    """All verdicts but those that `release` carried on under a waiver, which stand without one where they came from."""
+    waived = {
+        (verdict.rule, verdict.scope)
+        for report in reports
+        if report.stage == "release"
+        for verdict in report.verdicts
+        if verdict.waiver
+    }
+    return [
+        verdict
+        for report in reports
+        for verdict in report.verdicts
+        if verdict.outcome != "INCONCLUSIVE" or (verdict.rule, verdict.scope) not in waived
+    ]
+
+
+def stands_on(collected: Collected) -> bool:
+    """Whether the release names the reports that lie here, byte for byte."""
+    if collected.release is None:
+        return False
+    named = collected.release.manifest.lineage.reports
+    return bool(named) and all(collected.report_digests.get(stage) == digest for stage, digest in named.items())
+
+
+def _figures(collected: Collected, chosen: str) -> list[Figure]:
+    card = collected.ladder.cards.get(chosen) if collected.ladder else None
+    found = [_accuracy(collected, chosen), _lost(collected, card), _speed(card), _size(collected, card)]
+    return [figure for figure in found if figure is not None]
+
+
+def _accuracy(collected: Collected, chosen: str) -> Figure | None:
+    """The accuracy judged last: of the released artefact on test, else of the trained model."""
+    wanted = [
+        ("release", "overall", chosen, "figure.accuracy.release"),
+        ("compress", "split:test", "trained", "figure.accuracy.test"),
+        ("train", "overall", "validation", "figure.accuracy.validation"),
+    ]
+    for stage, scope, subject, key in wanted:
+        report = collected.report(stage)
+        for item in report.measurements if report else []:
+            if (item.name, item.scope, item.subject) == ("accuracy", scope, subject):
+                return Figure(words("figure.accuracy"), _estimate(item.interval), _range(item.interval, key))
+    return None
+
+
+def _lost(collected: Collected, card: Card | None) -> Figure | None:
+    report = collected.report("release")
+    verdicts = [*(report.verdicts if report else []), *(card.verdicts[::-1] if card else [])]
+    for verdict in verdicts:
+        if (verdict.rule, verdict.scope) == ("drop_max", "overall") and verdict.interval and verdict.limit:
+            numbers = shown(verdict.interval, verdict.limit)
+            below = words(
+                "figure.lost.below",
+                low=numbers.low,
+                high=numbers.high,
+                limit=limit_text(verdict.limit, verdict.interval),
+            )
+            return Figure(words("figure.lost"), both_amounts(numbers.estimate, numbers.unit), below)
+    return None
+
+
+def _speed(card: Card | None) -> Figure | None:
+    if card is None or card.speed_ratio is None:
+        return None
+    ratio = card.speed_ratio
+    key = "figure.speed.below" if card.compressed else "figure.speed.export"
+    value = words("figure.speed.value", ratio=f"{ratio.estimate:.2f}")
+    return Figure(words("figure.speed"), value, words(key, low=f"{ratio.low:.2f}", high=f"{ratio.high:.2f}"))
+
+
+def _size(collected: Collected, card: Card | None) -> Figure | None:
+    if card is None:
+        return None
+    cards = collected.ladder.cards.values() if collected.ladder else []
+    export = next((other for other in cards if not other.compressed), None)
+    below = words("figure.size.export", size=size(export.size_bytes)) if export and card.compressed else Markup()
+    return Figure(words("figure.size"), Markup("{}").format(size(card.size_bytes)), below)
+
+
+def _estimate(interval: Interval) -> Markup:
+    numbers = shown(interval)
+    return both_amounts(numbers.estimate, numbers.unit)
+
+
+def _range(interval: Interval, key: str) -> Markup:
+    numbers = shown(interval)
+    return words(key, low=numbers.low, high=numbers.high, n=f"{interval.n:,}")

@@ -1,0 +1,79 @@
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from modelyard.artifacts.reports import read_report, write_report
+from modelyard.evidence.interval import Interval, at_most
+from modelyard.evidence.judge import judge
+from modelyard.evidence.report import Report
+from modelyard.reporting.collect import collect
+from modelyard.reporting.summary import Summary, summarise
+
+Make = Callable[..., Any]
+
+
+def summary(made: Any) -> Summary:
+    return summarise(collect(made.folder))
+
+
+def test_a_release_that_names_these_reports(make: Make) -> None:
+    found = summary(make())
+    assert (found.state, found.outcome, found.mark, found.current) == ("released", "PASS", "✔", True)
+    assert (found.project, found.chosen, found.blocking) == ("toy", "int8", 0)  # the waived one does not block
+    assert found.digest is not None
+
+
+def test_a_release_of_other_reports(make: Make) -> None:
+    made = make()
+    report = read_report(made.reports / "train.json")
+    write_report(made.reports, report.model_copy(update={"notes": ["run again"]}))
+    found = summary(made)
+    assert (found.state, found.current) == ("passed", False)
+
+
+def test_passed_without_a_release(make: Make) -> None:
+    assert summary(make(released=False)).state == "passed"
+
+
+def test_refused(make: Make) -> None:
+    found = summary(make(fails=True))
+    assert (found.state, found.outcome, found.mark, found.blocking) == ("refused", "FAIL", "✘", 1)
+
+
+@pytest.mark.parametrize(("high", "state", "mark"), [(0.5, "open", "…"), (1.5, "inconclusive", "?")])
+def test_before_a_release_was_judged(make: Make, high: float, state: str, mark: str) -> None:
+    made = make(released=False)
+    for stage in ("release", "compress", "train"):
+        (made.reports / f"{stage}.json").unlink()
+    shutil.rmtree(made.folder / "candidates")
+    interval = Interval(low=0, estimate=0.1, high=high, n=9, unit="ratio", method="bca")
+    verdict = judge(interval, at_most(1), rule="mine")
+    write_report(made.reports, Report(stage="mine", project="p", verdicts=[verdict]))
+    found = summary(made)
+    assert (found.state, found.mark, found.last, found.project, found.chosen) == (state, mark, "mine", "p", "")
+    assert found.figures == []
+
+
+def test_the_figures_that_everybody_asks_for(make: Make) -> None:
+    accuracy, lost, speed, size = summary(make()).figures
+    assert accuracy.value == "87.00%" and "85.00 to 89.00, on 300 test rows" in accuracy.below
+    assert "0.10 points" in lost.value and "−0.20 to 0.40; allowed" in lost.below
+    assert "2.50×" in speed.value and "2.25 to 2.75 times" in speed.below
+    assert size.value == "25.0 MB" and "90.0 MB before compression" in size.below
+
+
+def test_figures_from_the_card_and_earlier_reports(make: Make) -> None:
+    made = make(released=False)
+    (made.reports / "release.json").unlink()
+    report = read_report(made.reports / "train.json")
+    accuracy = {
+        "name": "accuracy",
+        "subject": "validation",
+        "interval": Interval(low=0.7, estimate=0.8, high=0.9, n=50, unit="fraction", method="wilson"),
+    }
+    write_report(made.reports, Report.model_validate({**report.model_dump(), "measurements": [accuracy]}))
+    accuracy_figure, lost, _, _ = summary(made).figures
+    assert accuracy_figure.value == "80.00%" and "50 validation rows" in accuracy_figure.below
+    assert "0.10 points" in lost.value  # of the card's own verdict

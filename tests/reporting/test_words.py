@@ -1,0 +1,112 @@
+import re
+from pathlib import Path
+from string import Formatter
+
+import pytest
+
+import modelyard.reporting
+from modelyard.compression.choose import (  # what the sentences must go on matching
+    Facts,
+    Reason,
+    _no_better,
+    _ranked_behind,
+)
+from modelyard.data.rules import RULES
+from modelyard.evidence.interval import Interval, at_least, at_most
+from modelyard.evidence.judge import judge
+from modelyard.reporting.words import both, chinese_of, has, read_sentences, read_words, sentence, svg_words, words
+
+HERE = Path(modelyard.reporting.__file__).parent
+HAN = re.compile(r"[\u4e00-\u9fff]")
+HALF_WIDTH = re.compile(r"[\u4e00-\u9fff][,;:?!()]|[,;:?!()][\u4e00-\u9fff]")
+SAME = {"column.n"}  # needs no Chinese
+
+
+def slots(text: str) -> list[str]:
+    return sorted(name for _, name, _, _ in Formatter().parse(text) if name)
+
+
+def test_every_key_has_both_languages_with_the_same_values() -> None:
+    table = read_words()
+    assert len(table) > 200
+    for key, entry in table.items():
+        assert set(entry) == {"en", "zh"}, key
+        assert entry["en"].strip() and entry["zh"].strip(), key
+        assert slots(entry["en"]) == slots(entry["zh"]), key
+        assert not HAN.search(entry["en"]), key
+        fixed = re.sub(r"\{\w+\}", "", entry["zh"])
+        assert HAN.search(fixed) or key in SAME or not re.search("[A-Za-z]{3}", fixed), key
+        assert not HALF_WIDTH.search(entry["zh"]), key
+
+
+def test_every_sentence_has_both_languages_with_the_same_values() -> None:
+    table = read_sentences()
+    assert len(table) > 70
+    for entry in table:
+        assert set(entry) == {"en", "zh"}
+        assert slots(entry["en"]) == slots(entry["zh"]), entry["en"]
+        assert HAN.search(entry["zh"]) or "：" in entry["zh"], entry["zh"]
+        assert not HALF_WIDTH.search(entry["zh"]), entry["zh"]
+    assert len({entry["en"] for entry in table}) == len(table)
+
+
+def test_every_key_that_is_used_is_there_and_none_is_left_over() -> None:
+    source = "".join(path.read_text(encoding="utf-8") for path in HERE.rglob("*") if path.suffix in (".py", ".jinja"))
+    table = read_words()
+    named = set(re.findall(r'\b(?:t|words|svg_words|one)\(\s*"([a-z_.A-Z]+)"', source))
+    prefixes = set(re.findall(r'["\']([a-z_]+(?:\.[a-z]+)*\.)["{]', source))  # "title." ~ name, f"limit.{bound}"
+    assert len(named) > 100 and named - prefixes <= set(table), named - set(table)
+    quoted = set(re.findall(r'"([a-z_]+(?:\.[a-zA-Z_]+)+)"', source))
+    unused = {key for key in table if key not in named | quoted and not any(key.startswith(one) for one in prefixes)}
+    assert not unused
+
+
+def test_words_in_both_languages() -> None:
+    assert words("cut.more", hidden="<3>") == (
+        '<span class="en" lang="en">&lt;3&gt; more are left out.</span>'
+        '<span class="zh" lang="zh-CN">另有 &lt;3&gt; 项未显示。</span>'
+    )
+    assert (
+        svg_words("chart.step") == '<tspan class="en" lang="en">step</tspan><tspan class="zh" lang="zh-CN">步</tspan>'
+    )
+    assert both(en="5%", zh="5%") == "5%"
+    assert not has("rule.of_my_own")
+
+
+def test_a_sentence_nobody_knows_stays_as_it_is() -> None:
+    assert sentence("a <b> of my own") == '<span lang="en">a &lt;b&gt; of my own</span>'
+    assert chinese_of("x" * 5_000) is None
+
+
+def test_sentences_keep_their_values_and_the_sentences_inside_them() -> None:
+    assert chinese_of("slower than int8 (2.56 times as fast as fp32, int8 2.93)") == (
+        "比 int8 慢（速度为 fp32 的 2.56 倍，int8 为 2.93 倍）"
+    )
+    assert chinese_of("fp32 was not chosen: slower than int8") == "未选中 fp32：比 int8 慢"
+    assert chinese_of("slower than {0} <script>") == "比 {0} <script> 慢"
+
+
+def test_the_chinese_of_every_next_step_of_a_data_rule() -> None:
+    steps = [rule.next_step for rule in RULES if rule.next_step]
+    assert len(steps) >= 13
+    assert [step for step in steps if chinese_of(step) is None] == []
+    assert [rule.name for rule in RULES if not has(f"rule.{rule.name}")] == []
+
+
+@pytest.mark.parametrize("method", ["tango", "order-statistics", "range"])
+@pytest.mark.parametrize("needed", [None, 50, 500])
+@pytest.mark.parametrize("estimate", [0.2, 0.5, 0.9])
+def test_the_chinese_of_every_next_step_of_judge(method: str, needed: int | None, estimate: float) -> None:
+    found = Interval(low=0.1, estimate=estimate, high=0.95, n=100, unit="fraction", method=method)
+    for limit in (at_most(0.05), at_most(0.6), at_least(0.6)):
+        verdict = judge(found, limit, rule="r", samples_needed=needed)
+        assert verdict.next_step and chinese_of(verdict.next_step), verdict.next_step
+
+
+def test_the_chinese_of_why_a_candidate_was_not_chosen() -> None:
+    slow = Facts(100, Interval(low=0.9, estimate=1.1, high=1.3, n=9, unit="ratio", method="order-statistics"), 100, ())
+    reasons = [_no_better(goal, slow, slow) for goal in ("fastest", "smallest", "cheapest")]
+    reasons += [_ranked_behind(goal, "a", "b", {"a": slow, "b": slow}) for goal in ("fastest", "smallest", "cheapest")]
+    said = [str(reason) for reason in reasons if reason] + [str(Reason("slower than b"))]
+    assert len(said) == 7
+    assert [text for text in said if chinese_of(text) is None] == []
