@@ -69,12 +69,13 @@ def serve(
     without logins: keep it on this machine, or put a proxy that has both in front of it.
     """
     from modelyard.serving.predict import opened, opened_unsigned
-
     from modelyard.serving.threads import engine_threads, usable_cores
 
     threads = engine_threads(usable_cores())
     model = (
-        opened_unsigned(release, threads=threads) if unsigned else opened(verified(release, trusted_key), threads=threads)
+        opened_unsigned(release, threads=threads)
+        if unsigned
+        else opened(verified(release, trusted_key), threads=threads)
     )
     listener = _listen(host, port)
     with contextlib.closing(listener), model as predictor:
@@ -89,8 +90,9 @@ def serve(
             sys.stdout.write(
                 f"{predictor.name}, release {predictor.digest}, answers on {url} (docs: {url}/docs)\n"
                 f"  curl {url}/predict -H 'Content-Type: application/json' -d {body}\n"
-                f"measured here: {rate:,.0f} rows of 32 tokens a second on {threads} threads; a batch has at most {batch.rows} rows and "
-                f"{batch.tokens:,} tokens; a request that would wait longer than {predictor.latency_ms:g} ms gets 429\n"
+                f"measured here: {rate:,.0f} rows of 32 tokens a second on {threads} threads; a batch has at most "
+                f"{batch.rows} rows and {batch.tokens:,} tokens; a request that would wait longer than "
+                f"{predictor.latency_ms:g} ms gets 429\n"
                 "stop it with Ctrl-C\n"
             )
             sys.stdout.flush()

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import math
 from http import HTTPStatus
 from importlib import resources
 from typing import Annotated, Any
@@ -15,6 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from modelyard import __version__
 from modelyard.errors import InputError, Problem
+from modelyard.serving.door import Door, refusal
 from modelyard.serving.health import why_not_live, why_not_ready
 from modelyard.serving.metrics import CONTENT_TYPE, Metrics
 from modelyard.serving.predict import Predictor, as_document, check_texts
@@ -99,7 +99,6 @@ def make_app(predictor: Predictor, queue: EngineQueue, metrics: Metrics) -> Fast
     async def predict(
         request: Request, text: Annotated[str | None, Query(description="One text, instead of a body.")] = None
     ) -> Response:
-        queue.refuse_if_full()  # before the body is read: a refusal must cost next to nothing
         texts = _question(await _body(request, limits.body_bytes), text)
         if not 1 <= len(texts) <= limits.inputs:
             message = f"{len(texts)} inputs, a request has 1 to {limits.inputs}"
@@ -146,6 +145,7 @@ def make_app(predictor: Predictor, queue: EngineQueue, metrics: Metrics) -> Fast
     app.add_exception_handler(RowFailed, refuse_failed)
     app.add_exception_handler(HTTPException, _refuse_http)
     app.add_exception_handler(ClientDisconnect, _gone)
+    app.add_middleware(Door, queue=queue, path="/predict")
     app.add_middleware(Watched, metrics=metrics, routes=frozenset([*app.openapi()["paths"], "/docs", "/openapi.json"]))
     return app
 
@@ -218,10 +218,8 @@ async def _refuse(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _refuse_full(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, QueueFull)
-    seconds = math.ceil(error.retry_after_seconds)
-    problem = Problem("more requests wait than can be answered in time", f"try again in {seconds} s", request.url.path)
-    return _problems(429, [problem], **{"Retry-After": str(seconds)})
+    assert isinstance(error, QueueFull)  # it filled up while the body came
+    return refusal(error, request.url.path)
 
 
 async def _refuse_closed(request: Request, error: Exception) -> JSONResponse:
