@@ -2,7 +2,8 @@
 
 Languages of blocks: `console` (each `$ ` line is run in one shell per page, in a folder with a small `tickets.csv`),
 `yaml` (validated as settings), `python` (run), `json` (parsed). A block without a language is output or a drawing.
-A command that ends with a comment such as `# exits 3` must exit with that status.
+A command that ends with a comment such as `# exits 3` must exit with that status. A Chinese page under docs/ whose
+commands are those of the English page beside it is not run again; a test holds it to them.
 """
 
 import csv
@@ -36,6 +37,9 @@ NOT_HERE = {
 }
 WAIT = "for _ in $(seq 120); do curl -s -o page.live 127.0.0.1:{port}/health/live && break; sleep 1; done"
 BACKGROUND = re.compile(r"^modelyard serve\b")
+CHINESE_PAGES = sorted((ROOT / "docs").glob("*.zh-CN.md"))
+OWN_COMMANDS = {"index.zh-CN.md"}
+"""Chinese pages whose commands are meant to differ: another base model, other texts. They are run."""
 MINIMAL = "schema: 1\nproject: page\ndata: {train: rows.csv}\nmodel: {base: models/minilm}\n"
 
 
@@ -63,6 +67,21 @@ def blocks_of(page: Path) -> list[Block]:
             lines.append(line)
     assert opened is None, f"{page.name}:{opened and opened[1]}: a fence is not closed"
     return found
+
+
+def commands_of(page: Path) -> list[str]:
+    """The console blocks of a page, in order."""
+    return [block.text for block in blocks_of(page) if block.language == "console"]
+
+
+def english_of(page: Path) -> Path:
+    """The English page beside a Chinese one."""
+    return page.with_name(page.name.removesuffix(".zh-CN.md") + ".md")
+
+
+def is_run_in_english(page: Path) -> bool:
+    """Whether the English page beside this one runs the very same commands."""
+    return page in CHINESE_PAGES and commands_of(page) == commands_of(english_of(page))
 
 
 def write_tickets(path: Path, *, chinese: bool) -> None:
@@ -128,7 +147,7 @@ def script_of(blocks: list[Block], page: Path) -> str:
 def test_console_blocks(page: Path, tmp_path: Path) -> None:
     blocks = [block for block in blocks_of(page) if block.language == "console"]
     script = script_of(blocks, page)
-    if script == "set -eu":
+    if script == "set -eu" or is_run_in_english(page):
         return
     write_tickets(tmp_path / "tickets.csv", chinese="zh-CN" in page.name)
     (tmp_path / ".venv").symlink_to(Path(sys.executable).parents[1])
@@ -153,6 +172,20 @@ def test_other_blocks(page: Path) -> None:
             parse_settings(whole, where)
 
 
+def test_pairs_of_pages_have_the_same_commands() -> None:
+    compared = 0
+    for page in CHINESE_PAGES:
+        here, english = commands_of(page), commands_of(english_of(page))
+        if page.name in OWN_COMMANDS:
+            assert here != english, f"{page.name} repeats the English page: take it out of OWN_COMMANDS"
+            continue
+        assert here == english, f"{page.name} must repeat the console blocks of {english_of(page).name}, to the letter"
+        compared += len(english)
+    assert len(CHINESE_PAGES) >= 5
+    assert len(CHINESE_PAGES) > len(OWN_COMMANDS)
+    assert compared >= 16  # the blocks of commands.md: a comparison of nothing would pass as well
+
+
 def test_the_sweep_covers_the_pages() -> None:
-    assert len(PAGES) >= 7
+    assert len(PAGES) >= 15
     assert sum(len(blocks_of(page)) for page in PAGES) >= 20
