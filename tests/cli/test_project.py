@@ -125,7 +125,9 @@ def test_fetch_prints_the_size_first_and_works_once(
 
 
 def closing(status: int = 0) -> Closing:
-    return Closing([StageResult("check", "ran", 1.0, {"PASS": 1}, ())], status, None, Path("release"), "sha256:1", True)
+    return Closing(
+        [StageResult("check", "ran", 1.0, {"PASS": 1}, 2, ())], status, None, Path("release"), "sha256:1", True
+    )
 
 
 @pytest.mark.parametrize("status", [0, 1, 2, 3, 4])

@@ -141,3 +141,10 @@ def test_serve_prints_a_line_to_paste_answers_and_stops(sealed: Any, stop: signa
             server.kill()
     assert errors == ""
     assert server.returncode == 0
+
+
+def test_predict_without_its_release_says_so_before_it_reads_anything(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["predict", "同一个订单扣了我两次钱"])
+    assert end.value.code == 2
+    assert "write the release before the texts" in capsys.readouterr().err

@@ -48,6 +48,7 @@ def test_candidate_verdicts_and_warnings_neither_count_nor_set_the_status(projec
     report(project, "compress", verdict("FAIL", kind="candidate"), verdict("FAIL", severity="warning"), verdict("PASS"))
     closing = close(project, ["compress"], ["compress"], {"compress": 1.0}, None)
     assert (closing.status, closing.stages[0].outcomes, closing.stages[0].reasons) == (0, {"PASS": 1}, ())
+    assert closing.stages[0].others == 2
 
 
 @pytest.mark.parametrize(

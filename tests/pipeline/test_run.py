@@ -14,7 +14,7 @@ import pytest
 
 from modelyard.artifacts.files import write_text
 from modelyard.errors import InputError
-from modelyard.pipeline.run import _dvc_problem, run
+from modelyard.pipeline.run import _dvc_problem, _Relay, run
 from modelyard.pipeline.stages import Event, Failure
 
 STAGE = """
@@ -263,3 +263,23 @@ def test_a_second_run_is_refused_while_one_is_going(project: Path) -> None:
 def test_it_works_where_git_variables_point_elsewhere(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_DIR", os.devnull)
     assert run(project, lambda _: None).status == 0
+
+
+def test_a_bars_codes_go_on_at_once_and_dvcs_error_waits() -> None:
+    reading, writing = os.pipe()
+    relay = _Relay(reading)
+    relay._write = lambda data: passed.append(data)  # type: ignore[method-assign]
+    passed: list[bytes] = []
+    relay.start()
+    wipe = b"\x1b[?25h\r\x1b[1A\x1b[2K"  # what rich sends when a bar is wiped: no line end follows
+    os.write(writing, wipe)
+    relay.drain()
+    assert b"".join(passed) == wipe
+    os.write(writing, b"\x1b[31mERR")
+    relay.drain()
+    assert b"".join(passed) == wipe  # may be an error: held until its line ends
+    os.write(writing, b"AND so on")
+    relay.drain()
+    assert b"".join(passed) == wipe + b"\x1b[31mERRAND so on"
+    os.close(writing)
+    relay.join(10)

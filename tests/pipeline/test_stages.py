@@ -81,3 +81,14 @@ def test_the_stage_that_failed_and_its_status() -> None:
     assert parse_failure("ERROR: failed to reproduce 'a': missing data 'b'") == Failure("a", None)
     assert parse_failure("ERROR: failed to reproduce 'a': failed to run: x, exited with -9") == Failure("a", -9)
     assert parse_failure("ERROR: something else") is None
+
+
+@pytest.mark.parametrize(("written", "refused"), [("2026-11-25", True), ('"2026-11-25"', False)])
+def test_a_date_that_dvc_cannot_store_is_named_with_its_line(tmp_path: Path, written: str, refused: bool) -> None:
+    waiver = f"    - {{rule: drop_max, by: Li, on: {written}, reason: so}}\n"
+    settings = SETTINGS + "gates:\n  waivers:\n" + waiver
+    if not refused:
+        assert list(read(tmp_path, CHECK, settings)) == ["check"]
+        return
+    (problem,) = problems(tmp_path, CHECK, settings)
+    assert "modelyard.yaml:7" in problem and 'write it in quotes: "2026-11-25"' in problem

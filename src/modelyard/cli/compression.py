@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modelyard.cli.console import MARKS, progress_bar, show_report
+from modelyard.cli.console import MARKS, progress_bar, show_report, table_width
 from modelyard.cli.options import AsJson, ExitZero, PreparedFolder, ProjectFolder
 from modelyard.errors import GateFailed, InputError, Problem
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from modelyard.progress import Progress
     from modelyard.project.schema import ProjectSchema
 
+WIDE = 118
+"""Columns that the table of candidates takes with its intervals; below, it shows estimates."""
 STANDALONE_SPLIT = (0.3, 0.6)
 """Shares of validation and test in a file that only judges: the tenth left over calibrates."""
 
@@ -173,17 +175,18 @@ def show_candidates(folder: Path) -> None:
     from modelyard.artifacts.candidate import read_card, read_choice
 
     choice = read_choice(folder)
+    console = Console(highlight=False, width=table_width())
+    wide = console.width >= WIDE
     table = Table(title="candidates", title_justify="left", title_style="bold", box=None, pad_edge=False)
-    table.add_column("", no_wrap=True)
-    for heading in ("MB", "weights", "times as fast", "ms a row", "memory MB", "points lost"):
-        table.add_column(heading, overflow="fold")
-    table.add_column("outcome", no_wrap=True)
+    headings = ("MB", "weights", "times as fast", "ms a row", "memory MB", "points lost")
+    for heading in ("", *(name for name in headings if wide or name != "weights"), "outcome"):
+        table.add_column(heading, no_wrap=True)
     for name in dict.fromkeys([choice.chosen, *choice.ranked, *sorted(choice.not_chosen)]):
         card = read_card(folder / name)
         outcome, by = _outcome(card)
         mark = "→ " if name == choice.chosen else "  "
-        table.add_row(Text(mark + name), *_numbers(card), Text(f"{outcome}, {by}", style=MARKS[outcome][1]))
-    Console(highlight=False).print(table)
+        table.add_row(Text(mark + name), *_numbers(card, wide), Text(f"{outcome}, {by}", style=MARKS[outcome][1]))
+    console.print(table)
 
 
 def _outcome(card: "Card") -> "tuple[Outcome, str]":
@@ -195,24 +198,28 @@ def _outcome(card: "Card") -> "tuple[Outcome, str]":
     return worst, judged[-1].subject.rpartition(" on ")[2] if card.compressed and judged else "parity"
 
 
-def _numbers(card: "Card") -> list[str]:
-    """Cells of a card: size, the dtypes that hold 5% of the weights or more, speed, latency, memory, accuracy lost."""
+def _numbers(card: "Card", wide: bool) -> list[str]:
+    """Cells of a card: size, the dtypes that hold 5% of the weights or more, speed, latency, memory, accuracy lost.
+
+    On a narrow terminal without dtypes and without the ends of intervals, which `report` shows.
+    """
     weights = sum(card.dtypes.values())
     shares = {dtype: size / weights for dtype, size in card.dtypes.items()}
     lost = [verdict for verdict in card.verdicts if verdict.rule == "drop_max"]
+    dtypes = ", ".join(f"{dtype} {share:.0%}" for dtype, share in shares.items() if share >= 0.05)
     return [
         f"{card.size_bytes / 1e6:.1f}",
-        ", ".join(f"{dtype} {share:.0%}" for dtype, share in shares.items() if share >= 0.05),
-        _range(card.speed_ratio, 1),
+        *([dtypes] if wide else []),
+        _range(card.speed_ratio, 1, wide),
         f"{card.latency_ms.estimate:.1f}" if card.latency_ms else "",
         "" if card.peak_memory_bytes is None else f"{card.peak_memory_bytes / 1e6:.0f}",
-        _range(lost[-1].interval, 100) if lost else "",
+        _range(lost[-1].interval, 100, wide) if lost else "",
     ]
 
 
-def _range(interval: "Interval | None", scale: float) -> str:
-    """`2.87 (2.77 to 2.96)`; an exact number has no range."""
+def _range(interval: "Interval | None", scale: float, wide: bool) -> str:
+    """`2.87 (2.77 to 2.96)`; `2.87` where it is exact or there is no room."""
     if interval is None:
         return ""
     low, estimate, high = (f"{scale * value:.2f}" for value in (interval.low, interval.estimate, interval.high))
-    return estimate + ("" if interval.low == interval.high else f" ({low} to {high})")
+    return estimate + ("" if not wide or interval.low == interval.high else f" ({low} to {high})")

@@ -126,13 +126,14 @@ def show_closing(closing: "Closing") -> None:
 
     console = Console(highlight=False)
     table = Table(box=None, pad_edge=False)
-    for heading in ("stage", "", "time", "passed", "failed", "inconclusive"):
+    for heading in ("stage", "", "time", "passed", "failed", "inconclusive", "warnings"):
         table.add_column(heading, justify="left" if heading in ("stage", "") else "right")
     colours = {"refused": "red", "failed": "red", "not reached": "dim", "unchanged": "dim"}
     for stage in closing.stages:
         counts = [str(stage.outcomes.get(outcome, 0)) if stage.outcomes else "" for outcome in MARKS]
         time_taken = "" if stage.seconds is None else _duration(stage.seconds)
-        table.add_row(stage.name, Text(stage.state, style=colours.get(stage.state, "")), time_taken, *counts)
+        warnings = str(stage.others) if stage.outcomes or stage.others else ""
+        table.add_row(stage.name, Text(stage.state, style=colours.get(stage.state, "")), time_taken, *counts, warnings)
     console.print()
     console.print(table)
     for stage in closing.stages:
@@ -159,6 +160,7 @@ def _closing_lines(closing: "Closing") -> list[str]:
         program = _as_typed(closing.release.parent)
         lines += [
             f"release  {closing.digest}",
+            f"model    {closing.model}",
             f'ask it   {program} predict {closing.release.name} "your text"',
             f"serve it {program} serve {closing.release.name}",
         ]
@@ -209,12 +211,14 @@ def _rich_bar() -> Iterator[Progress]:
 
 def _plain_lines() -> Progress:
     last: dict[str, float] = {}
+    slow: set[str] = set()  # whose end is told too
 
     def progress(what: str, done: int, total: int) -> None:
         name, now = what.partition(",")[0], time.monotonic()
         first = last.setdefault(name, now)
-        if now - first >= 10:
+        if now - first >= 10 or (done == total and name in slow):
             last[name] = now
+            slow.add(name)
             sys.stderr.write(f"{what}: {done}{f' of {total}' if total else ''}\n")
             sys.stderr.flush()
 

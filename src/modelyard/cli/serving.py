@@ -42,6 +42,14 @@ def predict(
 
     cut -f2 reviews.tsv | modelyard predict release --json
     """
+    if not release.is_dir():
+        raise InputError(
+            Problem(
+                f"{str(release)[:80]!r} is no folder, and the first word names the release",
+                'write the release before the texts: modelyard predict RELEASE "text"',
+                "RELEASE",
+            )
+        )
     texts, names = _texts(text or [])
     opened_release = verified(release, trusted_key)
     from modelyard.serving.predict import check_texts, opened

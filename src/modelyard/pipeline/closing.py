@@ -26,7 +26,8 @@ class StageResult:
         name: of the stage.
         state: `refused`: a gate ended it; `failed`: it ended with an error.
         seconds: how long it ran; None where it did not.
-        outcomes: PASS, FAIL, INCONCLUSIVE -> how many of its verdicts, candidate verdicts and warnings left out.
+        outcomes: PASS, FAIL, INCONCLUSIVE -> how many of its gates.
+        others: how many candidate verdicts and warnings, which stop nothing, did not pass.
         reasons: rule, scope and reason of each verdict that keeps a release from being made.
     """
 
@@ -34,6 +35,7 @@ class StageResult:
     state: State
     seconds: float | None
     outcomes: dict[str, int]
+    others: int
     reasons: tuple[str, ...]
 
 
@@ -48,6 +50,7 @@ class Closing:
         release: the release's folder, None where there is none.
         digest: of the release's manifest.
         current: whether the release stands on this run's reports; False for one of an earlier run.
+        model: which candidate was released, in the words of its verdict; empty where none was.
         refused: why `predict` and `serve` would refuse it (a key that is no longer trusted, a changed file).
     """
 
@@ -57,6 +60,7 @@ class Closing:
     release: Path | None
     digest: str | None
     current: bool
+    model: str = ""
     refused: tuple[Problem, ...] = ()
 
 
@@ -91,9 +95,11 @@ def close(
     digest = digest_file(folder / MARK) if (folder / MARK).is_file() else None
     current = failure is None and digest is not None and _stands_on(folder, project.folder)
     refused = _refused(folder, project) if current else ()
-    return Closing(
-        results, max(status, 1 if refused else 0), failure, folder if digest else None, digest, current, refused
-    )
+    if refused:
+        status = max(status, 1)
+    released = reports.get("release") if current else None
+    model = next((one.reason for one in released.verdicts if one.rule == "compressed"), "") if released else ""
+    return Closing(results, status, failure, folder if digest else None, digest, current, model, refused)
 
 
 def _waived(release: Report | None) -> set[tuple[str, str, str]]:
@@ -134,15 +140,17 @@ def _result(
     if failure is not None and failure.stage == name:
         state = "refused" if failure.status in (1, 3) else "failed"
     if report is None or state == "not reached":
-        return StageResult(name, state, seconds.get(name), {}, ())
+        return StageResult(name, state, seconds.get(name), {}, 0, ())
     gates = [verdict for verdict in report.verdicts if verdict.kind == "release" and verdict.severity == "error"]
+    others = sum(verdict.outcome != "PASS" for verdict in report.verdicts) - sum(one.outcome != "PASS" for one in gates)
     reasons = tuple(
         f"{verdict.rule} ({verdict.scope}): {verdict.reason}"
         + (f"; next: {verdict.next_step}" if verdict.next_step else "")
         for verdict in gates
         if verdict.blocks and (verdict.rule, verdict.scope, verdict.outcome) not in waived
     )
-    return StageResult(name, state, seconds.get(name), dict(Counter(verdict.outcome for verdict in gates)), reasons)
+    counts: dict[str, int] = dict(Counter(verdict.outcome for verdict in gates))
+    return StageResult(name, state, seconds.get(name), counts, others, reasons)
 
 
 def _failure_status(failure: Failure, verdicts: int) -> int:

@@ -6,6 +6,7 @@ import fcntl
 import os
 import pty
 import re
+import select
 import signal
 import struct
 import subprocess
@@ -26,6 +27,7 @@ from modelyard.pipeline.stages import Event, Failure, parse_failure, parse_line,
 from modelyard.project.load import load_project
 
 STOP_SECONDS = 10.0
+DRAIN_SECONDS = 0.2
 View = Callable[[Event], None]
 
 
@@ -84,7 +86,7 @@ def _reproduce(folder: Path, progress: _Progress, view: View, lock: int, *, term
     relay.start()
     assert child.stdout is not None
     try:
-        _follow(child.stdout, progress, view)
+        _follow(child.stdout, progress, view, relay.drain)
         status = child.wait()
     except BaseException:
         _stop(child)
@@ -113,8 +115,9 @@ def _environment() -> dict[str, str]:
     )
 
 
-def _follow(stream: IO[bytes], progress: _Progress, view: View) -> None:
+def _follow(stream: IO[bytes], progress: _Progress, view: View, drain: Callable[[], None]) -> None:
     for raw in stream:
+        drain()
         event = parse_line(raw.decode("utf-8", errors="replace").rstrip("\r\n"), progress.current)
         if event is None:
             continue
@@ -168,6 +171,7 @@ class _Relay(threading.Thread):
         self.kept: list[bytes] = []
         self.held = b""
         self.ending = False
+        self.passing = threading.Lock()
 
     @property
     def errors(self) -> str:
@@ -176,16 +180,20 @@ class _Relay(threading.Thread):
 
     def run(self) -> None:
         while piece := self._read():
-            *lines, rest = (self.held + piece).split(b"\n")
-            for line in lines:
-                self._pass_on(line + b"\n")
-            # a line that may still turn out to be an error waits for its end; a progress bar does not
-            self.held = rest if self.ending or self._may_be_error(rest) else b""
-            if rest and not self.held:
-                self._write(rest)
+            with self.passing:
+                self._take(piece)
         if self.held:
             self._pass_on(self.held)
         os.close(self.source)
+
+    def _take(self, piece: bytes) -> None:
+        *lines, rest = (self.held + piece).split(b"\n")
+        for line in lines:
+            self._pass_on(line + b"\n")
+        # a line that may still turn out to be an error waits for its end; a progress bar does not
+        self.held = rest if self.ending or self._may_be_error(rest) else b""
+        if rest and not self.held:
+            self._write(rest)
 
     def _read(self) -> bytes:
         try:
@@ -196,8 +204,17 @@ class _Relay(threading.Thread):
             raise
 
     def _may_be_error(self, start: bytes) -> bool:
+        """Whether DVC's `ERROR:` may begin here: colours first, then its letters. A bar's other codes go on at once."""
         plain = self._colour.sub("", start.decode("latin-1")).encode("latin-1")
-        return b"ERROR:".startswith(plain[:6]) or plain.startswith(b"\x1b")
+        return b"ERROR:".startswith(plain[:6]) or re.fullmatch(rb"\x1b(\[[0-9;]*)?", plain) is not None
+
+    def drain(self) -> None:
+        """Wait until all that was written so far is passed on, so that a bar is wiped before the next line comes."""
+        deadline = time.monotonic() + DRAIN_SECONDS
+        while time.monotonic() < deadline and self.is_alive() and select.select([self.source], [], [], 0)[0]:
+            time.sleep(0.001)  # the thread is about to read it
+        with self.passing:
+            pass
 
     def _pass_on(self, line: bytes) -> None:
         self.ending = self.ending or self._last_words.match(line) is not None

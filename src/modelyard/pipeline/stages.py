@@ -17,6 +17,7 @@ _STARTED = re.compile(r"Running stage '(?P<stage>[^']+)':?")
 _UNCHANGED = re.compile(r"Stage '(?P<stage>[^']+)' (didn't change|is cached)")
 _FAILED = re.compile(r"failed to reproduce '(?P<stage>[^']+)'", re.DOTALL)
 _STATUS = re.compile(r"exited with (?P<status>-?\d+)")
+_DATE = re.compile(r"\d{4}-\d\d?-\d\d?([Tt \t].*)?")  # what YAML 1.1 takes for a timestamp
 _CHATTER = re.compile(
     r"> |'[^']+\.dvc' didn't change|(Generating|Updating) lock file|To track the changes with git|\s*git add "
     r"|To enable auto staging|\s*dvc config core.autostage|Use `dvc push`|Data and pipelines are up to date"
@@ -69,6 +70,7 @@ def read_stages(project: Project) -> dict[str, dict[str, Any]]:
         raise InputError(Problem("it holds no stages", next_step, str(path)))
     named = {str(name): stage for name, stage in stages.items()}
     problems = [*_missing_settings(named, project, path), *_unwatched_data(named, project, path)]
+    problems += _unquoted_dates(project)
     if problems:
         raise InputError(problems)
     return named
@@ -86,6 +88,19 @@ def _missing_settings(stages: dict[str, Any], project: Project, path: Path) -> I
                 f"{key} is missing from {FILE_NAME}, and {PIPELINE} follows it",
                 default or f"take it out of the params in {path}",
                 str(settings),
+            )
+
+
+def _unquoted_dates(project: Project) -> Iterator[Problem]:
+    """A date without quotes is one to DVC, which follows the settings, and it cannot write one into dvc.lock."""
+    settings = project.folder / FILE_NAME
+    text = settings.read_text(encoding="utf-8-sig")
+    for number, token in ((token.start_mark.line + 1, token) for token in yaml.scan(text, Loader=yaml.SafeLoader)):
+        if isinstance(token, yaml.ScalarToken) and token.plain and _DATE.fullmatch(token.value):
+            yield Problem(
+                f"the date {token.value} has no quotes, and DVC cannot store a date",
+                f'write it in quotes: "{token.value}"',
+                f"{settings}:{number}",
             )
 
 

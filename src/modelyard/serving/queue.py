@@ -24,6 +24,8 @@ from modelyard.serving.turns import WINDOW_ROWS, BatchLimits, cut_batch
 
 MAX_WAITING_ROWS = 65_536
 """Rows that may wait whatever the engine's speed: their texts are held in memory."""
+LINGER_SHARE = 0.1
+"""Of a batch's time, spent at most on waiting for those whom it answered."""
 _SMOOTHING = 0.1  # weight of the newest batch in the running mean of seconds per row
 
 
@@ -111,6 +113,7 @@ class EngineQueue:
         self._waiting_rows = 0
         self._closed = False
         self._batch_since: float | None = None
+        self._may_return, self._linger_until, self._busy_since = 0, 0.0, time.monotonic()
         self.answered_at = -math.inf
         self._thread = threading.Thread(target=self._work, name="engine-queue", daemon=True)
 
@@ -191,13 +194,20 @@ class EngineQueue:
                 self._answer_batch()
 
     def _admit(self, *, block: bool) -> bool:
-        """Encode what has arrived and give its rows their turns; False once the queue was closed."""
+        """Encode what has arrived and give its rows their turns; False once the queue was closed.
+
+        After a batch of several rows those who were answered may ask again: they are waited for, at most a tenth of
+        the time that the batch took. Without this, clients that ask again at once fall into two groups that take turns,
+        each with half of the batch.
+        """
         arrived: list[_Request] = []
         is_open = True
         try:
             while True:
-                request = self._arrivals.get(block=block)
-                block = False
+                patience = self._linger_until - time.monotonic() if len(arrived) < self._may_return else 0.0
+                request = self._arrivals.get(block=block or patience > 0, timeout=None if block else max(patience, 0.0))
+                if block:  # it was idle until now
+                    self._busy_since, block = time.monotonic(), False
                 if request is None:
                     is_open = False
                 elif request.is_gone():
@@ -206,6 +216,7 @@ class EngineQueue:
                     arrived.append(request)
         except queue.Empty:
             pass
+        self._may_return = 0
         for request, rows in zip(arrived, self._encoded(arrived), strict=True):
             if isinstance(rows, Exception):
                 self._fail(request, rows, len(request.texts))
@@ -241,7 +252,12 @@ class EngineQueue:
         answers = self._answers([item.row for item in batch])
         seconds = time.monotonic() - start
         self._batch_since = None
-        self._row_seconds += _SMOOTHING * (seconds / len(batch) - self._row_seconds)
+        # all that a batch takes, not the engine alone: encoding, waiting for the event loop, handing out the answers
+        busy = start + seconds - self._busy_since
+        self._row_seconds += _SMOOTHING * (busy / len(batch) - self._row_seconds)
+        self._busy_since = start + seconds
+        self._may_return = len(batch) if len(batch) > 1 else 0
+        self._linger_until = start + seconds * (1 + LINGER_SHARE)
         for item, answer in zip(batch, answers, strict=True):
             self._settle(item, answer)
         lengths = [len(item.row) for item in batch]
