@@ -187,4 +187,4 @@ def test_those_who_were_answered_together_are_waited_for_a_little_and_a_lonely_o
         asyncio.run(queue.answer(["e", "f"]))
     assert len(seconds) == 3
     assert queue._may_return == 0  # the last look at arrivals forgot it
-    assert queue._linger_until - queue._busy_since == pytest.approx(0.1 * seconds[-1], rel=0.01)
+    assert queue._linger_until - queue._busy_since == pytest.approx(0.1 * seconds[-1], abs=1e-5)
