@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from modelyard.serving import queue as module
 from modelyard.serving.queue import BatchDone, EngineQueue, QueueClosed, QueueFull, RowFailed
 from modelyard.serving.turns import BatchLimits
 
@@ -179,12 +180,22 @@ def test_a_batch_that_does_not_end_can_be_seen() -> None:
         assert queue.stuck_seconds == 0.0
 
 
-def test_those_who_were_answered_together_are_waited_for_a_little_and_a_lonely_one_never() -> None:
-    seconds: list[float] = []
-    with make_queue(watch=lambda done: seconds.append(done.seconds)) as queue:
-        asyncio.run(queue.answer(["a", "b", "c"]))
-        asyncio.run(queue.answer(["d"]))
-        asyncio.run(queue.answer(["e", "f"]))
-    assert len(seconds) == 3
-    assert queue._may_return == 0  # the last look at arrivals forgot it
-    assert queue._linger_until - queue._busy_since == pytest.approx(0.1 * seconds[-1], abs=1e-5)
+@pytest.mark.parametrize(("share", "batches"), [(1e6, [2, 2]), (0.0, [2, 1, 1])])
+def test_those_who_were_answered_together_are_waited_for(
+    share: float, batches: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LINGER_SHARE", share)
+    seen: list[int] = []
+
+    async def come_back(queue: EngineQueue) -> None:
+        await queue.answer(["a", "b"])
+        first = asyncio.create_task(queue.answer(["a"]))
+        if share == 0.0:
+            await first  # nobody waits for the second
+        else:
+            await asyncio.sleep(0.01)
+        await asyncio.gather(first, queue.answer(["b"]))
+
+    with make_queue(watch=lambda done: seen.append(done.rows)) as queue:
+        asyncio.run(come_back(queue))
+    assert seen == batches

@@ -210,6 +210,7 @@ class EngineQueue:
                     self._busy_since, block = time.monotonic(), False
                 if request is None:
                     is_open = False
+                    break  # it was the last
                 elif request.is_gone():
                     self._leave(len(request.texts))
                 else:
