@@ -87,7 +87,7 @@ def one_round(
 ) -> dict[str, Any]:
     """Peak before and after the overload, so that a machine that drifts does so for both."""
     alone = alone_ms(service, texts[:40])
-    before = ask_many(service, bodies, clients=CLIENTS, seconds=seconds / 3, skip=skip)
+    before = ask_many(service, bodies, clients=CLIENTS, seconds=seconds / 6, skip=skip)
     stop = threading.Event()
     watching = threading.Thread(target=watch_memory, args=(service, stop, memory))
     watching.start()
@@ -100,7 +100,7 @@ def one_round(
         times = alone_ms(service, texts[:5])
         if ready(service) and np.median(times) <= 2 * np.median(alone):
             back = time.perf_counter() - end
-    after = ask_many(service, bodies, clients=CLIENTS, seconds=seconds / 3, skip=skip)
+    after = ask_many(service, bodies, clients=CLIENTS, seconds=seconds / 6, skip=skip)
     return {
         "peak": (before["per_second"] + after["per_second"]) / 2,
         "goodput": over["per_second"],

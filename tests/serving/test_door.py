@@ -51,7 +51,7 @@ def test_a_full_queue_refuses_unread_and_only_where_it_is_asked(monkeypatch: pyt
     assert asked(Door(app, queue=Queue(0), path="/predict"))[0]["status"] == 200  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("held", "waits"), [(0, [0.5]), (door.HELD_MOST, [])])
+@pytest.mark.parametrize(("held", "waits"), [(0, [1.0]), (door.HELD_MOST, [])])
 def test_a_refusal_is_held_back_unless_too_many_are(
     held: int, waits: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -79,11 +79,19 @@ def test_what_arrives_while_the_engine_works_is_the_next_batch() -> None:
     assert (done[1].rows, done[1].tokens, done[1].padded_tokens) == (3, 6, 9)
 
 
-def test_a_small_request_does_not_wait_behind_a_large_one() -> None:
+def test_a_small_request_does_not_wait_behind_a_large_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TURN_ROWS", 2)
     gate = Gate()
     with make_queue(gate) as queue:
         asyncio.run(behind(queue, gate, ["aa"] * 9, ["bb"]))
-    assert gate.batches == [["x"], ["aa", "bb", "aa", "aa"], ["aa"] * 4, ["aa"] * 2]
+    assert gate.batches == [["x"], ["aa", "aa", "bb", "aa"], ["aa"] * 4, ["aa"] * 2]
+
+
+def test_requests_of_a_few_rows_are_answered_in_the_order_in_which_they_came() -> None:
+    gate = Gate()
+    with make_queue(gate) as queue:
+        asyncio.run(behind(queue, gate, ["aa"] * 3, ["bb"] * 3, ["cc"] * 2))
+    assert gate.batches == [["x"], ["aa", "aa", "aa", "bb"], ["bb", "bb", "cc", "cc"]]
 
 
 def test_only_the_request_that_breaks_its_batch_fails() -> None:

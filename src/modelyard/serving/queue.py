@@ -24,6 +24,9 @@ from modelyard.serving.turns import WINDOW_ROWS, BatchLimits, cut_batch
 
 MAX_WAITING_ROWS = 65_536
 """Rows that may wait whatever the engine's speed: their texts are held in memory."""
+TURN_ROWS = 32
+"""Rows of a request that share a turn. One at a time would answer all requests at the end of all: 320 clients with 8
+texts each waited 1.6 s where the queue was cut for 0.5 s."""
 LINGER_SHARE = 0.1
 """Of a batch's time, spent at most on waiting for those whom it answered."""
 _SMOOTHING = 0.1  # weight of the newest batch in the running mean of seconds per row
@@ -224,7 +227,8 @@ class EngineQueue:
                 continue
             request.logits, request.left = [None] * len(rows), len(rows)
             for place, row in enumerate(rows):
-                heapq.heappush(self._rows, _Waiting(self._turn + place, next(self._numbers), row, place, request))
+                turn = self._turn + place // TURN_ROWS
+                heapq.heappush(self._rows, _Waiting(turn, next(self._numbers), row, place, request))
         return is_open
 
     def _encoded(self, requests: Sequence[_Request]) -> list[list[Row] | Exception]:
