@@ -9,8 +9,8 @@ from modelyard.serving.queue import EngineQueue, QueueClosed, QueueFull
 
 HOLD_SECONDS = 1.0
 """A refusal waits this long, the least that `Retry-After` can say. A client that asks again the moment it is refused
-would otherwise have the service spend its time on refusals: 320 such clients got 4,047 a second, and answers fell to 39%
-of what 32 clients got."""
+would otherwise have the service spend its time on refusals: 320 such clients got 4,047 a second, and answers fell to
+39% of what 32 clients got."""
 HELD_MOST = 2048
 """Refusals that wait at a time; beyond them they are given at once, so that waiting ones cannot fill the memory."""
 
