@@ -30,4 +30,4 @@ def test_every_command_has_its_section() -> None:
 
 def test_pages_in_both_languages() -> None:
     chinese = {path.name.removesuffix(".zh-CN.md") for path in DOCS.glob("*.zh-CN.md")}
-    assert {"index", "gates"} <= chinese
+    assert {"index", "gates", "errors"} <= chinese
