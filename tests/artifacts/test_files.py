@@ -349,3 +349,41 @@ def test_a_foreign_process_counts_as_alive(monkeypatch: pytest.MonkeyPatch) -> N
 def test_an_exchange_that_fails_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         files._exchange(tmp_path / "one", tmp_path / "other")
+
+
+def test_a_target_that_another_process_made_meanwhile_is_exchanged(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    with files.replacing_folder(target, mark="mark") as folder:
+        make_tree(folder, ["mark", "ours"])
+        make_tree(target, ["mark", "theirs"])
+    assert sorted(path.name for path in target.iterdir()) == ["mark", "ours"]
+    with (
+        pytest.raises(InputError, match="Modelyard did not make it"),
+        files.replacing_folder(tmp_path / "other", mark="mark"),
+    ):
+        make_tree(tmp_path / "other", ["thesis.txt"])
+    assert (tmp_path / "other/thesis.txt").is_file()
+
+
+def test_two_first_ones_at_the_same_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = make_tree(tmp_path / "out", ["mark", "theirs"])
+    beside = make_tree(tmp_path / "beside", ["mark", "ours"])
+    real = Path.exists
+    monkeypatch.setattr(Path, "exists", lambda path: path != target and real(path))  # a moment ago it was not there
+    files._swap_in(beside, target)
+    assert (target / "ours").is_file()
+
+
+def test_where_nothing_can_be_written_is_found_out_and_nothing_is_made(tmp_path: Path) -> None:
+    files.check_output(tmp_path / "deep" / "out", mark="mark")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").write_text("x")
+    for target in (tmp_path / "file" / "out", tmp_path / "file" / "deep" / "out"):
+        with pytest.raises(InputError, match="cannot be written: Not a directory"):
+            files.check_output(target, mark="mark")
+
+
+def test_a_pipe_is_never_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "note.json")
+    with pytest.raises(InputError, match="is a pipe or a device"):
+        files.read_json_text(tmp_path / "note.json", next_step="go")

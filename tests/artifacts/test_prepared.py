@@ -50,3 +50,15 @@ def test_a_full_disk_is_the_systems_own_error(tmp_path: Path) -> None:
     assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, "/dev/full")
     write_frame(frame, tmp_path / "rows.parquet")
     assert pl.read_parquet(tmp_path / "rows.parquet")["text"].to_list() == ["a", "好"]
+
+
+def test_an_end_of_file_that_cannot_be_written_is_the_systems_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise pl.exceptions.ComputeError("parquet: File out of specification: Invalid thrift: transport error")
+
+    monkeypatch.setattr(pl.DataFrame, "write_parquet", fails)
+    with pytest.raises(OSError, match="transport error") as caught:
+        write_frame(pl.DataFrame({"text": ["a"]}), tmp_path / "rows.parquet")
+    assert (caught.value.errno, caught.value.filename) == (errno.EIO, str(tmp_path / "rows.parquet"))

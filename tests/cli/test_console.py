@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from modelyard.cli.console import show_error, show_report
+from modelyard.cli.console import show_error, show_report, shown
 from modelyard.errors import InputError, Problem
 from modelyard.evidence.interval import Interval, at_most
 from modelyard.evidence.judge import Verdict, judge
@@ -52,3 +52,17 @@ def test_every_problem_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     err = capsys.readouterr().err
     assert "a.csv:3: one [red]is[/red] wrong" in err
     assert err.count("next: ") == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("好 \t tab\n", "好 \t tab\n"),
+        ("\x1b[2Jx\x07\x9b", "\\x1b[2Jx\\x07\\x9b"),
+        ("\u202eabc", "\\u202eabc"),
+        ("\ud800", "\\ud800"),
+        ("a" * 12, "aaaaaaaaaa… (12 characters)"),
+    ],
+)
+def test_what_a_file_holds_commands_no_terminal(text: str, expected: str) -> None:
+    assert shown(text, 10) == expected

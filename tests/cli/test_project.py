@@ -222,3 +222,17 @@ def test_doctor_is_4_where_something_is_missing(
     assert "missing      git: apt install git" in capsys.readouterr().out
     assert call("doctor", "--json") == 4
     assert json.loads(capsys.readouterr().out)["optional"] == [{"what": "pip", "install": "ensurepip"}]
+
+
+def test_init_passes_over_rows_that_cannot_be_read_and_tells(
+    data: Path, tiny_base: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with data.open("a") as handle:
+        handle.write("a,cell,too,many\n")
+    assert (
+        call("init", str(data.parent / "mine"), "--data", str(data), "--label", "queue", "--model", str(tiny_base)) == 0
+    )
+    printed = capsys.readouterr().out
+    assert f"rows   1 cannot be read, the first is {data}:42: the row has 4 cells" in printed
+    assert "skip_bad_rows: true" in printed
+    assert load_project(data.parent / "mine").settings.data.skip_bad_rows is False

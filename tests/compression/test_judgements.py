@@ -1,3 +1,5 @@
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,19 @@ def test_five_percent_is_two_artefacts(artefacts: int, bound: float, outcome: st
     assert verdict.interval.estimate == pytest.approx(bound)
     assert (verdict.outcome, verdict.severity, verdict.blocks) == (outcome, "warning", False)
     assert judge_wear(100, 1000).interval.high == 1.0  # type: ignore[union-attr]
+
+
+def test_a_disk_that_fills_up_leaves_no_half_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record_judgements(tmp_path, [of("t", "a")])
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError, match="No space left"):
+        record_judgements(tmp_path, [of("t", "b")])
+    monkeypatch.undo()
+    assert record_judgements(tmp_path, [of("t", "c")]) == 2
 
 
 def test_a_broken_line_and_a_place_that_cannot_be_written_are_named(

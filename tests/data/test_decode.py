@@ -89,3 +89,32 @@ def test_unreadable(tmp_path: Path) -> None:
 def test_few_western_letters_are_never_chinese(text: str) -> None:
     # each of these is valid GBK as well
     assert decode_text(text.encode("cp1252"), "a.csv") == (text, "cp1252")
+
+
+def test_a_damaged_place_in_utf8_is_named_and_the_rest_is_not_guessed_anew() -> None:
+    data = CHINESE.encode() * 3 + b"cut \xe5\xa5,x\n"
+    with pytest.raises(InputError) as caught:
+        decode_text(data, "a.csv")
+    (problem,) = caught.value.problems
+    assert problem.where == "a.csv:7"
+    assert "the byte 0xe5, which is no UTF-8" in problem.message
+    assert decode_text(data, "a.csv", broken_lines_pass=True) == (data.decode("utf-8", "surrogateescape"), "utf-8")
+
+
+def test_a_mark_of_utf8_and_a_damaged_place() -> None:
+    with pytest.raises(InputError, match=r"a\.csv:2: the line holds the byte 0xff"):
+        decode_text(b"\xef\xbb\xbfa\nb\xff\n", "a.csv")
+
+
+def test_many_lines_are_counted_and_a_binary_file_passes_never() -> None:
+    few = b"a,b\n" * 100 + b"a\0,b\n" * 5
+    with pytest.raises(InputError, match=r"^a\.csv:101: 5 lines hold bytes that no text does"):
+        decode_text(few, "a.csv")
+    assert decode_text(few, "a.csv", broken_lines_pass=True)[1] == "utf-8"
+    with pytest.raises(InputError, match=r"5 of its 6 lines .* it is a binary file"):
+        decode_text(b"a\0,b\n" * 5, "a.csv", broken_lines_pass=True)
+
+
+def test_a_gbk_file_with_a_nul_stays_gbk() -> None:
+    text = CHINESE * 20 + "nul \0,x\n"
+    assert decode_text(text.encode("gbk"), "a.csv", broken_lines_pass=True) == (text, "gb18030")

@@ -19,9 +19,12 @@ def frame(*rows: tuple[str | None, str | None], part: str | list[str] = "train")
             "text_type": [None] * len(rows),
             "label": [label for _, label in rows],
             "label_type": [None] * len(rows),
+            "unreadable": [None] * len(rows),
             "group": [None] * len(rows),
         },
-        schema_overrides={name: pl.String for name in ("text", "text_type", "label", "label_type", "group")},
+        schema_overrides={
+            name: pl.String for name in ("text", "text_type", "label", "label_type", "unreadable", "group")
+        },
     )
 
 

@@ -30,7 +30,7 @@ def test_every_command_has_its_section(name: str) -> None:
 
 def test_pages_in_both_languages() -> None:
     chinese = {path.name.removesuffix(".zh-CN.md") for path in DOCS.glob("*.zh-CN.md")}
-    assert {"index", "gates", "commands", "serving", "guide-map"} <= chinese
+    assert {"index", "gates", "commands", "serving", "guide-map", "errors"} <= chinese
     assert all((DOCS / f"{name}.md").is_file() for name in chinese)
 
 

@@ -237,9 +237,10 @@ def test_metrics_that_cannot_be_written(tiny_base: Path, tiny_prepared: Path, tm
         run(tiny_base, tiny_prepared, tmp_path)
 
 
-def test_a_full_disk_while_training(tiny_base: Path, tiny_prepared: Path, tmp_path: Path) -> None:
-    (tmp_path / "reports").mkdir()
-    (tmp_path / "reports" / METRICS_FILE).symlink_to("/dev/full")
+def test_a_full_disk_while_training(
+    tiny_base: Path, tiny_prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modelyard.training.train.METRICS_FILE", "/dev/full")
     with pytest.raises(InputError, match="No space left"):
         run(tiny_base, tiny_prepared, tmp_path)
 

@@ -116,6 +116,16 @@ def write_json(path: Path, document: BaseModel) -> None:
     write_text(path, document.model_dump_json(indent=2, by_alias=True) + "\n")
 
 
+def refuse_special(path: Path, *, next_step: str) -> None:
+    """Refuse a pipe or a device where a file is expected: opening one waits for whoever writes into it.
+
+    Raises:
+        InputError: it is one.
+    """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise InputError(Problem(f"{path.name} is a pipe or a device, not a file", next_step, str(path)))
+
+
 def read_json_text(path: Path, *, next_step: str) -> str:
     """Text of a JSON file of ours, with a limit on its size.
 
@@ -123,6 +133,7 @@ def read_json_text(path: Path, *, next_step: str) -> str:
         InputError: it is missing, larger than 64 MiB or not UTF-8.
     """
     try:
+        refuse_special(path, next_step=next_step)
         if path.stat().st_size > MAX_JSON_BYTES:
             raise InputError(Problem(f"{path.name} is larger than 64 MiB", next_step, str(path)))
         return path.read_text(encoding="utf-8")
@@ -158,6 +169,7 @@ def replacing_folder(target: Path, *, mark: str) -> Iterator[Path]:
         with _filling(target, beside):
             yield beside
         with _placing(target):
+            check_replaceable(target, mark=mark)
             _swap_in(beside, target)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
@@ -191,7 +203,7 @@ def _filling(target: Path, folder: Path) -> Iterator[None]:
 
 
 def check_replaceable(target: Path, *, mark: str) -> None:
-    """Refuse a target that Modelyard did not make; to be called before hours of work, too."""
+    """Refuse a target that Modelyard did not make."""
     next_step = "name another place with --output, or remove it yourself"
     if target.is_symlink():
         raise InputError(Problem(f"the output {target} is a symbolic link", next_step, str(target)))
@@ -205,6 +217,29 @@ def check_replaceable(target: Path, *, mark: str) -> None:
                 str(target),
             )
         )
+
+
+def check_writable(folder: Path) -> None:
+    """Find out before the work, not after it, that nothing can be written into a folder, or that it cannot be made.
+
+    Raises:
+        InputError: nothing can be written there.
+    """
+    place = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    beside = place / f".{secrets.token_hex(4)}.tmp"
+    with _placing(folder):
+        beside.touch(exist_ok=False)
+        beside.unlink()
+
+
+def check_output(target: Path, *, mark: str) -> None:
+    """What `replacing_folder` will refuse, found out before hours of work.
+
+    Raises:
+        InputError: Modelyard did not make what stands there, or nothing can be written there.
+    """
+    check_replaceable(target, mark=mark)
+    check_writable(target.parent)
 
 
 def _leftovers(target: Path) -> list[Path]:
@@ -234,8 +269,13 @@ def _alive(pid: int) -> bool:
 def _swap_in(beside: Path, target: Path) -> None:
     """Put `beside` where `target` is. On Linux the two are exchanged in one system call."""
     if not target.exists():
-        beside.rename(target)
-    elif not _exchange(beside, target):
+        try:
+            beside.rename(target)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # another process was as fast
+                raise
+    if not _exchange(beside, target):
         old = target.with_name(f".{target.name}.{os.getpid()}.old.tmp")
         target.rename(old)
         try:

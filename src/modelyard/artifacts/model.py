@@ -97,22 +97,35 @@ def check_model_folder(folder: Path) -> None:
 def _header_problem(path: Path) -> Problem | None:
     """A safetensors file is 8 bytes of header length, the JSON header, then exactly the bytes it declares.
 
-    Source: the format's description in the safetensors README; no holes and no overlap between tensors.
+    Source: the format's description in the safetensors README; no holes and no overlap between tensors. What shapes
+    and dtypes say is then held against the bytes by the library itself, which reads no more than the header for it.
     """
+    from safetensors import SafetensorError, safe_open
+
     broken = Problem(f"{path.name} is not a whole safetensors file", "copy or download it again", str(path))
+    if not path.is_file():  # opening a pipe would wait
+        return broken
     size = path.stat().st_size
-    with path.open("rb") as handle:
-        length = int.from_bytes(handle.read(8), "little")
-        if size < 8 or not 2 <= length <= min(size - 8, MAX_HEADER_BYTES):
-            return broken
-        try:
+    try:
+        with path.open("rb") as handle:
+            length = int.from_bytes(handle.read(8), "little")
+            if size < 8 or not 2 <= length <= min(size - 8, MAX_HEADER_BYTES):
+                return broken
             header = json.loads(handle.read(length))
-            spans = sorted(_span(entry) for name, entry in header.items() if name != "__metadata__")
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            return broken
+        spans = sorted(_span(entry) for name, entry in header.items() if name != "__metadata__")
+    except OSError as error:
+        return Problem(f"{path.name} cannot be read: {error.strerror}", "check the file and its permissions", str(path))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return broken
     ends = [0, *(end for _, end in spans)]
     contiguous = all(start == end for (start, _), end in zip(spans, ends[:-1], strict=True))
-    return None if contiguous and ends[-1] == size - 8 - length else broken
+    if not contiguous or ends[-1] != size - 8 - length:
+        return broken
+    try:
+        with safe_open(path, framework="numpy"):
+            return None
+    except SafetensorError as error:
+        return Problem(f"{broken.message}: {error}", broken.next_step, broken.where)
 
 
 def _span(entry: dict[str, Any]) -> tuple[int, int]:

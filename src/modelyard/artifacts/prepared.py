@@ -1,5 +1,6 @@
 """`prepared/`: what `check` hands to everything after it."""
 
+import errno
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -128,6 +129,7 @@ def write_frame(frame: pl.DataFrame, path: Path) -> None:
         frame.write_parquet(path)
     except pl.exceptions.PolarsError as error:
         number = re.search(r"os error (\d+)", str(error))
-        if number is None:
-            raise
+        if number is None:  # where it is the end of the file that cannot be written, polars does not say why
+            full = os.statvfs(path.parent).f_bavail == 0
+            raise OSError(errno.ENOSPC if full else errno.EIO, str(error), str(path)) from error
         raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error

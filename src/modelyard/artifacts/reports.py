@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from modelyard.artifacts.documents import read_document
-from modelyard.artifacts.files import write_json
+from modelyard.artifacts.files import check_writable, write_json
 from modelyard.errors import GateFailed, InputError, Problem
 from modelyard.evidence.judge import Verdict
 from modelyard.evidence.report import Report, RunRecord
@@ -114,8 +114,10 @@ def read_run_record(path: Path) -> RunRecord:
 def recording(folder: Path, stage: str) -> Iterator[None]:
     """Measure what the block takes and write `folder/STAGE.run.json` when it ends without an error.
 
-    Seconds of CPU and peak memory include finished child processes. On Linux `ru_maxrss` is in KiB.
+    That the folder can be written to is found out first. Seconds of CPU and peak memory include finished child
+    processes. On Linux `ru_maxrss` is in KiB.
     """
+    check_writable(folder)
     start, clock, cpu = datetime.now(UTC), time.monotonic(), _cpu_seconds()
     yield
     record = RunRecord(

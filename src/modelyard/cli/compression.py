@@ -110,7 +110,7 @@ def _alone(
 ) -> "Report":
     """Prepare the rows in a folder that is thrown away, with the reports of other work out of sight, then compress."""
     from modelyard.artifacts.candidate import MARK
-    from modelyard.artifacts.files import check_replaceable, write_json
+    from modelyard.artifacts.files import check_output, write_json
     from modelyard.artifacts.model import check_model_folder
     from modelyard.artifacts.reports import failure_problems, read_run_record, write_report
     from modelyard.compression.compress import compress as run
@@ -121,7 +121,7 @@ def _alone(
             Problem("--data judges a model and none is named", "name its folder: modelyard compress MODEL --data FILE")
         )
     check_model_folder(model)
-    check_replaceable(output, mark=MARK)
+    check_output(output, mark=MARK)
     settings = _settings_alone(model, data, columns)
     with tempfile.TemporaryDirectory(prefix="modelyard-") as folder:
         prepared = Path(folder, "prepared")

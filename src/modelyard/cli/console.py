@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -19,7 +20,17 @@ if TYPE_CHECKING:
     from modelyard.pipeline.closing import Closing
     from modelyard.pipeline.stages import Event
 
+MOST_CHARACTERS = 1_000
+# what a terminal obeys instead of showing it (C0 without tab and line end, C1, bidirectional controls, UAX 9), and what
+# has no UTF-8
+_OBEYED = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 MARKS = {"PASS": ("✔", "green"), "FAIL": ("✘", "red"), "INCONCLUSIVE": ("?", "yellow")}
+
+
+def shown(text: str, most: int = MOST_CHARACTERS) -> str:
+    """A text as a terminal may have it: whatever a file holds, it is cut, and commands to the terminal are escaped."""
+    cut = text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
+    return _OBEYED.sub(lambda sign: ascii(sign[0])[1:-1], cut)
 
 
 def show_error(error: ModelyardError) -> None:
@@ -29,9 +40,9 @@ def show_error(error: ModelyardError) -> None:
 
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     for problem in error.problems:
-        where = Text(f"{problem.where}: ", style="bold") if problem.where else Text()
-        console.print(Text("error: ", style="bold red") + where + Text(problem.message))
-        console.print(Text(f"  next: {problem.next_step}", style="dim"))
+        where = Text(f"{shown(problem.where)}: ", style="bold") if problem.where else Text()
+        console.print(Text("error: ", style="bold red") + where + Text(shown(problem.message)))
+        console.print(Text(f"  next: {shown(problem.next_step)}", style="dim"))
 
 
 def show_report(report: "Report", *, as_json: bool = False) -> None:
@@ -59,22 +70,22 @@ def show_report(report: "Report", *, as_json: bool = False) -> None:
             Text(f"{mark} {verdict.outcome}", style=style),
             verdict.rule,
             Text(_where(verdict.scope, verdict, several)),
-            Text(found),
+            Text(shown(found)),
         )
     for scopes in _passed(report.verdicts):
         mark, colour = MARKS["PASS"]
         scope = scopes[0].scope if len(scopes) == 1 else f"{len(scopes)} scopes"
         found = scopes[0].reason if len(scopes) == 1 else f"nearest to its limit, {scopes[0].scope}: {scopes[0].reason}"
         place = Text(_where(scope, scopes[0], several))
-        table.add_row(Text(f"{mark} PASS", style=colour), scopes[0].rule, place, Text(found))
+        table.add_row(Text(f"{mark} PASS", style=colour), scopes[0].rule, place, Text(shown(found)))
     if report.verdicts:
         console.print(table)
     for note in report.notes:
-        console.print(Text(f"· {note}"), soft_wrap=True)
+        console.print(Text(f"· {shown(note)}"), soft_wrap=True)
 
 
 def _where(scope: str, verdict: "Verdict", several: bool) -> str:
-    return f"{scope}\n{verdict.subject}" if several and verdict.subject else scope
+    return shown(f"{scope}\n{verdict.subject}" if several and verdict.subject else scope, 100)
 
 
 def table_width() -> int | None:
@@ -138,7 +149,7 @@ def show_closing(closing: "Closing") -> None:
     console.print(table)
     for stage in closing.stages:
         for reason in stage.reasons:
-            console.print(Text(f"{stage.name}: {reason}", style="yellow"), soft_wrap=True)
+            console.print(Text(f"{stage.name}: {shown(reason)}", style="yellow"), soft_wrap=True)
     for line in _closing_lines(closing):
         console.print(Text(line), soft_wrap=True)
 

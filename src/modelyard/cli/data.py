@@ -16,6 +16,13 @@ def check(
     label: Annotated[str, typer.Option(help="Column of the label, with FILES.")] = "label",
     slices: Annotated[str, typer.Option(metavar="A,B", help="Slice columns, with FILES.")] = "",
     group: Annotated[str | None, typer.Option(help="Column whose rows stay together, with FILES.")] = None,
+    skip_bad_rows: Annotated[
+        bool,
+        typer.Option(
+            "--skip-bad-rows",
+            help="With FILES: leave out rows that cannot be read; the rule row_unreadable counts them.",
+        ),
+    ] = False,
     output: Annotated[
         Path | None, typer.Option(help="Where prepared/ goes; with FILES nothing is written without.")
     ] = None,
@@ -43,6 +50,7 @@ def check(
             fields=FieldsSection(text=text, label=label),
             slices=[part.strip() for part in slices.split(",") if part.strip()],
             group=group,
+            skip_bad_rows=skip_bad_rows,
         )
         name, task, root, gates = Path(files[0]).name, "classification", Path(), GatesSection()
         reports = reports or (output.absolute().parent / "reports" if output else None)
@@ -51,6 +59,10 @@ def check(
         settings = loaded.settings
         data, name, task, root, gates = settings.data, settings.project, settings.task, project, settings.gates
         output, reports = output or project / "prepared", reports or project / "reports"
+        if skip_bad_rows:
+            raise InputError(
+                Problem("--skip-bad-rows is for FILES", "in a project set data.skip_bad_rows: true", "--skip-bad-rows")
+            )
     if text == label:
         raise InputError(Problem(f"--text and --label both name {text!r}", "name two different columns", "--label"))
     with progress_bar() as progress:

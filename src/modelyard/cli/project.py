@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modelyard.cli.console import progress_bar, show_closing, show_event, show_report
+from modelyard.cli.console import progress_bar, show_closing, show_event, show_report, shown
 from modelyard.cli.options import ProjectFolder
 from modelyard.errors import InputError, Problem
 
@@ -42,15 +42,18 @@ def init(
     check_target(name)
     require_git()
     head = read_head(data)
+    if head.bad_rows:
+        typer.echo(shown(f"rows   {len(head.bad_rows)} cannot be read, the first is {head.bad_rows[0]}"))
+        typer.echo("       `modelyard run` refuses them; with data.skip_bad_rows: true it leaves them out")
     wanted = [part.strip() for part in slices.split(",") if part.strip()]
     fields = choose_fields(head, text=text, label=label, slices=wanted, group=group)
     fields = _completed(fields, head)
     base = choose_base(model, head.values(fields.text.column or "")[:200], cache_folder())
     for what, guess in (("text", fields.text), ("label", fields.label)):
-        typer.echo(f"{what:6} {guess.column}  ({guess.why})")
+        typer.echo(shown(f"{what:6} {guess.column}  ({guess.why})"))
     if fields.slices or fields.slice_candidates:
         hint = f"none; could be: {', '.join(fields.slice_candidates)} (--slices)"
-        typer.echo(f"slices {', '.join(fields.slices) or hint}")
+        typer.echo(shown(f"slices {', '.join(fields.slices) or hint}"))
     typer.echo(f"model  {base.name}  ({base.why})")
     with progress_bar() as progress:
         create_project(name, data, fields, base, progress)
@@ -89,7 +92,7 @@ def _ask(what: str, guess: "Guess", head: "Head") -> "Guess":
     typer.echo(f"{what}: {guess.why}. The columns, with a value of each:")
     for number, column in enumerate(head.columns, start=1):
         sample = " ".join(next(iter(head.values(column)), "").split())
-        typer.echo(f"  {number}  {column}: {sample[:60]}")
+        typer.echo(shown(f"  {number}  {column}: {sample[:60]}", 200))
     while True:
         answer = str(typer.prompt(f"Which column is the {what}? (name or number)")).strip()
         if answer in head.columns:

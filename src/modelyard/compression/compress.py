@@ -4,7 +4,14 @@ import contextlib
 from pathlib import Path
 
 from modelyard.artifacts.candidate import MARK, Choice, digest_artefact
-from modelyard.artifacts.files import check_replaceable, digest_file, digest_folder, replacing_folder, write_json
+from modelyard.artifacts.files import (
+    check_output,
+    check_writable,
+    digest_file,
+    digest_folder,
+    replacing_folder,
+    write_json,
+)
 from modelyard.artifacts.prepared import MARK as PREPARED_MARK
 from modelyard.artifacts.prepared import SPLITS, Prepared, read_prepared
 from modelyard.artifacts.reports import cpu_flags, recording, refuse_failed, write_report
@@ -62,7 +69,8 @@ def compress(
         MissingDependency: an engine's library is not installed.
     """
     refuse_failed(reports, ["check", "train"])
-    check_replaceable(output, mark=MARK)
+    check_output(output, mark=MARK)
+    check_writable(reports)
     opened, trained = read_prepared(prepared), read_trained(model)
     _check_rows(opened, trained)
     with recording(reports, STAGE):

@@ -8,6 +8,7 @@ does is at most k times that (Boole's inequality; Dunn 1961, Multiple comparison
 promise of the gate is 5%: two artefacts keep it, as many as `compress` confirms; from the third on a warning says so.
 """
 
+import contextlib
 import json
 import os
 from collections.abc import Iterable
@@ -53,6 +54,7 @@ def record_judgements(reports: Path, judged: Iterable[Judgement]) -> int:
     new = [line for line in dict.fromkeys(wanted) if (line.test, line.artefact) not in known]
     if new:
         text = "".join(json.dumps(line.model_dump(), ensure_ascii=False) + "\n" for line in new)
+        size = path.stat().st_size if path.is_file() else 0
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("ab") as handle:
@@ -60,6 +62,8 @@ def record_judgements(reports: Path, judged: Iterable[Judgement]) -> int:
                 handle.flush()
                 os.fsync(handle.fileno())
         except OSError as error:
+            with contextlib.suppress(OSError):  # half a line would be broken for ever
+                os.truncate(path, size)
             raise InputError(
                 Problem(f"{path} cannot be written: {error.strerror}", "free space or allow writing it", str(path))
             ) from error

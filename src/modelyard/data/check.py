@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from modelyard.artifacts.files import check_replaceable, digest_bytes, digest_file, replacing_folder, write_json
+from modelyard.artifacts.files import check_output, digest_bytes, digest_file, replacing_folder, write_json
 from modelyard.artifacts.prepared import MARK, NO_VALUE, SPLITS, Dataset, Source, write_frame
 from modelyard.artifacts.reports import recording, write_report
 from modelyard.data import verdicts
@@ -72,7 +72,7 @@ def check(
     """
     rules = chosen_rules(data.rules)
     if prepared is not None:
-        check_replaceable(prepared, mark=MARK)
+        check_output(prepared, mark=MARK)
     with recording(reports, "check") if reports is not None else contextlib.nullcontext():
         raw = _read(data, root, progress)
         progress("apply rules", 0, 3)
@@ -119,7 +119,13 @@ def _read(data: DataSection, root: Path, progress: Progress) -> Raw:
     others = [*slices, *([data.group] if data.group else [])]
     tables: dict[str, Table] = {
         part: read_files(
-            files, root=root, text=data.fields.text, label=data.fields.label, others=others, progress=progress
+            files,
+            root=root,
+            text=data.fields.text,
+            label=data.fields.label,
+            others=others,
+            skip_bad_rows=data.skip_bad_rows,
+            progress=progress,
         )
         for part, files in paths.items()
     }
@@ -128,7 +134,7 @@ def _read(data: DataSection, root: Path, progress: Progress) -> Raw:
     extra = {
         f"{SLICE_PREFIX}{stored}": fields[name].fill_null("").replace("", NO_VALUE)
         if name in fields.columns
-        else pl.Series([], dtype=pl.String)
+        else pl.Series([NO_VALUE] * rows.height, dtype=pl.String)  # of files in which no row could be read
         for name, stored in slices.items()
     }
     nobody = pl.Series([None] * rows.height, dtype=pl.String)
@@ -234,6 +240,7 @@ def _parameters(data: DataSection, raw: Raw, rules: Mapping[str, Rule]) -> dict[
         "slices": slice_columns(data),
         "group": data.group,
         "split": data.split.model_dump(),
+        "skip_bad_rows": data.skip_bad_rows,
         "encodings": {name: {"files": len(paths), "first": paths[:20]} for name, paths in sorted(encodings.items())},
         "delimiters": sorted({file.delimiter for file in files if file.delimiter}),
         "text_minimum_characters": minimum
@@ -310,15 +317,16 @@ def _free_name(name: str, taken: set[str]) -> str:
 
 
 def dropped_rows(raw: Raw, dropped: pl.DataFrame) -> pl.DataFrame:
-    """Every dropped row with all its fields as strings, then `source`, `row`, `rule`, `evidence`.
+    """Every dropped row with all its fields as strings, then `source`, `row`, `rule`, `evidence`, `raw`.
 
-    A field of the file that has one of these names is called `NAME_column`.
+    `raw` is what stands in the file for a row that could not be read, null for others. A field of the file that has one
+    of these names is called `NAME_column`.
     """
-    ours = ("source", "row", "rule", "evidence")
+    ours = ("source", "row", "rule", "evidence", "raw")
     columns = set(raw.fields.columns)
     fields = raw.fields.rename({name: _free_name(name, columns) for name in ours if name in columns})
     return (
-        fields.with_columns(raw.rows["source"], raw.rows["row"])
+        fields.with_columns(raw.rows["source"], raw.rows["row"], raw.rows["raw"])
         .join(dropped, on="row", how="inner", maintain_order="left")
         .select(*fields.columns, *ours)
     )

@@ -10,6 +10,8 @@ from pathlib import Path
 import charset_normalizer
 import zstandard
 
+from modelyard.data.kinds import foreign_problem
+from modelyard.data.problems import LEAVE_OUT
 from modelyard.errors import InputError, Problem
 
 MAX_TEXT_BYTES = 4 * 1024**3
@@ -30,6 +32,10 @@ _MARKS = (
 )
 _LEGACY = ["gb18030", "cp1252", "big5", "cp932", "euc_kr", "cp1251", "cp1250", "latin_1"]
 """Tried where a file is not UTF-8; of equally likely ones the first here is taken, and reported."""
+BROKEN = re.compile("[\0\ud800-\udfff]")
+"""What stands for no character: NUL, half of a surrogate pair, a byte that is not UTF-8 (PEP 383)."""
+BINARY_SHARE = 0.1
+_NAMED_LINES = 3
 _WESTERN = ["cp1252", "cp1250", "latin_1"]
 
 
@@ -97,45 +103,96 @@ def _zstd_pieces(path: Path) -> Iterator[bytes]:
         raise EOFError("the last frame has no end")
 
 
-def decode_text(data: bytes, name: str) -> tuple[str, str]:
+def decode_text(data: bytes, name: str, *, broken_lines_pass: bool = False) -> tuple[str, str]:
     """Text of a file and the encoding it was read in.
 
-    A byte order mark decides; else strict UTF-8; else UTF-16 without a mark, known by its line ends; else the likeliest
-    of the encodings that Windows and East Asian systems write. Every byte must decode: nothing is replaced.
+    A byte order mark decides; else strict UTF-8; else UTF-16 without a mark, known by its line ends; else UTF-8 with
+    some broken characters, where nearly all others are whole; else the likeliest of the encodings that Windows and East
+    Asian systems write. Every byte must decode: nothing is replaced.
+
+    Args:
+        data: of the file, decompressed.
+        name: what problems call it.
+        broken_lines_pass: lines with a `BROKEN` character are left to the caller; a broken byte of UTF-8 is one of
+            U+DC80 to U+DCFF. A file in which they are many is refused all the same.
 
     Returns:
         The text without a byte order mark; the encoding's Python name.
 
     Raises:
-        InputError: NUL bytes, each line named; or no encoding fits.
+        InputError: the file is no text; its lines with broken characters; or no encoding fits.
     """
-    for encoding in _candidates(data):
+    foreign = foreign_problem(data, name)
+    if foreign:
+        raise InputError(foreign)
+    for encoding, errors in _candidates(data):
         try:
-            text = data.decode(encoding)
+            text = data.decode(encoding, errors)
         except UnicodeDecodeError:
             continue
-        lines = (
-            [number for number, line in enumerate(text.split("\n"), start=1) if "\0" in line] if "\0" in text else []
-        )
-        if lines:
-            raise InputError(
-                [
-                    Problem("the line holds a NUL byte, which no text does", "export the file again", f"{name}:{line}")
-                    for line in lines
-                ]
-            )
+        if "\0" in text or errors != "strict":
+            _refuse_broken(text, name, few_pass=broken_lines_pass)
         return text, encoding
     raise InputError(Problem("its bytes are text in no encoding that is known here", "save it as UTF-8", name))
 
 
-def _candidates(data: bytes) -> Iterator[str]:
+def _refuse_broken(text: str, name: str, *, few_pass: bool) -> None:
+    """Name the lines that hold what no text does: up to three one by one, more of them counted."""
+    every = text.split("\n")
+    lines = [(number, found[0]) for number, line in enumerate(every, start=1) if (found := BROKEN.search(line))]
+    binary = len(lines) > _NAMED_LINES and len(lines) >= BINARY_SHARE * len(every)
+    if few_pass and not binary:
+        return
+    first = ", ".join(str(number) for number, _ in lines[:_NAMED_LINES])
+    if binary:
+        message = f"{len(lines):,} of its {len(every):,} lines hold bytes that no text does, the first are {first}"
+        next_step = "name a file of text, or export this one again as CSV UTF-8"
+        raise InputError(Problem(f"{message}: it is a binary file or text of another encoding", next_step, name))
+    if len(lines) > _NAMED_LINES:
+        message = f"{len(lines):,} lines hold bytes that no text does, the first are {first}"
+        raise InputError(Problem(message, f"export the file again, or {LEAVE_OUT}", f"{name}:{lines[0][0]}"))
+    next_step = f"export the file again, or {LEAVE_OUT}"
+    raise InputError([Problem(broken_character(sign), next_step, f"{name}:{number}") for number, sign in lines])
+
+
+def broken_character(sign: str) -> str:
+    """What is wrong with a line that holds a `BROKEN` character."""
+    if sign == "\0":
+        return "the line holds a NUL byte, which no text does"
+    if "\udc80" <= sign <= "\udcff":
+        return f"the line holds the byte 0x{ord(sign) - 0xDC00:02x}, which is no UTF-8 as the rest of the file is"
+    return "the line holds half of a surrogate pair, which is no character"
+
+
+def _candidates(data: bytes) -> Iterator[tuple[str, str]]:
+    """Encodings to try, each with how its errors are handled."""
     marked = next((encoding for mark, encoding in _MARKS if data.startswith(mark)), None)
     if marked:
-        yield marked
+        yield marked, "strict"
+        if marked == "utf-8-sig":
+            yield marked, "surrogateescape"
         return
-    yield from _unmarked_utf16(data)
-    yield "utf-8"
+    yield from ((encoding, "strict") for encoding in _unmarked_utf16(data))
+    yield "utf-8", "strict"
     sample = _sample(data)
+    if _nearly_utf8(sample):
+        yield "utf-8", "surrogateescape"
+    yield from ((encoding, "strict") for encoding in _legacy(sample))
+
+
+def _nearly_utf8(sample: bytes) -> bool:
+    """Whether nine in ten characters above ASCII are whole ones of UTF-8, as in a file with a damaged place.
+
+    Text of another encoding is hardly ever valid: its bytes above ASCII follow other rules.
+    """
+    text = sample.decode("utf-8", "surrogateescape")
+    broken = sum(map(len, re.findall("[\udc80-\udcff]+", text)))
+    whole = sum(map(len, re.findall("[^\0-\x7f\udc80-\udcff]+", text)))
+    return whole > 9 * broken
+
+
+def _legacy(sample: bytes) -> Iterator[str]:
+    """Encodings other than Unicode, likely ones first."""
     if _isolated(sample):
         # "Käse" in cp1252 is valid GBK as well, and no statistic of so few bytes can tell
         plausible = [name for name in _WESTERN if charset_normalizer.from_bytes(sample, cp_isolation=[name]).best()]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from modelyard.errors import InputError, Problem
 
 SHOWN = 20
+LEAVE_OUT = "leave such rows out: --skip-bad-rows, in a project data.skip_bad_rows: true"
 
 
 def raise_found(problems: Sequence[Problem]) -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 import polars as pl
 
 from modelyard.artifacts.files import digest_file
-from modelyard.data.decode import decode_text, read_bytes
+from modelyard.data.damage import find_damage
+from modelyard.data.decode import BROKEN, decode_text, read_bytes
+from modelyard.data.kinds import foreign_file, foreign_problem
 from modelyard.data.locate import COMPRESSED, file_format, shown_path
 from modelyard.data.problems import raise_found
 from modelyard.data.records import (
@@ -32,6 +34,8 @@ ROW_SCHEMA = {
     "text_type": pl.String,
     "label": pl.String,
     "label_type": pl.String,
+    "unreadable": pl.String,
+    "raw": pl.String,
 }
 
 
@@ -65,7 +69,8 @@ class Table:
     Attributes:
         fields: every column of the files as strings, null where a file or a record has none. Shape (rows, columns).
         rows: for each row `source` (`file:line`), `text`, `label`, and `text_type`, `label_type`: what a value was
-            where it was not a string (`a number`, `a list`), else null. Shape (rows, 5).
+            where it was not a string (`a number`, `a list`), else null; of a row that could not be read and was left
+            out `unreadable`, the reason, and `raw`, what stands there. Shape (rows, 7).
         files: the files, in the order of their rows.
     """
 
@@ -75,7 +80,14 @@ class Table:
 
 
 def read_files(
-    paths: Sequence[Path], *, root: Path, text: str, label: str, others: Sequence[str] = (), progress: Progress = silent
+    paths: Sequence[Path],
+    *,
+    root: Path,
+    text: str,
+    label: str,
+    others: Sequence[str] = (),
+    skip_bad_rows: bool = False,
+    progress: Progress = silent,
 ) -> Table:
     """Read files into one table.
 
@@ -85,6 +97,7 @@ def read_files(
         text: column of the text.
         label: column of the label.
         others: further columns that must be there: slices, group.
+        skip_bad_rows: a row that cannot be read is one of `rows` with the reason, not a problem.
         progress: told after each file.
 
     Raises:
@@ -96,7 +109,7 @@ def read_files(
     files: list[FileRead] = []
     total = 0
     for position, path in enumerate(paths, start=1):
-        parse = Parse(shown_path(path, root), (text, label, *others), (text, label))
+        parse = Parse(shown_path(path, root), (text, label, *others), (text, label), skip_bad_rows)
         before = len(rows)
         try:
             encoding = _read_one(path, parse, fields, rows)
@@ -115,7 +128,7 @@ def read_files(
     raise_found(problems)
     return Table(
         pl.concat(fields, how="diagonal", rechunk=True) if fields else pl.DataFrame(),
-        pl.concat(rows, rechunk=True) if rows else pl.DataFrame(schema=ROW_SCHEMA),
+        pl.concat([pl.DataFrame(schema=ROW_SCHEMA), *rows], how="diagonal", rechunk=True),
         files,
     )
 
@@ -132,7 +145,19 @@ def _read_one(path: Path, parse: Parse, fields: list[pl.DataFrame], rows: list[p
     if len(rows) > first and not parse.problems:
         check_columns(list(columns), parse)
         _check_types(rows[first:], parse)
+    if parse.skipped:
+        rows.append(_unreadable_frame(parse))
+        fields.append(pl.DataFrame({parse.typed[0]: [None] * len(parse.skipped)}, schema={parse.typed[0]: pl.String}))
     return encoding
+
+
+def _unreadable_frame(parse: Parse) -> pl.DataFrame:
+    found = {
+        "source": [f"{parse.name}:{one.line}" for one in parse.skipped],
+        "unreadable": [one.reason for one in parse.skipped],
+        "raw": [one.raw for one in parse.skipped],
+    }
+    return pl.concat([pl.DataFrame(schema=ROW_SCHEMA), pl.DataFrame(found)], how="diagonal")
 
 
 def read_chunks(path: Path, parse: Parse, *, rows_wanted: int | None = None) -> tuple[Iterator[Chunk], str]:
@@ -152,7 +177,8 @@ def read_chunks(path: Path, parse: Parse, *, rows_wanted: int | None = None) -> 
     kind = file_format(path)
     if kind == "parquet":
         return _parquet_chunks(path, parse, rows_wanted), ""
-    content, encoding = decode_text(read_bytes(path, parse.name), parse.name)
+    content, encoding = decode_text(read_bytes(path, parse.name), parse.name, broken_lines_pass=parse.skip_bad_rows)
+    parse.broken = parse.skip_bad_rows and BROKEN.search(content) is not None
     if kind == "jsonl":
         return parse_json_lines(content, parse), encoding
     if kind == "json":
@@ -198,6 +224,16 @@ def _parquet_chunks(path: Path, parse: Parse, rows_wanted: int | None) -> Iterat
     source: Path | BytesIO = path
     if path.suffix.lower() in COMPRESSED:
         source = BytesIO(read_bytes(path, parse.name))
+        foreign = foreign_problem(source.getvalue(), parse.name)
+    else:
+        foreign = foreign_file(path, parse.name)
+    if foreign and "Parquet" not in foreign.message:
+        parse.problems.append(foreign)
+        return
+    damage = find_damage(path, source.getvalue() if isinstance(source, BytesIO) else None, rows_wanted)
+    if damage:
+        parse.complain(f"not a Parquet file that can be read: {damage}", "write it again, or export it as CSV")
+        return
     try:
         rows = pl.scan_parquet(source, glob=False, hive_partitioning=False).select(pl.len()).collect().item()
         if rows > MAX_ROWS:
@@ -218,11 +254,16 @@ def _parquet_chunks(path: Path, parse: Parse, rows_wanted: int | None) -> Iterat
     for start in range(0, frame.height, CHUNK_ROWS):
         part = frame.slice(start, CHUNK_ROWS)
         cells = {column: _strings(part[column]) for column in part.columns}
-        _check_nul(cells, parse, start)
+        lines = list(range(start + 1, start + 1 + part.height))
+        bad = _leave_out_nul(cells, parse, lines)
+        if bad:
+            lines = [line for line in lines if line not in bad]
+            kept = [line - start - 1 for line in lines]
+            cells = {column: [values[position] for position in kept] for column, values in cells.items()}
         types = {
             column: [None if cell is None else kind for cell in cells[column]] for column, kind in kinds.items() if kind
         }
-        yield Chunk(cells, list(range(start + 1, start + 1 + part.height)), types)
+        yield Chunk(cells, lines, types)
 
 
 def _strings(series: pl.Series) -> list[str | None]:
@@ -232,6 +273,8 @@ def _strings(series: pl.Series) -> list[str | None]:
         return series.bin.encode("hex").to_list()
     if kind.is_nested():
         return [as_string(value) for value in series.to_list()]
+    if kind.is_float():
+        series = series.fill_nan(None)  # how pandas writes a missing value
     return series.cast(pl.String).to_list()
 
 
@@ -245,12 +288,17 @@ def _parquet_type(kind: pl.DataType) -> str | None:
     return "a list" if kind in (pl.List, pl.Array) else "an object" if kind == pl.Struct else f"of type {kind}"
 
 
-def _check_nul(cells: dict[str, list[str | None]], parse: Parse, start: int) -> None:
-    """As in text formats, a NUL character is a problem with its row."""
+def _leave_out_nul(cells: dict[str, list[str | None]], parse: Parse, lines: list[int]) -> set[int]:
+    """As in text formats, a row with a NUL character cannot be read; returns the lines of such rows."""
+    bad: set[int] = set()
     for column in dict.fromkeys(parse.wanted):
-        for number, cell in enumerate(cells[column], start + 1):
-            if cell is not None and "\0" in cell:
-                parse.complain(f"{column!r} holds a NUL character, which no text does", "remove it", number)
+        for number, cell in zip(lines, cells[column], strict=True):
+            if cell is not None and "\0" in cell and number not in bad:
+                bad.add(number)
+                row = {name: values[number - lines[0]] for name, values in cells.items()}
+                raw = as_string(row) or ""
+                parse.leave_out(f"{column!r} holds a NUL character, which no text does", "remove it", number, raw)
+    return bad
 
 
 def _sample(rows: list[pl.DataFrame]) -> str:

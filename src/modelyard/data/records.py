@@ -5,11 +5,14 @@ import csv
 import difflib
 import io
 import json
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from modelyard.data.decode import BROKEN, broken_character
+from modelyard.data.problems import LEAVE_OUT
 from modelyard.errors import Problem
 
 MAX_ROWS = 50_000_000
@@ -39,20 +42,59 @@ class Chunk:
     types: dict[str, list[str | None]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Unreadable:
+    """A row that could not be read: the line it starts at, why, and what stands there."""
+
+    line: int
+    reason: str
+    raw: str
+
+
+class _BrokenError(ValueError):
+    """A JSON value that cannot be read: what is wrong, what to do, and its line in a file of one value."""
+
+    def __init__(self, message: str, next_step: str = "mend it", line: int | None = None) -> None:
+        super().__init__(message)
+        self.message, self.next_step, self.line = message, next_step, line
+
+
 @dataclass
 class Parse:
-    """One file being parsed: what it is called, which columns must be there, and what is found on the way."""
+    """One file being parsed: what it is called, which columns must be there, and what is found on the way.
+
+    With `skip_bad_rows` a row that cannot be read is kept in `skipped` and is no problem, as long as it is clear where
+    it ends. `broken` says that characters which no text holds may stand in the rows.
+    """
 
     name: str
     wanted: tuple[str, ...]
     typed: tuple[str, str]
+    skip_bad_rows: bool = False
+    broken: bool = False
     problems: list[Problem] = field(default_factory=list)
+    skipped: list[Unreadable] = field(default_factory=list)
     delimiter: str = ""
     blank_lines: int = 0
 
     def complain(self, message: str, next_step: str, line: int | None = None) -> None:
         """Note a problem of this file."""
         self.problems.append(Problem(message, next_step, self.name if line is None else f"{self.name}:{line}"))
+
+    def leave_out(self, message: str, next_step: str, line: int, raw: str) -> None:
+        """Note a row that cannot be read while those around it can."""
+        if self.skip_bad_rows:
+            self.skipped.append(Unreadable(line, message, _writable(raw)))
+        else:
+            self.complain(message, f"{next_step}, or {LEAVE_OUT}", line)
+
+
+def _writable(raw: str) -> str:
+    r"""A text that has UTF-8, with `\xe5` for a byte that is none and `\ud800` for half of a surrogate pair."""
+    try:
+        return raw.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:
+        return raw.encode("utf-8", "backslashreplace").decode()
 
 
 def parse_delimited(text: str, parse: Parse, *, first_choice: str) -> Iterator[Chunk]:
@@ -69,17 +111,16 @@ def parse_delimited(text: str, parse: Parse, *, first_choice: str) -> Iterator[C
         reader = csv.reader(lines, delimiter=parse.delimiter, strict=True)
         header: list[str] | None = None
         rows, starts = [], []
-        for line, row in _csv_rows(reader, parse, before):
+        for line, start, row in _csv_rows(reader, lines, text, parse, before):
             if header is None:
                 header = _header(row, parse, line)
                 if header is None:
                     return
-            elif len(row) != len(header):
-                parse.complain(
-                    f"the row has {len(row)} cells, the header {len(header)} (delimiter {parse.delimiter!r})",
-                    "put cells that hold the delimiter or a line end in double quotes, or add the missing cells",
-                    line,
-                )
+            elif (len(row) != len(header) or parse.broken) and (wrong := _row_problem(row, header, parse)):
+                if reader.line_num + before > line:
+                    parse.complain(f"{wrong[0]}; it goes on to line {reader.line_num + before}", wrong[1], line)
+                else:
+                    parse.leave_out(*wrong, line, text[start : lines.tell()].rstrip("\r\n"))
             else:
                 rows.append(row)
                 starts.append(line)
@@ -122,12 +163,16 @@ def parse_json_lines(text: str, parse: Parse) -> Iterator[Chunk]:
         if not raw.strip():
             parse.blank_lines += 1
             continue
-        record = _loads(raw, parse, number)
-        if isinstance(record, dict):
+        try:
+            record = _parsed(raw)
+            if parse.broken or _may_be_broken(raw):
+                _refuse_broken_strings(record)
+            if not isinstance(record, dict):
+                raise _BrokenError(f"the line holds {_type_name(record)}, not an object", "write one {...} per line")
             records.append(record)
             lines.append(number)
-        elif record is not None:
-            parse.complain(f"the line holds {_type_name(record)}, not an object", "write one {...} per line", number)
+        except _BrokenError as error:
+            parse.leave_out(error.message, error.next_step, number, raw)
         if len(records) == CHUNK_ROWS:
             yield _by_column(records, lines, parse)
             records, lines = [], []
@@ -137,8 +182,10 @@ def parse_json_lines(text: str, parse: Parse) -> Iterator[Chunk]:
 
 def parse_json(text: str, parse: Parse) -> Iterator[Chunk]:
     """Records of a JSON text: an array of objects, or an object whose `data` is one."""
-    content = _loads(text, parse, None)
-    if content is None:
+    try:
+        content = _parsed(text)
+    except _BrokenError as error:
+        parse.complain(error.message, error.next_step, error.line)
         return
     if isinstance(content, dict) and isinstance(content.get("data"), list):
         content = content["data"]
@@ -148,13 +195,20 @@ def parse_json(text: str, parse: Parse) -> Iterator[Chunk]:
             'write [{...}, ...] or {"data": [{...}, ...]}; one object per line is .jsonl',
         )
         return
+    suspect = parse.broken or _may_be_broken(text)
+    numbered = []
     for number, record in enumerate(content, start=1):
-        if not isinstance(record, dict):
-            parse.complain(f"entry {number} is {_type_name(record)}, not an object", "write {...}", number)
-    for start in range(0, len(content), CHUNK_ROWS):
-        numbered = [(n, r) for n, r in enumerate(content[start : start + CHUNK_ROWS], start + 1) if isinstance(r, dict)]
-        if numbered:
-            yield _by_column([record for _, record in numbered], [number for number, _ in numbered], parse)
+        try:
+            if not isinstance(record, dict):
+                raise _BrokenError(f"entry {number} is {_type_name(record)}, not an object", "write {...}")
+            if suspect:
+                _refuse_broken_strings(record)
+            numbered.append((number, record))
+        except _BrokenError as error:
+            parse.leave_out(error.message, error.next_step, number, as_string(record) or "null")
+    for start in range(0, len(numbered), CHUNK_ROWS):
+        part = numbered[start : start + CHUNK_ROWS]
+        yield _by_column([record for _, record in part], [number for number, _ in part], parse)
 
 
 def check_columns(columns: Sequence[str], parse: Parse, line: int | None = None) -> None:
@@ -177,10 +231,30 @@ def _cell_limit() -> Iterator[None]:
         csv.field_size_limit(before)
 
 
-def _csv_rows(reader: Any, parse: Parse, before: int) -> Iterator[tuple[int, list[str]]]:  # noqa: ANN401  (csv's reader has no public type)
-    """Each record with the line it starts at; a broken one is a problem, and reading goes on behind it."""
+def _row_problem(row: list[str], header: list[str], parse: Parse) -> tuple[str, str] | None:
+    """What is wrong with a row, and what to do."""
+    if len(row) != len(header):
+        return (
+            f"the row has {len(row)} cells, the header {len(header)} (delimiter {parse.delimiter!r})",
+            "put cells that hold the delimiter or a line end in double quotes, or add the missing cells",
+        )
+    broken = next((found for cell in row if (found := BROKEN.search(cell))), None) if parse.broken else None
+    return (broken_character(broken[0]), "remove it") if broken else None
+
+
+def _csv_rows(
+    reader: Any,  # noqa: ANN401  (csv's reader has no public type)
+    lines: io.StringIO,
+    text: str,
+    parse: Parse,
+    before: int,
+) -> Iterator[tuple[int, int, list[str]]]:
+    """Each record with the line and the place in `text` it starts at; behind a broken one reading goes on.
+
+    Quotes that are broken beyond the end of a line may have swallowed whole rows: such a record is never skipped.
+    """
     while True:
-        line = reader.line_num + 1 + before
+        line, start = reader.line_num + 1 + before, lines.tell()
         try:
             row = next(reader)
         except StopIteration:
@@ -192,10 +266,14 @@ def _csv_rows(reader: Any, parse: Parse, before: int) -> Iterator[tuple[int, lis
                 message = "a quoted cell that starts here is never closed"
             else:
                 message = f"the quotes are broken: {error}"
-            parse.complain(message, 'close the quote; write a quote inside a quoted cell twice ("")', line)
+            next_step = 'close the quote; write a quote inside a quoted cell twice ("")'
+            if reader.line_num + before > line or "unexpected end" in str(error):
+                parse.complain(message, next_step, line)
+            else:
+                parse.leave_out(message, next_step, line, text[start : lines.tell()].rstrip("\r\n"))
             continue
         if row:
-            yield line, row
+            yield line, start, row
         else:
             parse.blank_lines += 1
 
@@ -203,6 +281,8 @@ def _csv_rows(reader: Any, parse: Parse, before: int) -> Iterator[tuple[int, lis
 def _header(row: list[str], parse: Parse, line: int) -> list[str] | None:
     names = [name.strip() or f"column_{position}" for position, name in enumerate(row, start=1)]
     found = len(parse.problems)
+    if parse.broken and (broken := next(filter(None, map(BROKEN.search, row)), None)):
+        parse.complain(broken_character(broken[0]), "export the file again: this is its header", line)
     for name in dict.fromkeys(name for name in names if names.count(name) > 1) if len(names) <= MAX_COLUMNS else ():
         parse.complain(f"the column {name!r} stands in the header twice", "rename one of them", line)
     if len(names) > MAX_COLUMNS:
@@ -215,29 +295,39 @@ def _transposed(header: list[str], rows: list[list[str]], lines: list[int]) -> C
     return Chunk(dict(zip(header, map(list, zip(*rows, strict=True)), strict=True)), lines)
 
 
-def _loads(raw: str, parse: Parse, line: int | None) -> Any:  # noqa: ANN401
-    """A JSON value, or None with a problem noted."""
+def _parsed(raw: str) -> Any:  # noqa: ANN401
+    """The JSON value of a text that is not null; else `_BrokenError`."""
     try:
         value = json.loads(raw)
-        if _NUL_ESCAPE.search(raw):
-            parse.complain("a string holds \\u0000, a NUL character, which no text does", "remove it", line)
-            return None
-        if "\\ud" in raw.lower():
-            json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        parse.complain("a string holds half of a surrogate pair (\\ud800 to \\udfff)", "write it in UTF-8", line)
-    except RecursionError:
-        parse.complain("it is nested too deep", "flatten it", line)
+    except RecursionError as error:
+        raise _BrokenError("it is nested too deep", "flatten it") from error
     except json.JSONDecodeError as error:
-        where = error.lineno if line is None else line
-        parse.complain(f"not JSON: {error.msg} at column {error.colno}", "mend it", where)
+        said = f"{error.msg.removesuffix(' at')} at column {error.colno}"
+        raise _BrokenError(f"not JSON: {said}", line=error.lineno) from error
     except ValueError as error:
-        parse.complain(f"not JSON: {error}", "mend it", line)
-    else:
-        if value is None:
-            parse.complain("it holds null, not an object", "write {...}", line)
-        return value
-    return None
+        raise _BrokenError(f"not JSON: {error}") from error
+    if value is None:
+        raise _BrokenError("it holds null, not an object", "write {...}")
+    return value
+
+
+def _may_be_broken(raw: str) -> bool:
+    """Whether JSON escapes a NUL or half of a surrogate pair: a pair's halves are escaped one by one."""
+    return "\\u0000" in raw or "\\ud" in raw or "\\uD" in raw
+
+
+def _refuse_broken_strings(value: Any) -> None:  # noqa: ANN401
+    """Half surrogate pairs, bytes that are no UTF-8 and NUL characters, wherever in a record they stand."""
+    try:
+        written = json.dumps(value, ensure_ascii=False)
+    except RecursionError as error:
+        raise _BrokenError("it is nested too deep", "flatten it") from error
+    if _NUL_ESCAPE.search(written):
+        raise _BrokenError("a string holds \\u0000, a NUL character, which no text does", "remove it")
+    if byte := re.search("[\udc80-\udcff]", written):
+        raise _BrokenError(broken_character(byte[0]), "write it in UTF-8")
+    if BROKEN.search(written):
+        raise _BrokenError("a string holds half of a surrogate pair (\\ud800 to \\udfff)", "write it in UTF-8")
 
 
 def _by_column(records: list[dict[str, Any]], lines: list[int], parse: Parse) -> Chunk:
@@ -254,14 +344,24 @@ def _by_column(records: list[dict[str, Any]], lines: list[int], parse: Parse) ->
 
 
 def as_string(value: Any) -> str | None:  # noqa: ANN401
-    """A value of a typed format as a string: JSON for anything but strings and null."""
+    """A value of a typed format as a string: JSON for anything but strings and null; NaN is missing as null is."""
     if value is None or isinstance(value, str):
         return value
-    return json.dumps(value, ensure_ascii=False, default=str)
+    if _is_missing(value):
+        return None
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str)
+    except RecursionError:  # what was just deep enough to be read
+        return "(nested too deep)"
+
+
+def _is_missing(value: Any) -> bool:  # noqa: ANN401
+    """Null, or NaN: how pandas and json.dumps write a missing value."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def _typed(value: Any) -> str | None:  # noqa: ANN401
-    return None if value is None else _type_name(value)
+    return None if _is_missing(value) else _type_name(value)
 
 
 def _type_name(value: Any) -> str:  # noqa: ANN401

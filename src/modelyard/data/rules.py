@@ -2,7 +2,8 @@
 
 A finder takes the rows and returns those it drops, with the columns `row` and `evidence`. A row is dropped by the first
 rule that finds it. Rows have the columns `row` (running number from 1), `source` (`file:line`), `part` (which files it
-came from: train, validation, test), `text`, `text_type`, `label`, `label_type`, `group`, and from `add_keys` on `key`.
+came from: train, validation, test), `text`, `text_type`, `label`, `label_type`, `unreadable`, `group`, and from
+`add_keys` on `key`.
 """
 
 import difflib
@@ -22,6 +23,9 @@ CJK = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}]"
 MINIMUM_CHARACTERS = 10
 MINIMUM_CJK_CHARACTERS = 4
 MAX_TEXT_BYTES = 1024**2
+MAX_LABEL_CHARACTERS = 200
+# pandas.read_csv, `na_values`: what it takes for a missing value by default, case folded
+PLACEHOLDERS = ("nan", "-nan", "null", "none", "n/a", "na", "<na>", "#n/a", "#n/a n/a", "#na", "1.#ind", "1.#qnan")
 PART_ORDER = {"train": 0, "validation": 1, "test": 2}
 
 # full-width forms are NFKC's work; these have no compatibility mapping
@@ -76,10 +80,22 @@ RULES = (
         "name files that hold rows, or mend what dropped them", True,
     ),
     Rule(
+        "row_unreadable", "fraction", "at_most", 0.01, "error",
+        "rows that cannot be read, left out because data.skip_bad_rows says so",
+        "a crash of the exporter breaks a line now and then; beyond 1% the export is broken",
+        "look at `raw` in dropped.parquet and export the file again", True,
+    ),
+    Rule(
         "fields_present", "fraction", "at_most", 0.01, "error",
         "rows without a text or a label, or with several labels",
         "exports lose a cell now and then; beyond 1% something is wrong with the export",
         "look at dropped.parquet and export the file again", True,
+    ),
+    Rule(
+        "label_too_long", "fraction", "at_most", 0.01, "error",
+        "labels of more than 200 characters",
+        "the name of a class is short; where many are long the columns are swapped",
+        "check that data.fields.text and data.fields.label are not swapped",
     ),
     Rule(
         "text_is_string", "fraction", "at_most", 0, "error",
@@ -134,6 +150,12 @@ RULES = (
         "labels that differ only by case, width or white space",
         "two spellings become two classes that no model can tell apart",
         "write them alike",
+    ),
+    Rule(
+        "label_placeholder", "labels", "at_most", 0, "warning",
+        "labels such as nan, NULL or N/A, which stand for a missing value more often than for a class",
+        "they stay a class, because NA may be a country and none an intent; an empty cell is a missing label",
+        "empty these cells if nobody labelled them",
     ),
     Rule(
         "label_in_every_split", "rows", "at_least", 1, "error",
@@ -205,6 +227,11 @@ def add_keys(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(key=normalised("text"))
 
 
+def find_unreadable(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows that could not be read."""
+    return _found(rows, pl.col("unreadable"))
+
+
 def find_missing(rows: pl.DataFrame) -> pl.DataFrame:
     """Rows without a text or a label."""
     label = pl.col("label").str.strip_chars()
@@ -217,6 +244,13 @@ def find_missing(rows: pl.DataFrame) -> pl.DataFrame:
         .then(pl.lit("there is no label"))
     )
     return _found(rows, evidence)
+
+
+def find_long_labels(rows: pl.DataFrame) -> pl.DataFrame:
+    """Labels of more than 200 characters."""
+    length = pl.col("label").str.len_chars()
+    said = pl.format("the label has {} characters, the most is {}", length, pl.lit(MAX_LABEL_CHARACTERS))
+    return _found(rows, pl.when(length > MAX_LABEL_CHARACTERS).then(said))
 
 
 def find_not_string(rows: pl.DataFrame) -> pl.DataFrame:
@@ -321,8 +355,10 @@ def finders(minimum: int | None) -> tuple[tuple[str, Callable[[pl.DataFrame], pl
     Conflicts go before duplicates: of two copies with different labels neither may stay.
     """
     return (
+        ("row_unreadable", find_unreadable),
         ("text_is_string", find_not_string),
         ("fields_present", find_missing),
+        ("label_too_long", find_long_labels),
         ("text_empty", find_empty),
         ("text_too_short", lambda rows: find_short(rows, minimum)),
         ("text_too_long", find_long),

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from modelyard.data.rules import Rule, normalised
+from modelyard.data.rules import PLACEHOLDERS, Rule, normalised
 from modelyard.evidence.interval import Interval, at_most
 from modelyard.evidence.judge import Verdict, judge
 from modelyard.evidence.paired import rows_to_pass_without_discordance, tango
@@ -12,6 +12,8 @@ from modelyard.project.gates import GatesSection
 
 NAMED = 5
 MAX_SCOPES = 20
+SHOWN_CHARACTERS = 60
+"""Of a label in a sentence."""
 
 
 def of_rows(
@@ -49,19 +51,24 @@ def of_labels(rules: Mapping[str, Rule], splits: Mapping[str, pl.DataFrame]) -> 
     alike = _spelt_alike(total)
     values["label_spelling"] = float(sum(map(len, alike)))
     steps["label_spelling"] = "write them alike: " + "; ".join(
-        " and ".join(f"{label!r} ({total[label]} rows)" for label in group) for group in alike[:NAMED]
+        " and ".join(f"{_short(label)} ({total[label]} rows)" for label in group) for group in alike[:NAMED]
     )
+    placeholders = sorted(label for label in total if label.strip().casefold() in PLACEHOLDERS)
+    values["label_placeholder"] = float(len(placeholders))
+    named = [f"{_short(label)} ({total[label]} rows)" for label in placeholders]
+    steps["label_placeholder"] = f"empty these cells if nobody labelled them: {_list(named)}"
     scarce = sorted((min(part.get(label, 0) for part in counts.values()), label) for label in total)
     values["label_in_every_split"] = float(scarce[0][0])
     missing = [
         (label, [name for name, part in counts.items() if label not in part]) for count, label in scarce if not count
     ]
     steps["label_in_every_split"] = "add rows of these labels, or drop them: " + _list(
-        [f"{label!r} ({total[label]} rows) is missing from {', '.join(names)}" for label, names in missing]
+        [f"{_short(label)} ({total[label]} rows) is missing from {', '.join(names)}" for label, names in missing]
     )
     smallest = min(total, key=lambda label: (total[label], label))
     values["label_balance"] = total[smallest] / rows
-    steps["label_balance"] = f"add rows of {smallest!r} ({total[smallest]} of {rows}), or join it with another label"
+    scarcest = f"{_short(smallest)} ({total[smallest]} of {rows})"
+    steps["label_balance"] = f"add rows of {scarcest}, or join it with another label"
     return [
         rules[name].verdict(value, n=rows, next_step=steps.get(name, ""))
         for name, value in values.items()
@@ -122,7 +129,7 @@ def summary(rows: pl.DataFrame, splits: Mapping[str, pl.DataFrame], dropped: pl.
         notes.append(f"{rule} dropped {found.height:,} rows, first: {first}")
     labels = pl.concat([frame.select("label") for frame in splits.values()])["label"].value_counts(name="rows")
     ordered = labels.sort(["rows", "label"], descending=[True, False])
-    shown = [f"{label} {count:,} ({count / kept:.1%})" for label, count in ordered.iter_rows()]
+    shown = [f"{_cut(label)} {count:,} ({count / kept:.1%})" for label, count in ordered.iter_rows()]
     return [*notes, f"labels: {_list(shown, 20)}"] if shown else notes
 
 
@@ -155,6 +162,14 @@ def _size_verdict(rule: Rule, scope: str, rows: int, limit: float, setting: str,
         next_step=step,
         samples_needed=needed,
     )
+
+
+def _short(label: str) -> str:
+    return repr(_cut(label))
+
+
+def _cut(label: str) -> str:
+    return label if len(label) <= SHOWN_CHARACTERS else f"{label[:SHOWN_CHARACTERS]}…"
 
 
 def _list(items: Sequence[str], shown: int = NAMED) -> str:

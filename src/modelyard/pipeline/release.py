@@ -12,7 +12,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from modelyard import __version__
 from modelyard.artifacts.candidate import Card, digest_artefact, read_card, read_choice
-from modelyard.artifacts.files import check_replaceable, digest_file, digest_folder, replacing_folder, write_text
+from modelyard.artifacts.files import (
+    check_output,
+    check_writable,
+    digest_file,
+    digest_folder,
+    replacing_folder,
+    write_text,
+)
 from modelyard.artifacts.keys import key_id, load_private_key, load_public_key
 from modelyard.artifacts.model import read_training
 from modelyard.artifacts.prepared import read_prepared, scopes
@@ -80,7 +87,8 @@ def release(
     Raises:
         InputError: a folder or the signing key is missing or broken.
     """
-    check_replaceable(output, mark=MARK)
+    check_output(output, mark=MARK)
+    check_writable(reports)
     folders = _open(prepared, model, candidates)
     key = _signing_key(settings.release, root)
     with recording(reports, STAGE):

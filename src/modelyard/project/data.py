@@ -63,5 +63,7 @@ class DataSection(Section):
     """Columns by whose values the model is judged as well."""
     group: str | None = None
     """Column whose rows never cross splits: a customer, a document. null: rows are independent."""
+    skip_bad_rows: bool = False
+    """true: rows that cannot be read go to dropped.parquet, at most 1% (rule `row_unreadable`). false: an error."""
     rules: dict[str, RuleSection] = Field(default_factory=dict)
     """Rule name -> what to change about it; `modelyard check --rules` lists them."""

@@ -9,6 +9,7 @@ import yaml
 from pydantic import ValidationError
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from modelyard.artifacts.files import refuse_special
 from modelyard.errors import InputError, Problem
 from modelyard.project.explain import Location, explain
 from modelyard.project.schema import ProjectSchema
@@ -39,6 +40,7 @@ def load_project(folder: Path) -> Project:
     """
     path = folder / FILE_NAME
     try:
+        refuse_special(path, next_step="write the settings into a file")
         if path.stat().st_size > MAX_BYTES:
             raise InputError(Problem(f"{path} is larger than 1 MiB", "keep data out of the settings", str(path)))
         text = path.read_text(encoding="utf-8-sig")

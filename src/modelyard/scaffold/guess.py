@@ -2,7 +2,9 @@
 
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from modelyard.errors import Problem
 
 TEXT_NAMES = (
     *("text", "review", "body", "content", "sentence", "comment", "message", "document", "tweet", "question", "query"),
@@ -31,10 +33,11 @@ MAX_SLICE_VALUES = 20
 
 @dataclass(frozen=True)
 class Head:
-    """The first rows of a file: column names in order, and rows of values as text (None: empty)."""
+    """The first rows of a file: column names in order, rows of values as text (None: empty), and what is no row."""
 
     columns: list[str]
     rows: list[dict[str, str | None]]
+    bad_rows: list[Problem] = field(default_factory=list)
 
     def values(self, column: str) -> list[str]:
         """The values of a column that are not empty."""

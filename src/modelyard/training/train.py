@@ -2,8 +2,8 @@
 
 import contextlib
 import json
+import math
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError
 from transformers import PreTrainedModel
 
-from modelyard.artifacts.files import check_replaceable, digest_file, replacing_folder, write_json
+from modelyard.artifacts.files import check_output, digest_file, replacing_folder, write_json
 from modelyard.artifacts.model import MARK, Training
 from modelyard.artifacts.prepared import MARK as DATASET_FILE
 from modelyard.artifacts.prepared import Prepared, read_prepared
@@ -68,8 +68,7 @@ def train(
     with recording(reports, STAGE):
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         refuse_failed(reports, ["check"])
-        check_replaceable(output, mark=MARK)
-        _check_writable(output)
+        check_output(output, mark=MARK)
         check_precision(settings.train.precision, device)
         data = _read_data(prepared, settings)
         base = find_base(settings.model.base, settings.model.revision, root=root)
@@ -161,16 +160,6 @@ def _read_rows(
     return train_rows, validation_rows, max_length, shares
 
 
-def _check_writable(output: Path) -> None:
-    """Find out before training, not after it, that the model cannot be written."""
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}."):
-            pass
-    except OSError as error:
-        raise _unwritable(output, str(error.strerror), "--output") from error
-
-
 def _read_data(folder: Path, settings: ProjectSchema) -> Prepared:
     data = read_prepared(folder)
     problems = []
@@ -239,7 +228,12 @@ def _schedule(settings: ProjectSchema, lengths: Sequence[int], derived: Mapping[
 
 @contextlib.contextmanager
 def _metrics(path: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-    """A function that adds one JSON line to a fresh file, to be followed while training runs."""
+    """A function that adds one JSON line to a fresh file, to be followed while training runs.
+
+    A number that is not finite is null: JSON has no other word for it.
+    """
+    if path.is_symlink():  # what it leads to would be emptied
+        raise InputError(Problem(f"{path} is a symbolic link", "remove it: a plain file is written there", str(path)))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = path.open("wb", buffering=0)  # whoever follows it sees every line at once
@@ -248,12 +242,18 @@ def _metrics(path: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
 
     def record(figures: Mapping[str, Any]) -> None:
         try:
-            handle.write(json.dumps(figures).encode() + b"\n")
+            handle.write(json.dumps(_finite(figures), allow_nan=False).encode() + b"\n")
         except OSError as error:
             raise _unwritable(path, str(error.strerror), "--reports") from error
 
     with handle:
         yield record
+
+
+def _finite(value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, Mapping):
+        return {key: _finite(one) for key, one in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _write_model(model: PreTrainedModel, base: Path, training: Training, output: Path) -> None:
