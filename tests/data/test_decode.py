@@ -33,23 +33,6 @@ def test_encodings(text: str, written: str, read: str) -> None:
     assert decode_text(text.encode(written), "a.csv") == (text, read)
 
 
-@pytest.mark.parametrize("encoding", ["gbk", "big5", "utf-8"])
-@pytest.mark.parametrize("cut", [4000, -1])
-def test_a_lost_byte_in_double_byte_text_is_named_and_makes_no_other_alphabet_of_it(encoding: str, cut: int) -> None:
-    lines = [f"第{number}條評論：這部電影真的很好看，演員表演出色,好評" for number in range(300)]
-    text = "\n".join(line if encoding != "gbk" else line.replace("條評論", "条评论") for line in lines)
-    data = text.encode("gb18030" if encoding == "gbk" else encoding)
-    place = cut if cut > 0 else len(data) - 1
-    while data[place] < 0x80 or data[place - 1] < 0x80:  # inside a character
-        place += -1 if cut < 0 else 1
-    damaged = data[:place] + data[place + 1 :] if cut > 0 else data[:place]
-    with pytest.raises(InputError) as caught:
-        decode_text(damaged, "a.csv")
-    line = data[:place].count(b"\n") + 1
-    assert [problem.where for problem in caught.value.problems] == [f"a.csv:{line}"]
-    assert "does not fit the encoding of the rest" in caught.value.problems[0].message
-
-
 def test_nul_bytes_by_line() -> None:
     with pytest.raises(InputError) as caught:
         decode_text(b"a\nb\0\nc\n\0d\n", "a.csv")

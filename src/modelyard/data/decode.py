@@ -36,7 +36,6 @@ BROKEN = re.compile("[\0\ud800-\udfff]")
 """What stands for no character: NUL, half of a surrogate pair, a byte that is not UTF-8 (PEP 383)."""
 BINARY_SHARE = 0.1
 _NAMED_LINES = 3
-_DOUBLE_BYTE = {"gb18030", "big5", "cp932", "euc_kr"}
 _WESTERN = ["cp1252", "cp1250", "latin_1"]
 
 
@@ -161,7 +160,7 @@ def broken_character(sign: str) -> str:
     if sign == "\0":
         return "the line holds a NUL byte, which no text does"
     if "\udc80" <= sign <= "\udcff":
-        return f"the line holds the byte 0x{ord(sign) - 0xDC00:02x}, which does not fit the encoding of the rest"
+        return f"the line holds the byte 0x{ord(sign) - 0xDC00:02x}, which is no UTF-8 as the rest of the file is"
     return "the line holds half of a surrogate pair, which is no character"
 
 
@@ -178,29 +177,7 @@ def _candidates(data: bytes) -> Iterator[tuple[str, str]]:
     sample = _sample(data)
     if _nearly_utf8(sample):
         yield "utf-8", "surrogateescape"
-    legacy = list(_legacy(_whole_lines(sample)))
-    if legacy[0] in _DOUBLE_BYTE:  # a damaged place must not make another alphabet of it
-        yield from ((encoding, "strict") for encoding in legacy if encoding in _DOUBLE_BYTE)
-        yield legacy[0], "surrogateescape"
-    yield from ((encoding, "strict") for encoding in legacy)
-
-
-def _whole_lines(sample: bytes) -> bytes:
-    """The sample without the few lines that no double-byte text holds, where nine in ten lines could be such text.
-
-    One byte lost from a GBK file would otherwise leave only single-byte encodings that decode it all: as Cyrillic.
-    """
-    lines = sample.split(b"\n")
-    whole = [line for line in lines if _decodes(line, "gb18030")]
-    return b"\n".join(whole) if 10 * len(whole) >= 9 * len(lines) else sample
-
-
-def _decodes(line: bytes, encoding: str) -> bool:
-    try:
-        line.decode(encoding)
-    except UnicodeDecodeError:
-        return False
-    return True
+    yield from ((encoding, "strict") for encoding in _legacy(sample))
 
 
 def _nearly_utf8(sample: bytes) -> bool:
