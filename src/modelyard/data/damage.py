@@ -1,8 +1,8 @@
 """Whether a Parquet file can be read at all, found out by a process that may die of it.
 
-Damaged bytes make polars 2.1 panic, and some end the whole process (an allocation of 2 EB) or, rarely, leave it waiting
-for ever: of 1,000 files with one to three random bytes changed every tenth panicked and a few aborted. What reads well
-there is then read here.
+Damaged bytes make polars panic with a trace on stderr, and some end the whole process (`memory allocation of
+2305843009213693944 bytes failed`): seen with 2.1 on small files of which one to three random bytes were changed. What
+reads well there is then read here.
 """
 
 import subprocess
