@@ -6,7 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from modelyard.audit.findings import accuracies, calibrate, calibration, judge_batches, judge_served
+from modelyard.audit.findings import accuracies, calibrate, calibration, judge_served
+from modelyard.compression.companions import judge_flips
 
 
 def logits(rows: int, flipped: int = 0, shift: float = 0.0) -> Any:
@@ -31,7 +32,7 @@ def test_http_answers_what_the_engine_does(shift: float, outcome: str) -> None:
     [(0, 32, "PASS"), (3, 32, "PASS"), (4, 32, "INCONCLUSIVE"), (17, 32, "FAIL"), (0, 1, "PASS"), (11, 1, "FAIL")],
 )
 def test_labels_that_change_in_a_batch(flips: int, batch_rows: int, outcome: str) -> None:
-    verdict = judge_batches(logits(2000), logits(2000, flips), batch_rows=batch_rows, subject="int8")
+    verdict = judge_flips(logits(2000), logits(2000, flips), batch_rows=batch_rows, subject="int8")
     assert (verdict.rule, verdict.kind, verdict.outcome) == ("batch_flips", "candidate", outcome)
 
 

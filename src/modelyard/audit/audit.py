@@ -17,16 +17,18 @@ from modelyard.artifacts.reports import recording, refuse_failed, write_report
 from modelyard.audit import findings
 from modelyard.audit.asking import ask_over_http
 from modelyard.compression.candidates import EXPORT
+from modelyard.compression.companions import judge_flips
 from modelyard.compression.parity import SAMPLE_ROWS, choose_evenly, judge_parity, run_varied
 from modelyard.compression.reference import read_reference
 from modelyard.engines.base import Logits
+from modelyard.engines.batching import run_in_batches
 from modelyard.engines.opening import open_engine
 from modelyard.evidence.judge import Verdict
 from modelyard.evidence.report import Report
 from modelyard.progress import Progress, silent
 from modelyard.project.schema import ProjectSchema
 from modelyard.serving.pace import Pace
-from modelyard.serving.predict import Predictor, opened_candidate
+from modelyard.serving.predict import opened_candidate
 from modelyard.serving.service import started
 from modelyard.serving.turns import BatchLimits
 from modelyard.tasks.classification import correct, encode, load_tokenizer
@@ -97,7 +99,7 @@ def audit(
         served = _serve(settings, audited, progress)
         name, card = audited.card.name, audited.card
         verdicts.append(findings.judge_served(served.engine, served.alone, subject=name))
-        flips = findings.judge_batches(served.alone, served.alone_in_batches, batch_rows=card.batch_rows, subject=name)
+        flips = judge_flips(served.alone, served.alone_in_batches, batch_rows=card.batch_rows, subject=name)
         calibrated = findings.calibrate(served.validation, audited.truth("validation"), subject=name)
         verdicts += [flips, *([calibrated.verdict] if calibrated.verdict else [])]
         right = correct(served.test, audited.truth("test"))
@@ -155,17 +157,10 @@ def _serve(settings: ProjectSchema, audited: Audited, progress: Progress) -> _Se
             places = choose_evenly(len(texts), ALONE_ROWS)
             some = [texts[place] for place in places]
             alone = ask(some, 1, "ask the service row by row")
-        engine = _ask_engine(predictor, some, progress)
+        rows = predictor.encode(some)
+        what = "ask the engine row by row"
+        engine = run_in_batches(predictor.engine, rows, batch_rows=1, progress=progress, what=what)
     return _Served(validation, test, engine, alone, test[places])
-
-
-def _ask_engine(predictor: Predictor, texts: list[str], progress: Progress) -> Logits:
-    rows = predictor.encode(texts)
-    answers = []
-    for number, row in enumerate(rows, start=1):
-        answers.append(predictor.engine.run([row]))
-        progress("ask the engine row by row", number, len(rows))
-    return np.concatenate(answers)
 
 
 def _judge_export(audited: Audited, progress: Progress) -> Verdict:

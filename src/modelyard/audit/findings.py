@@ -7,13 +7,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from modelyard.artifacts.prepared import scopes
-from modelyard.compression.companions import FLIPS_MAX, LOGIT_TOLERANCE
+from modelyard.compression.companions import LOGIT_TOLERANCE
 from modelyard.engines.base import Logits
 from modelyard.evidence.calibration import calibration_interval, cross_fitted_loss, fit_temperature, log_loss
 from modelyard.evidence.interval import Interval, at_most
 from modelyard.evidence.judge import Verdict, judge
 from modelyard.evidence.paired import bca
-from modelyard.evidence.proportion import samples_for_proportion, wilson
+from modelyard.evidence.proportion import wilson
 from modelyard.evidence.report import Measurement
 from modelyard.tasks.classification import softmax
 
@@ -37,31 +37,6 @@ def judge_served(engine: Logits, served: Logits, *, subject: str) -> Verdict:
         rule="parity_served",
         subject=subject,
         next_step=f"do not serve it, report it: the largest difference is {gap.max():.2g}, allowed {LOGIT_TOLERANCE:g}",
-    )
-
-
-def judge_batches(alone: Logits, together: Logits, *, batch_rows: int, subject: str) -> Verdict:
-    """The candidate verdict `batch_flips`: labels that change between alone and in a batch, over HTTP.
-
-    Args:
-        alone: logits of rows asked one by one, shape (rows, labels).
-        together: of the same rows in requests of many.
-        batch_rows: rows that the service puts into one batch; 1 where `compress` has already forbidden company.
-        subject: name of the candidate.
-    """
-    flips = int((alone.argmax(axis=1) != together.argmax(axis=1)).sum())
-    moved = ~(np.abs(alone.astype(np.float64) - together).max(axis=1) <= LOGIT_TOLERANCE)
-    exact = batch_rows == 1 or not moved.any()
-    share = Interval.exact(flips / len(alone), n=len(alone), unit="fraction") if exact else wilson(flips, len(alone))
-    limit = at_most(FLIPS_MAX)
-    return judge(
-        share,
-        limit,
-        rule="batch_flips",
-        kind="candidate",
-        subject=subject,
-        next_step=f"it will be served row by row: {flips} of {len(alone)} labels changed in a batch",
-        samples_needed=samples_for_proportion(share.estimate, limit),
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from modelyard.compression.parity import choose_evenly
-from modelyard.engines.base import Engine, Row
+from modelyard.engines.base import Engine, Logits, Row
 from modelyard.engines.batching import BATCH_ROWS, run_in_batches
 from modelyard.evidence.interval import Interval, at_most
 from modelyard.evidence.judge import Verdict, judge
@@ -45,17 +45,30 @@ def judge_companions(
     sample = [rows[number] for number in choose_evenly(len(rows), SAMPLE_ROWS)]
     alone = run_in_batches(engine, sample, batch_rows=1, progress=progress, what=f"ask {subject} row by row")
     together = run_in_batches(engine, sample, progress=progress, what=f"ask {subject} in batches")
+    verdict = judge_flips(alone, together, batch_rows=BATCH_ROWS, subject=subject)
+    return verdict, BATCH_ROWS if verdict.outcome == "PASS" else 1
+
+
+def judge_flips(alone: Logits, together: Logits, *, batch_rows: int, subject: str) -> Verdict:
+    """The candidate verdict `batch_flips`: labels that change between alone and in company.
+
+    Args:
+        alone: logits of rows answered one by one, shape (rows, labels).
+        together: of the same rows in batches, or in requests of many.
+        batch_rows: rows of one batch; where it is 1 there is no company, and any change is counted, not estimated.
+        subject: name of the candidate.
+    """
     moved = ~(np.abs(alone.astype(np.float64) - together).max(axis=1) <= LOGIT_TOLERANCE)  # not `>`: NaN compares false
     flips, limit = int((alone.argmax(axis=1) != together.argmax(axis=1)).sum()), at_most(FLIPS_MAX)
-    interval = wilson(flips, len(sample)) if moved.any() else Interval.exact(0.0, n=len(sample), unit="fraction")
-    verdict = judge(
-        interval,
+    exact = batch_rows == 1 or not moved.any()
+    share = Interval.exact(flips / len(alone), n=len(alone), unit="fraction") if exact else wilson(flips, len(alone))
+    return judge(
+        share,
         limit,
         rule=RULE,
         kind="candidate",
         subject=subject,
-        next_step=f"it is measured and served row by row: of {len(sample)} rows {int(moved.sum())} answer otherwise in "
-        f"a batch, {flips} with another label",
-        samples_needed=samples_for_proportion(interval.estimate, limit),
+        next_step=f"it is measured and served row by row: of {len(alone)} rows {int(moved.sum())} answer otherwise in a "
+        f"batch, {flips} with another label",
+        samples_needed=samples_for_proportion(share.estimate, limit),
     )
-    return verdict, BATCH_ROWS if verdict.outcome == "PASS" else 1
