@@ -68,7 +68,7 @@ def judge_flips(alone: Logits, together: Logits, *, batch_rows: int, subject: st
         rule=RULE,
         kind="candidate",
         subject=subject,
-        next_step=f"it is measured and served row by row: of {len(alone)} rows {int(moved.sum())} answer otherwise in a "
-        f"batch, {flips} with another label",
+        next_step=f"it is measured and served row by row: of {len(alone)} rows {int(moved.sum())} answer otherwise in "
+        f"a batch, {flips} with another label",
         samples_needed=samples_for_proportion(share.estimate, limit),
     )
