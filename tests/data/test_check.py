@@ -11,6 +11,7 @@ import pytest
 from modelyard.artifacts.prepared import read_prepared
 from modelyard.artifacts.reports import read_report
 from modelyard.data.check import check
+from modelyard.data.shapes import Shape
 from modelyard.errors import InputError
 from modelyard.evidence.judge import exit_status
 from modelyard.evidence.report import Report
@@ -29,10 +30,11 @@ def write(path: Path, rows: Rows) -> None:
 
 def checked(folder: Path, out: Path | None = None, **data: object) -> Report:
     settings = DataSection(**{"train": "rows.csv", **data})
+    columns = {"text": settings.fields.text, "label": settings.fields.label}
     return check(
         settings,
         project="test",
-        task="classification",
+        shape=Shape(name="text_label", columns=columns),
         root=folder,
         prepared=None if out is None else out / "prepared",
         reports=None if out is None else out / "reports",

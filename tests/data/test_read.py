@@ -5,12 +5,14 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from modelyard.data.read import Table, read_files
+from modelyard.data.shapes import Shape
+from modelyard.data.table import Table, read_table
 from modelyard.errors import InputError
 
 
 def read(folder: Path, *names: str, text: str = "text", label: str = "label", others: tuple[str, ...] = ()) -> Table:
-    return read_files([folder / name for name in names], root=folder, text=text, label=label, others=others)
+    shape = Shape(name="text_label", columns={"text": text, "label": label})
+    return read_table([folder / name for name in names], root=folder, shape=shape, others=others)
 
 
 def problems(folder: Path, *names: str, **settings: str) -> list[str]:
@@ -28,8 +30,8 @@ def test_physical_lines_of_multi_line_cells(tmp_path: Path) -> None:
     assert table.rows["source"].to_list() == ["a.csv:2", "a.csv:5", "a.csv:6"]
     assert table.rows["text"].to_list() == ["one\r\ntwo", 'a "quote", and more', "last"]
     assert table.fields.columns == ["text", "label", "site"]
-    assert table.files[0].rows == 3
-    assert table.files[0].blank_lines == 1
+    assert table.found[0].rows == 3
+    assert table.found[0].blank_lines == 1
 
 
 @pytest.mark.parametrize("sign", [",", ";", "\t", "|"])
@@ -37,15 +39,15 @@ def test_delimiters_of_spreadsheets(tmp_path: Path, sign: str) -> None:
     rows = "".join(f'"so, ein; Käse|{n}"{sign}{n}{sign}\r\n' for n in range(3))
     (tmp_path / "a.csv").write_bytes(f"text{sign}label{sign}\r\n{rows}".encode("cp1252"))
     table = read(tmp_path, "a.csv")
-    assert (table.files[0].delimiter, table.files[0].encoding) == (sign, "cp1252")
-    assert table.files[0].sample == "so, ein; Käse|0"
+    assert (table.found[0].delimiter, table.files[0].encoding) == (sign, "cp1252")
+    assert table.found[0].sample == "so, ein; Käse|0"
     assert table.rows["label"].to_list() == ["0", "1", "2"]
     assert table.fields.columns[2] == "column_3"
 
 
 def test_excel_says_its_delimiter(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("sep=;\ntext;label\na,b,c;x\n", encoding="utf-8-sig")
-    assert read(tmp_path, "a.csv").rows.row(0)[:2] == ("a.csv:3", "a,b,c")
+    assert read(tmp_path, "a.csv").rows.select("source", "text").row(0) == ("a.csv:3", "a,b,c")
 
 
 def test_all_problems_of_a_csv(tmp_path: Path) -> None:
@@ -91,7 +93,7 @@ def test_json_lines(tmp_path: Path) -> None:
     assert table.rows["label"].to_list() == ["5", "true", "z"]
     assert table.rows["text_type"].to_list() == [None, "a number", None]
     assert table.fields["x"].to_list() == ["[1]", None, None]
-    assert table.files[0].blank_lines == 2
+    assert table.found[0].blank_lines == 2
 
 
 def test_all_problems_of_json_lines(tmp_path: Path) -> None:
@@ -164,7 +166,7 @@ def test_parquet(tmp_path: Path) -> None:
     assert table.fields["yes"].to_list()[:2] == ["true", None]
 
 
-def test_problems_of_parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_problems_of_parquet(tmp_path: Path) -> None:
     (tmp_path / "a.parquet").write_bytes(b"PAR1garbagegarbagePAR1")
     pl.DataFrame({"text": ["a\0"], "label": ["x"]}).write_parquet(tmp_path / "b.parquet")
     pl.DataFrame({"txt": ["a"], "label": ["x"]}).write_parquet(tmp_path / "c.parquet")
@@ -176,20 +178,12 @@ def test_problems_of_parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         "c.parquet there is no column 'text'",
         "d.parquet it has 1001 columns, the limit is 1000",
     ]
-    monkeypatch.setattr("modelyard.data.read.MAX_ROWS", 0)
-    assert problems(tmp_path, "c.parquet") == ["c.parquet it has 1 rows, the limit is 0"]
-
-
-def test_rows_have_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "a.csv").write_text("text,label\na,x\nb,x\n")
-    monkeypatch.setattr("modelyard.data.read.MAX_ROWS", 1)
-    assert problems(tmp_path, "a.csv") == ["a.csv there are more than 1 rows"]
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.json", "a.parquet"])
 def test_chunks_join(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("records", "read"):
-        monkeypatch.setattr(f"modelyard.data.{module}.CHUNK_ROWS", 2)
+    monkeypatch.setattr("modelyard.data.records.CHUNK_ROWS", 2)
+    monkeypatch.setattr("modelyard.data.survey.PIECE_BYTES", 12)
     rows = [{"text": f"t{n}", "label": "x"} for n in range(5)]
     frame = pl.DataFrame(rows)
     if name == "a.json":

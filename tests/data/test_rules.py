@@ -3,64 +3,56 @@
 import polars as pl
 import pytest
 
-from modelyard.data.rules import RULES, add_keys, chosen_rules, drop_rows, normalised
+from modelyard.data.characters import read_characters
+from modelyard.data.rules import RULES, chosen_rules, judge_rows, normalised
 from modelyard.errors import InputError
 from modelyard.project.data import RuleSection
 
 
-def frame(*rows: tuple[str | None, str | None], part: str | list[str] = "train") -> pl.DataFrame:
-    parts = [part] * len(rows) if isinstance(part, str) else part
-    return pl.DataFrame(
+def dropped(*rows: tuple[str | None, str | None], minimum: int | None = None, **columns: list[str | None]) -> dict[int, str]:
+    empty: list[str | None] = [None] * len(rows)
+    names = ("text_type", "label_type", "shape_problem", "unreadable")
+    frame = pl.DataFrame(
         {
-            "row": list(range(1, len(rows) + 1)),
-            "source": [f"rows.csv:{line}" for line in range(2, len(rows) + 2)],
-            "part": parts,
-            "text": [text for text, _ in rows],
-            "text_type": [None] * len(rows),
-            "label": [label for _, label in rows],
-            "label_type": [None] * len(rows),
-            "unreadable": [None] * len(rows),
-            "group": [None] * len(rows),
-        },
-        schema_overrides={
-            name: pl.String for name in ("text", "text_type", "label", "label_type", "unreadable", "group")
-        },
+            "row": range(1, len(rows) + 1),
+            "text": pl.Series([text for text, _ in rows], dtype=pl.String),
+            "label": pl.Series([label for _, label in rows], dtype=pl.String),
+            **{name: pl.Series(columns.get(name, empty), dtype=pl.String) for name in names},
+        }
     )
-
-
-def dropped(rows: pl.DataFrame, minimum: int | None = None) -> dict[int, str]:
-    _, gone = drop_rows(rows, chosen_rules({}), minimum)
+    counts, _ = read_characters(frame["text"].fill_null(""))
+    gone = judge_rows(frame.hstack(counts), chosen_rules({}), minimum, labelled=True)
     return {row: rule for row, rule in gone.select("row", "rule").iter_rows()}
 
 
 def test_length_depends_on_the_script() -> None:
-    rows = frame(("nine char", "a"), ("ten chars!", "a"), ("四个字好", "b"), ("三个字", "b"))
-    assert dropped(rows) == {1: "text_too_short", 4: "text_too_short"}
-    assert dropped(rows, minimum=3) == {}
-
-
-def test_copies_after_normalisation_keep_the_first() -> None:
-    rows = frame(("It is ＧＯＯＤ ，really", "a"), ("it is good ,really", "a"), ("It  is good,  really!", "a"))
-    assert dropped(rows) == {2: "duplicate_exact"}
-
-
-def test_all_rows_of_a_conflict_go() -> None:
-    rows = frame(("the very same text", "a"), ("The very same text", "b"), ("another text here", "a"))
-    assert dropped(rows) == {1: "label_conflict", 2: "label_conflict"}
+    rows = (("nine char", "a"), ("ten chars!", "a"), ("四个字好", "b"), ("三个字", "b"))
+    assert dropped(*rows) == {1: "text_too_short", 4: "text_too_short"}
+    assert dropped(*rows, minimum=3) == {}
 
 
 def test_missing_empty_and_long() -> None:
-    rows = frame((None, "a"), ("   ", "a"), ("a real text here", None), ("x" * (1024**2 + 1), "a"))
-    found = dropped(rows)
-    assert found[2] == "text_empty"
-    assert found[3] == "fields_present"
-    assert found[4] == "text_too_long"
-    assert set(found) == {1, 2, 3, 4}
+    rows = ((None, "a"), ("   ", "a"), ("a real text here", None), ("x" * (1024**2 + 1), "a"), ("a good text", "l" * 201))
+    assert dropped(*rows) == {
+        1: "fields_present",
+        2: "text_empty",
+        3: "fields_present",
+        4: "text_too_long",
+        5: "label_too_long",
+    }
 
 
-def test_a_leak_is_taken_from_train_and_kept_in_test() -> None:
-    rows = frame(("the same long text", "a"), ("the same long text", "a"), part=["train", "test"])
-    assert dropped(rows) == {1: "leak_across_splits"}
+def test_what_the_reader_found() -> None:
+    row = ("a good long text", "a")
+    assert dropped(row, row, text_type=["a number", None]) == {1: "text_is_string"}
+    assert dropped(row, row, shape_problem=[None, "turn 2 is empty"]) == {2: "row_malformed"}
+    assert dropped(row, unreadable=["not JSON"]) == {1: "row_unreadable"}
+    assert dropped(row, label_type=["a list"]) == {1: "fields_present"}
+
+
+def test_rules_about_labels_are_left_out_where_there_are_none() -> None:
+    assert {"label_count", "label_conflict", "slice_too_small"} & set(chosen_rules({}, labelled=False)) == set()
+    assert "duplicate_exact" in chosen_rules({}, labelled=False)
 
 
 def test_normalised_joins_what_a_reader_takes_for_equal() -> None:
@@ -95,7 +87,3 @@ def test_every_wrong_change_is_named() -> None:
 def test_rules_are_documented_and_distinct() -> None:
     assert len({rule.name for rule in RULES}) == len(RULES) >= 12
     assert all(rule.finds and rule.why for rule in RULES)
-
-
-def test_keys_are_added_once() -> None:
-    assert add_keys(frame(("Some Text", "a")))["key"].to_list() == ["some text"]

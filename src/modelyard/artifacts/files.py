@@ -176,6 +176,28 @@ def replacing_folder(target: Path, *, mark: str) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
+def scratch_folder(parent: Path, name: str) -> Iterator[Path]:
+    """A folder for what is thrown away in the end; what killed processes left under the same name is tidied first.
+
+    Raises:
+        InputError: it cannot be made, or a write into it failed.
+    """
+    target = parent / f"{name}-scratch"
+    folder = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    with _placing(parent):
+        parent.mkdir(parents=True, exist_ok=True)
+        for leftover in _leftovers(target):
+            shutil.rmtree(leftover, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700)
+    try:
+        with _filling(folder, folder):
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
 def _placing(target: Path) -> Iterator[None]:
     """Every system error here is of a place that cannot be written."""
     try:

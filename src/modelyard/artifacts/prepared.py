@@ -119,14 +119,14 @@ def scopes(frame: pl.DataFrame, *, label: str, slices: Sequence[str]) -> Iterato
             yield f"{prefix}{value}", (values == value).to_numpy()
 
 
-def write_frame(frame: pl.DataFrame, path: Path) -> None:
+def write_frame(frame: pl.DataFrame, path: Path, *, compression: Literal["zstd", "lz4"] = "zstd") -> None:
     """Write a Parquet file; a full disk is the system's own error, as from any other write.
 
     Raises:
         OSError: the system refused; polars wraps it into an error of its own, with the number in the text.
     """
     try:
-        frame.write_parquet(path)
+        frame.write_parquet(path, compression=compression)
     except pl.exceptions.PolarsError as error:
         number = re.search(r"os error (\d+)", str(error))
         if number is None:  # where it is the end of the file that cannot be written, polars does not say why

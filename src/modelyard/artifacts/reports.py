@@ -111,11 +111,19 @@ def read_run_record(path: Path) -> RunRecord:
 
 
 @contextlib.contextmanager
-def recording(folder: Path, stage: str) -> Iterator[None]:
+def recording(
+    folder: Path, stage: str, *, processes: int = 1, memory_limit_bytes: int | None = None
+) -> Iterator[None]:
     """Measure what the block takes and write `folder/STAGE.run.json` when it ends without an error.
 
     That the folder can be written to is found out first. Seconds of CPU and peak memory include finished child
     processes. On Linux `ru_maxrss` is in KiB.
+
+    Args:
+        folder: of the reports.
+        stage: its name.
+        processes: children that may run at once: their peaks are then added to this process's, an upper bound.
+        memory_limit_bytes: what the stage was allowed, for the record.
     """
     check_writable(folder)
     start, clock, cpu = datetime.now(UTC), time.monotonic(), _cpu_seconds()
@@ -126,7 +134,8 @@ def recording(folder: Path, stage: str) -> Iterator[None]:
         end=datetime.now(UTC),
         wall_seconds=round(time.monotonic() - clock, 3),
         cpu_seconds=round(_cpu_seconds() - cpu, 3),
-        peak_memory_bytes=_peak_memory_bytes(),
+        peak_memory_bytes=_peak_memory_bytes(processes),
+        memory_limit_bytes=memory_limit_bytes,
         machine=describe_machine(),
         versions=installed_versions(),
     )
@@ -192,8 +201,7 @@ def _cpu_seconds() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-def _peak_memory_bytes() -> int:
+def _peak_memory_bytes(processes: int) -> int:
     unit = 1 if sys.platform == "darwin" else 1024
-    return unit * max(
-        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    )
+    own, child = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return unit * (max(own, child) if processes <= 1 else own + processes * child)

@@ -1,19 +1,30 @@
 """`modelyard check`: a project's data, or any file."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from modelyard.data.shapes import Shape
+
 from modelyard.cli.console import progress_bar, show_report
-from modelyard.cli.options import AsJson, ExitZero, ProjectFolder
+from modelyard.cli.options import AsJson, ExitZero, ProjectFolder, parse_size
 from modelyard.errors import InputError, Problem
 
 
 def check(
     files: Annotated[list[str] | None, typer.Argument(help="Files, folders or globs; none: the project's own.")] = None,
-    text: Annotated[str, typer.Option(help="Column of the text, with FILES.")] = "text",
-    label: Annotated[str, typer.Option(help="Column of the label, with FILES.")] = "label",
+    text: Annotated[str | None, typer.Option(help="Column of the text, with FILES; none: by its name.")] = None,
+    label: Annotated[str | None, typer.Option(help="Column of the label, with FILES; none: by its name.")] = None,
+    fields: Annotated[
+        str,
+        typer.Option(
+            metavar="ROLE=COLUMN,…",
+            help="With FILES: columns of other shapes, as prompt=question,completion=answer; also messages, input, "
+            "chosen, rejected.",
+        ),
+    ] = "",
     slices: Annotated[str, typer.Option(metavar="A,B", help="Slice columns, with FILES.")] = "",
     group: Annotated[str | None, typer.Option(help="Column whose rows stay together, with FILES.")] = None,
     skip_bad_rows: Annotated[
@@ -27,6 +38,9 @@ def check(
         Path | None, typer.Option(help="Where prepared/ goes; with FILES nothing is written without.")
     ] = None,
     reports: Annotated[Path | None, typer.Option(help="Where the report goes.")] = None,
+    memory: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Use at most so much, as 2GiB; none: half of what is free.")
+    ] = None,
     project: ProjectFolder = Path(),
     as_json: AsJson = False,
     exit_zero: ExitZero = False,
@@ -39,40 +53,68 @@ def check(
         _list_rules()
         return
     from modelyard.data.check import check as check_data
+    from modelyard.data.shapes import Shape
     from modelyard.evidence.judge import exit_status
-    from modelyard.project.data import DataSection, FieldsSection
+    from modelyard.project.data import DataSection
     from modelyard.project.gates import GatesSection
     from modelyard.project.load import load_project
 
+    if text is not None and text == label:
+        raise InputError(Problem(f"--text and --label both name {text!r}", "name two different columns", "--label"))
     if files:
+        shape = _shape(files, text, label, fields)
         data = DataSection(
             train=files,
-            fields=FieldsSection(text=text, label=label),
             slices=[part.strip() for part in slices.split(",") if part.strip()],
             group=group,
             skip_bad_rows=skip_bad_rows,
         )
-        name, task, root, gates = Path(files[0]).name, "classification", Path(), GatesSection()
+        name, root, gates = Path(files[0]).name, Path(), GatesSection()
         reports = reports or (output.absolute().parent / "reports" if output else None)
     else:
         loaded = load_project(project)
         settings = loaded.settings
-        data, name, task, root, gates = settings.data, settings.project, settings.task, project, settings.gates
+        data, name, root, gates = settings.data, settings.project, project, settings.gates
+        named = data.fields
+        shape = Shape(name="text_label", columns={"text": named.text, "label": named.label})
         output, reports = output or project / "prepared", reports or project / "reports"
         if skip_bad_rows:
             raise InputError(
                 Problem("--skip-bad-rows is for FILES", "in a project set data.skip_bad_rows: true", "--skip-bad-rows")
             )
-    if text == label:
-        raise InputError(Problem(f"--text and --label both name {text!r}", "name two different columns", "--label"))
     with progress_bar() as progress:
         report = check_data(
-            data, project=name, task=task, root=root, prepared=output, reports=reports, gates=gates, progress=progress
+            data,
+            project=name,
+            shape=shape,
+            root=root,
+            prepared=output,
+            reports=reports,
+            gates=gates,
+            memory_bytes=None if memory is None else parse_size(memory, "--memory"),
+            progress=progress,
         )
     show_report(report, as_json=as_json)
     # where prepared/ could not be made there is nothing that the next stage could refuse
     made = output is None or "prepared" in report.parameters
     raise typer.Exit(0 if exit_zero and made else exit_status(report.verdicts))
+
+
+def _shape(files: list[str], text: str | None, label: str | None, fields: str) -> "Shape":
+    """The shape that the user named, or that the first file's columns have."""
+    from modelyard.data.locate import locate
+    from modelyard.data.shapes import recognise
+    from modelyard.scaffold.head import read_columns
+
+    given = {"text": text, "label": label}
+    for part in filter(None, (part.strip() for part in fields.split(","))):
+        role, equals, column = part.partition("=")
+        if not equals or not column.strip():
+            raise InputError(Problem(f"{part!r} is no ROLE=COLUMN", "write it as prompt=question", "--fields"))
+        given[role.strip()] = column.strip()
+    named = {role: column for role, column in given.items() if column}
+    paths, _ = locate(files, Path())
+    return recognise(read_columns(paths[0]), named, str(paths[0]))
 
 
 def _list_rules() -> None:

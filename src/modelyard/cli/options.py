@@ -1,9 +1,14 @@
 """Options that several commands share, each written once."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from modelyard.errors import InputError, Problem
+
+UNITS = {"": 1, "b": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 
 
 def folder(name: str) -> typer.models.OptionInfo:
@@ -22,3 +27,18 @@ ExitZero = Annotated[
         help="Exit 0 once the report is written, whatever the verdicts: the next stage refuses (dvc.yaml).",
     ),
 ]
+
+
+def parse_size(text: str, option: str) -> int:
+    """Bytes of a size as people write it: `2GiB`, `1.5 GB`, `800M`; at least 512 MiB.
+
+    Raises:
+        InputError: it is no size, or too small to work in.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?i?)b?", text.strip().lower())
+    if found is None or found[2] == "i":
+        raise InputError(Problem(f"{text!r} is no size", "write a number and a unit, as 2GiB", option))
+    size = int(float(found[1]) * UNITS[found[2]])
+    if size < 512 * 2**20:
+        raise InputError(Problem(f"{text!r} is less than 512MiB, which nothing can be done in", "allow more", option))
+    return size

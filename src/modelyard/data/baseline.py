@@ -1,8 +1,9 @@
 """`baseline.json`: what the train rows look like, which drift is later measured against."""
 
+from collections.abc import Mapping
 from typing import Literal
 
-import polars as pl
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 SCRIPTS = {
@@ -49,40 +50,31 @@ class Baseline(BaseModel):
     slices: dict[str, dict[str, float]]
 
 
-def profile(train: pl.DataFrame, slices: list[str]) -> Baseline:
-    """Profile a split with the columns `text`, `label` and the slice columns. At least one row."""
-    return Baseline(
-        rows=train.height,
-        labels=shares(train["label"]),
-        length_characters=histogram(train["text"].str.len_chars()),
-        scripts=script_shares(train["text"]),
-        slices={column: shares(train[column]) for column in slices},
-    )
+def histogram(lengths: Mapping[int, int]) -> Histogram:
+    """Histogram with the distinct deciles as edges.
 
-
-def shares(values: pl.Series) -> dict[str, float]:
-    """Share of each value, in the order of the values."""
-    counts = values.value_counts(name="count").sort(values.name)
-    return {str(value): count / len(values) for value, count in counts.iter_rows()}
-
-
-def histogram(lengths: pl.Series) -> Histogram:
-    """Histogram with the distinct deciles as edges."""
-    ordered = lengths.sort()
-    places = [min(len(ordered) - 1, len(ordered) * part // BINS) for part in range(1, BINS)]
-    edges = sorted({int(ordered[place]) for place in places})
-    ends = [int((ordered <= edge).sum()) for edge in edges]
-    counts = [end - before for end, before in zip([*ends, len(ordered)], [0, *ends], strict=True)]
+    Args:
+        lengths: length -> rows of that length; at least one row.
+    """
+    values = np.array(sorted(lengths))
+    upto = np.cumsum([lengths[value] for value in values.tolist()])
+    total = int(upto[-1])
+    places = [min(total - 1, total * part // BINS) for part in range(1, BINS)]
+    edges = sorted({int(values[np.searchsorted(upto, place, side="right")]) for place in places})
+    ends = [int(upto[np.searchsorted(values, edge, side="right") - 1]) for edge in edges]
+    counts = [end - before for end, before in zip([*ends, total], [0, *ends], strict=True)]
     return Histogram(edges=edges, counts=counts)
 
 
-def script_shares(texts: pl.Series) -> dict[str, float]:
+def shares(counts: Mapping[str, int]) -> dict[str, float]:
+    """Share of each value, in the order of the values."""
+    total = sum(counts.values())
+    return {value: count / total for value, count in sorted(counts.items())}
+
+
+def script_shares(letters: int, by_script: Mapping[str, int]) -> dict[str, float]:
     """Share of each script among all letters; empty where there are no letters."""
-    letters = int(texts.str.count_matches(r"\p{L}").sum())
     if letters == 0:
         return {}
-    found = {
-        script: int(texts.str.count_matches(rf"[{pattern}&&\p{{L}}]").sum()) for script, pattern in SCRIPTS.items()
-    }
-    found["other"] = letters - sum(found.values())
+    found = {**by_script, "other": letters - sum(by_script.values())}
     return {script: count / letters for script, count in found.items() if count}

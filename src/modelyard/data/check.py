@@ -1,67 +1,109 @@
 """The stage `check`: raw files in, a verdict per rule, three splits and everything dropped out."""
 
 import contextlib
-from collections.abc import Mapping, Sequence
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
-from modelyard.artifacts.files import check_output, digest_bytes, digest_file, replacing_folder, write_json
-from modelyard.artifacts.prepared import MARK, NO_VALUE, SPLITS, Dataset, Source, write_frame
+from modelyard.artifacts.files import (
+    check_output,
+    digest_bytes,
+    digest_file,
+    replacing_folder,
+    scratch_folder,
+    write_json,
+)
+from modelyard.artifacts.prepared import MARK, SPLITS, Dataset, Source
 from modelyard.artifacts.reports import recording, write_report
-from modelyard.data import verdicts
-from modelyard.data.baseline import profile
+from modelyard.data import meeting, verdicts
+from modelyard.data.baseline import SCRIPTS, Baseline, histogram, script_shares, shares
+from modelyard.data.features import Plan
 from modelyard.data.locate import locate
+from modelyard.data.mapping import (
+    RAW,
+    WORKER_BYTES,
+    Mapped,
+    Part,
+    Task,
+    bundles,
+    file_problems,
+    map_bundles,
+)
 from modelyard.data.problems import raise_found
-from modelyard.data.read import FileRead, Table, read_files
-from modelyard.data.rules import MINIMUM_CHARACTERS, MINIMUM_CJK_CHARACTERS, Rule, chosen_rules, drop_rows
-from modelyard.data.split import place_in_order, shares_of, split_groups, split_rows
-from modelyard.errors import Problem
+from modelyard.data.read import FileFound, find_layout
+from modelyard.data.records import Parse
+from modelyard.data.rules import MINIMUM_CHARACTERS, MINIMUM_CJK_CHARACTERS, Rule, chosen_rules
+from modelyard.data.shapes import TASKS, Shape
+from modelyard.data.split import SplitCount, shares_of
+from modelyard.data.survey import MAX_ROWS, Surveyed, survey
+from modelyard.errors import InputError, Problem
 from modelyard.evidence.interval import Interval
 from modelyard.evidence.report import Measurement, Report
 from modelyard.progress import Progress, silent
 from modelyard.project.data import DataSection
 from modelyard.project.gates import GatesSection
 
-RESERVED = ("id", "source", "text", "label", "group")
+RESERVED = ("id", "source", "text", "label", "group", "prompt", "completion", "messages", "chosen", "rejected")
 """Columns of a prepared split that are ours: a slice column of such a name is stored as `NAME_column`."""
-SLICE_PREFIX = "slice:"
-"""Before the names of slice columns among the columns that rules and splits work with."""
+DROPPED_COLUMNS = ("source", "row", "rule", "evidence", "raw")
+OWN_BYTES = 300 * 1024**2
+"""What this process takes before it holds a row: the interpreter and its libraries."""
+DATABASE_SHARE = 0.8
+"""DuckDB keeps to its limit but for a tenth (findings: 1.05 to 1.1 GB at 1 GB)."""
+LEAST_MEMORY_BYTES = 1024**3
+MAX_PROCESSES = 64
 
 
 @dataclass(frozen=True)
-class Raw:
-    """All that was read: the files' columns, the rows as rules see them, the files of each part, notes."""
+class Read:
+    """All that was read: which files for which split, what each gave, notes.
 
-    fields: pl.DataFrame
-    rows: pl.DataFrame
-    files: dict[str, list[FileRead]]
+    Attributes:
+        files: the files of all splits, in order.
+        splits: the split that each file was named for.
+        found: for each file, what its pieces gave.
+        mapped: what each bundle gave.
+        notes: sentences for a person.
+    """
+
+    files: list[Surveyed]
+    splits: list[str]
+    found: list[list[FileFound]]
+    mapped: list[Mapped]
     notes: list[str]
+
+    @property
+    def rows(self) -> int:
+        """Rows of all files."""
+        return sum(mapped.rows for mapped in self.mapped)
 
 
 def check(
     data: DataSection,
     *,
     project: str,
-    task: str,
+    shape: Shape,
     root: Path,
     prepared: Path | None,
     reports: Path | None,
     gates: GatesSection,
+    memory_bytes: int | None = None,
     progress: Progress = silent,
 ) -> Report:
-    """Read, judge, drop, divide and write.
+    """Read, judge, drop, divide and write, within a limit on memory whatever the size of the files.
 
     Args:
         data: which files, which columns, which rules.
         project: name for the report.
-        task: `classification`.
+        shape: what a row is made of.
         root: what file names are relative to.
         prepared: folder to write; None writes none. It stays untouched where no division is possible.
         reports: folder for `check.json` and `check.run.json`; None writes none.
         gates: the limits that the test split must be large enough for.
+        memory_bytes: what may be used at most; None for half of what is free, at least 1 GiB.
         progress: told while files are read and at each step after.
 
     Returns:
@@ -70,78 +112,116 @@ def check(
     Raises:
         InputError: the files cannot be read as rows, all problems at once; a setting or an output is wrong.
     """
-    rules = chosen_rules(data.rules)
+    rules = chosen_rules(data.rules, labelled=shape.labelled)
+    memory_bytes = memory_bytes or _free_memory()
+    processes = _processes(memory_bytes)
+    plan = Plan(
+        shape=shape,
+        slices=slice_columns(data),
+        group=data.group,
+        rules=tuple(rules),
+        minimum=data.rules["text_too_short"].minimum if "text_too_short" in data.rules else None,
+        skip_bad_rows=data.skip_bad_rows,
+    )
     if prepared is not None:
         check_output(prepared, mark=MARK)
-    with recording(reports, "check") if reports is not None else contextlib.nullcontext():
-        raw = _read(data, root, progress)
-        progress("apply rules", 0, 3)
-        minimum = data.rules["text_too_short"].minimum if "text_too_short" in data.rules else None
-        kept, dropped = drop_rows(raw.rows, rules, minimum)
-        progress("apply rules", 1, 3)
-        slices = slice_columns(data)
-        splits = _divide(kept, data)
-        progress("apply rules", 2, 3)
-        report = _report(data, project, raw, splits, dropped, rules, gates)
-        possible = all(splits[name].height for name in SPLITS)
-        if not possible:
-            empty = ", ".join(name for name in SPLITS if not splits[name].height)
+    with contextlib.ExitStack() as stack:
+        if reports is not None:
+            stack.enter_context(recording(reports, "check", processes=processes, memory_limit_bytes=memory_bytes))
+        beside = prepared.absolute().parent if prepared is not None else Path(tempfile.gettempdir())
+        scratch = stack.enter_context(scratch_folder(beside, "check"))
+        read = _read(data, root, plan, scratch, processes, progress)
+        limit = int((memory_bytes - OWN_BYTES) * DATABASE_SHARE)
+        connection = stack.enter_context(
+            meeting.open_meeting(scratch, memory_bytes=limit, threads=os.cpu_count() or 1)
+        )
+        _meet(connection, scratch, read, data, rules, progress)
+        counts = meeting.split_counts(connection, list(plan.slices.values()))
+        report = _report(data, project, plan, read, counts, connection, rules, gates)
+        if any(not counts[name].rows for name in SPLITS):
+            empty = ", ".join(name for name in SPLITS if not counts[name].rows)
             report.notes.append(f"nothing was prepared: no row is left for {empty}")
         elif prepared is not None:
-            _write(prepared, task, raw, splits, dropped, list(slices.values()), data.split.seed)
+            _write(prepared, plan, read, counts, connection, data.split.seed)
             report.parameters["prepared"] = digest_file(prepared / MARK)
-        progress("apply rules", 3, 3)
+        progress("apply rules", 5, 5)
         if reports is not None:
             write_report(reports, report)
     return report
 
 
 def slice_columns(data: DataSection) -> dict[str, str]:
-    """Slice column in the files -> its name in the prepared splits, where ours go first."""
-    taken = {*RESERVED, *data.slices}
+    """Slice column in the files -> its name in the prepared splits, where ours go first; case does not tell two apart."""
+    taken = set(RESERVED)
     stored: dict[str, str] = {}
-    for name in dict.fromkeys(data.slices):
-        stored[name] = _free_name(f"{name}_column", taken) if name in RESERVED else name
-        taken.add(stored[name])
-    return stored
+    kept = [name for name in dict.fromkeys(data.slices) if name.casefold() not in taken]
+    for name in [*kept, *dict.fromkeys(data.slices)]:
+        if name not in stored:
+            stored[name] = free_name(name, taken)
+    return {name: stored[name] for name in dict.fromkeys(data.slices)}
 
 
-def _read(data: DataSection, root: Path, progress: Progress) -> Raw:
-    """Read the files of every part into one frame with a running row number."""
+def _free_memory() -> int:
+    import psutil
+
+    return max(LEAST_MEMORY_BYTES, psutil.virtual_memory().available // 2)
+
+
+def _processes(memory_bytes: int) -> int:
+    """Workers that fit beside this process, at most one a core."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, (memory_bytes - OWN_BYTES) // WORKER_BYTES, MAX_PROCESSES))
+
+
+def _read(data: DataSection, root: Path, plan: Plan, scratch: Path, processes: int, progress: Progress) -> Read:
+    """Find the files of every split, look each through, and map their pieces."""
     named = {"train": data.train, "validation": data.validation, "test": data.test}
     paths, notes = {}, []
-    for part, names in named.items():
+    for split, names in named.items():
         if names is not None:
-            paths[part], found = locate(names, root)
+            paths[split], found = locate(names, root)
             notes += found
     _refuse_shared(paths)
-    slices = slice_columns(data)
-    others = [*slices, *([data.group] if data.group else [])]
-    tables: dict[str, Table] = {
-        part: read_files(
-            files,
-            root=root,
-            text=data.fields.text,
-            label=data.fields.label,
-            others=others,
-            skip_bad_rows=data.skip_bad_rows,
-            progress=progress,
-        )
-        for part, files in paths.items()
-    }
-    fields = pl.concat([table.fields for table in tables.values()], how="diagonal")
-    rows = pl.concat([table.rows.with_columns(part=pl.lit(part)) for part, table in tables.items()])
-    extra = {
-        f"{SLICE_PREFIX}{stored}": fields[name].fill_null("").replace("", NO_VALUE)
-        if name in fields.columns
-        else pl.Series([NO_VALUE] * rows.height, dtype=pl.String)  # of files in which no row could be read
-        for name, stored in slices.items()
-    }
-    nobody = pl.Series([None] * rows.height, dtype=pl.String)
-    group = fields[data.group].replace("", None) if data.group in fields.columns else nobody
-    rows = rows.with_columns(group.alias("group"), **extra).with_row_index("row", offset=1)
-    notes += [f"the column {name!r} is {stored!r} in prepared/" for name, stored in slices.items() if name != stored]
-    return Raw(fields, rows, {part: table.files for part, table in tables.items()}, notes)
+    owners = [(split, path) for split, files in paths.items() for path in files]
+    parts: list[Part] = []
+    files: list[Surveyed] = []
+    problems: list[Problem] = []
+    for number, (split, path) in enumerate(owners):
+        progress("look files through", number, len(owners))
+        try:
+            file = survey(path, root, scratch, skip_bad_rows=plan.skip_bad_rows)
+        except InputError as error:
+            problems += error.problems
+            continue
+        parts += _parts(file, len(files), split, plan)
+        files.append(file)
+    work = bundles(parts)
+    mapped = map_bundles(work, Task(plan, scratch), processes=processes, progress=progress)
+    by_file: list[list[FileFound]] = [[] for _ in files]
+    for one in mapped:
+        for number, piece in one.found:
+            by_file[number].append(piece)
+    for file, pieces in zip(files, by_file, strict=True):
+        problems += file_problems(pieces, file.path, plan)
+    raise_found(problems)
+    read = Read(files, [part for part, _ in owners], by_file, mapped, notes)
+    if read.rows > MAX_ROWS:
+        raise InputError(Problem(f"there are {read.rows} rows, the limit is {MAX_ROWS}", "check a part of them"))
+    read.notes.extend(
+        f"the column {name!r} is {stored!r} in prepared/" for name, stored in plan.slices.items() if name != stored
+    )
+    return read
+
+
+def _parts(file: Surveyed, number: int, split: str, plan: Plan) -> Iterator[Part]:
+    layout = None
+    if file.kind in ("csv", "tsv") and len(file.cuts) > 1:
+        others = [*plan.slices, *([plan.group] if plan.group else [])]
+        layout = find_layout(file, Parse(file.path, (*plan.shape.wanted, *others), ()))
+    for place, cut in enumerate(file.cuts):
+        if place and file.kind in ("csv", "tsv") and layout is None:
+            return  # the first piece tells what is wrong with the header
+        yield Part(file=number, surveyed=file, cut=cut, split=split, layout=layout if place else None)
 
 
 def _refuse_shared(paths: Mapping[str, Sequence[Path]]) -> None:
@@ -157,176 +237,187 @@ def _refuse_shared(paths: Mapping[str, Sequence[Path]]) -> None:
     raise_found(problems)
 
 
-def _divide(kept: pl.DataFrame, data: DataSection) -> dict[str, pl.DataFrame]:
-    """Rows by split with the columns of `prepared/`, in an order that depends on their texts and the seed alone."""
-    seed = data.split.seed
-    kept = kept.with_columns(pl.Series("id", [digest_bytes(text.encode()) for text in kept["text"]], pl.String))
-    own = {"validation": data.validation is not None, "test": data.test is not None}
-    shares = shares_of(0.0 if own["validation"] else data.split.validation, 0.0 if own["test"] else data.split.test)
-    pool = kept.filter(pl.col("part") == "train")
-    ids, labels = pool["id"].to_list(), pool["label"].to_list()
-    if data.group is None:
-        places = split_rows(ids, labels, shares, seed)
-    else:
-        groups = [
-            f"row {ident}" if group is None else f"group {group}"
-            for ident, group in zip(ids, pool["group"], strict=True)
-        ]
-        places = split_groups(groups, labels, shares, seed)
-    divided = pl.concat(
-        [
-            pool.with_columns(split=pl.Series(places, dtype=pl.String)),
-            kept.filter(pl.col("part") != "train").with_columns(split=pl.col("part")),
-        ]
+def _meet(
+    connection: meeting.Connection,
+    scratch: Path,
+    read: Read,
+    data: DataSection,
+    rules: Mapping[str, Rule],
+    progress: Progress,
+) -> None:
+    """Drop what takes several rows to see, and divide the rest."""
+    progress("apply rules", 0, 5)
+    meeting.load_rows(connection, scratch, [one.rows for one in read.mapped], [file.path for file in read.files])
+    if "label_conflict" in rules:
+        meeting.drop_conflicts(connection)
+    progress("apply rules", 1, 5)
+    meeting.drop_duplicates(connection)
+    progress("apply rules", 2, 5)
+    meeting.drop_leaks(connection)
+    progress("apply rules", 3, 5)
+    split = data.split
+    divided = shares_of(
+        split.validation if data.validation is None else 0.0, split.test if data.test is None else 0.0
     )
-    order = pl.Series([place_in_order(seed, ident) for ident in divided["id"]], dtype=pl.Binary)
-    divided = divided.with_columns(order=order).sort("order")
-    slices = [pl.col(f"{SLICE_PREFIX}{name}").alias(name) for name in slice_columns(data).values()]
-    columns = ["id", "source", "text", "label", *slices, "group"]
-    return {name: divided.filter(pl.col("split") == name).select(columns) for name in SPLITS}
+    meeting.place_rows(connection, scratch, shares=divided, seed=split.seed, grouped=data.group is not None)
+    progress("apply rules", 4, 5)
 
 
 def _report(
     data: DataSection,
     project: str,
-    raw: Raw,
-    splits: Mapping[str, pl.DataFrame],
-    dropped: pl.DataFrame,
+    plan: Plan,
+    read: Read,
+    counts: Mapping[str, SplitCount],
+    connection: meeting.Connection,
     rules: Mapping[str, Rule],
     gates: GatesSection,
 ) -> Report:
     """Everything found, in the one report schema."""
-    slices = list(slice_columns(data).values())
+    dropped = meeting.dropped_by_rule(connection)
+    by_rule = {one.rule: one.rows for one in dropped}
     share = data.split.test if data.test is None else None
-    counts = dict(dropped["rule"].value_counts().iter_rows())
     found = [
-        *verdicts.of_rows(rules, counts, raw.rows.height, splits),
-        *verdicts.of_labels(rules, splits),
-        *verdicts.of_sizes(rules, splits["test"], _values(splits, slices), gates, share),
+        *verdicts.of_rows(rules, by_rule, read.rows, counts),
+        *verdicts.of_labels(rules, counts),
+        *verdicts.of_sizes(rules, counts["test"], _values(counts, list(plan.slices.values())), gates, share),
     ]
     return Report(
         stage="check",
         project=project,
-        inputs={part: _digest_of(files) for part, files in raw.files.items()},
-        parameters=_parameters(data, raw, rules),
-        measurements=_measurements(raw, splits, counts),
+        inputs=_inputs(read),
+        parameters=_parameters(data, read, plan, rules),
+        measurements=_measurements(read.rows, counts, by_rule, connection),
         verdicts=found,
-        notes=[*verdicts.summary(raw.rows, splits, dropped), *_file_notes(raw), *raw.notes],
+        notes=[*verdicts.summary(read.rows, counts, dropped), *_file_notes(read), *read.notes],
     )
 
 
-def _values(splits: Mapping[str, pl.DataFrame], slices: Sequence[str]) -> dict[str, list[str]]:
+def _values(counts: Mapping[str, SplitCount], slices: Sequence[str]) -> dict[str, list[str]]:
     """Slice column -> its values in any split."""
     return {
-        column: sorted({value for frame in splits.values() for value in frame[column].unique()}) for column in slices
+        column: sorted({value for split in counts.values() for value in split.slices[column]}) for column in slices
     }
 
 
-def _digest_of(files: Sequence[FileRead]) -> str:
-    """One file's digest, or the digest of the lines `DIGEST  PATH` of several."""
-    if len(files) == 1:
-        return files[0].digest
-    return digest_bytes("".join(f"{file.digest}  {file.path}\n" for file in files).encode())
+def _inputs(read: Read) -> dict[str, str]:
+    """For each split one file's digest, or the digest of the lines `DIGEST  PATH` of several."""
+    found: dict[str, str] = {}
+    for split in dict.fromkeys(read.splits):
+        files = [file for file, owner in zip(read.files, read.splits, strict=True) if owner == split]
+        lines = "".join(f"{file.digest}  {file.path}\n" for file in files)
+        found[split] = files[0].digest if len(files) == 1 else digest_bytes(lines.encode())
+    return found
 
 
-def _parameters(data: DataSection, raw: Raw, rules: Mapping[str, Rule]) -> dict[str, Any]:
-    files = [file for part in raw.files.values() for file in part]
+def _parameters(data: DataSection, read: Read, plan: Plan, rules: Mapping[str, Rule]) -> dict[str, Any]:
     encodings: dict[str, list[str]] = {}
-    for file in files:
+    for file in read.files:
         encodings.setdefault(file.encoding or "parquet", []).append(file.path)
-    minimum = data.rules["text_too_short"].minimum if "text_too_short" in data.rules else None
     return {
-        "fields": data.fields.model_dump(),
-        "slices": slice_columns(data),
+        "shape": plan.shape.name,
+        "fields": plan.shape.columns,
+        "slices": plan.slices,
         "group": data.group,
         "split": data.split.model_dump(),
         "skip_bad_rows": data.skip_bad_rows,
         "encodings": {name: {"files": len(paths), "first": paths[:20]} for name, paths in sorted(encodings.items())},
-        "delimiters": sorted({file.delimiter for file in files if file.delimiter}),
-        "text_minimum_characters": minimum
-        if minimum is not None
+        "delimiters": sorted({one.delimiter for pieces in read.found for one in pieces if one.delimiter}),
+        "text_minimum_characters": plan.minimum
+        if plan.minimum is not None
         else f"{MINIMUM_CHARACTERS}, or {MINIMUM_CJK_CHARACTERS} where most letters of a text are CJK",
         "rules": {name: {"budget": rule.budget, "severity": rule.severity} for name, rule in rules.items()},
     }
 
 
-def _measurements(raw: Raw, splits: Mapping[str, pl.DataFrame], counts: Mapping[str, int]) -> list[Measurement]:
-    read = raw.rows.height
-
+def _measurements(
+    read: int, splits: Mapping[str, SplitCount], counts: Mapping[str, int], connection: meeting.Connection
+) -> list[Measurement]:
     def count(name: str, value: float, unit: str = "rows", scope: str = "overall", n: int = read) -> Measurement:
         return Measurement(name=name, scope=scope, interval=Interval.exact(value, n=n, unit=unit))
 
     found = [count("rows_read", read), *(count(f"dropped_{rule}", rows) for rule, rows in sorted(counts.items()))]
-    found += [count("rows", frame.height, scope=f"split:{name}") for name, frame in splits.items()]
-    kept = pl.concat([frame.select("text") for frame in splits.values()])["text"].str.len_chars()
-    if len(kept):
-        for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("max", 1.0)):
-            value = kept.quantile(share, interpolation="nearest")
-            found.append(count(f"length_{name}", float(value or 0), unit="characters", n=len(kept)))
+    found += [count("rows", split.rows, scope=f"split:{name}") for name, split in splits.items()]
+    kept = sum(split.rows for split in splits.values())
+    for name, value in meeting.length_percentiles(connection).items():
+        found.append(count(f"length_{name}", float(value), unit="characters", n=kept))
     return found
 
 
-def _file_notes(raw: Raw) -> list[str]:
+def _file_notes(read: Read) -> list[str]:
     """What a person should look at: encodings that were guessed, lines that were passed over."""
-    files = [file for part in raw.files.values() for file in part]
-    guessed = [file for file in files if file.encoding not in ("", "utf-8", "utf-8-sig", "utf-16", "utf-32")]
+    guessed = [
+        (file, next((piece.sample for piece in pieces if piece.sample), ""))
+        for file, pieces in zip(read.files, read.found, strict=True)
+        if file.encoding not in ("", "utf-8", "utf-8-sig", "utf-16", "utf-32")
+    ]
     notes = [
-        f"{file.path} is not UTF-8: it was read as {file.encoding}, for instance {file.sample!r}; "
+        f"{file.path} is not UTF-8: it was read as {file.encoding}, for instance {sample!r}; "
         "save it as UTF-8 if that is wrong"
-        for file in guessed[:20]
+        for file, sample in guessed[:20]
     ]
     if len(guessed) > 20:
         notes.append(f"{len(guessed) - 20} more files are not UTF-8")
-    blank = sum(file.blank_lines for file in files)
+    blank = sum(piece.blank_lines for pieces in read.found for piece in pieces)
     return [*notes, f"{blank} blank lines were passed over"] if blank else notes
 
 
 def _write(
     target: Path,
-    task: str,
-    raw: Raw,
-    splits: Mapping[str, pl.DataFrame],
-    dropped: pl.DataFrame,
-    slices: list[str],
+    plan: Plan,
+    read: Read,
+    counts: Mapping[str, SplitCount],
+    connection: meeting.Connection,
     seed: int,
 ) -> None:
     """The prepared folder, whole or not at all."""
+    slices = list(plan.slices.values())
     with replacing_folder(target, mark=MARK) as folder:
-        for name, frame in splits.items():
-            write_frame(frame, folder / f"{name}.parquet")
-        write_frame(dropped_rows(raw, dropped), folder / "dropped.parquet")
-        write_json(folder / "baseline.json", profile(splits["train"], slices))
+        for name in SPLITS:
+            meeting.write_split(connection, name, folder / f"{name}.parquet", plan.shape.stored, slices)
+        meeting.write_dropped(connection, folder / "dropped.parquet", dropped_names(read), RAW)
+        write_json(folder / "baseline.json", _baseline(counts["train"], connection))
         dataset = Dataset(
-            task=task,
-            labels=sorted({label for frame in splits.values() for label in frame["label"].unique()}),
-            counts={name: frame.height for name, frame in splits.items()},
+            task=TASKS[plan.shape.name],
+            labels=sorted({label for split in counts.values() for label in split.labels}),
+            counts={name: split.rows for name, split in counts.items()},
             digests={name: digest_file(folder / f"{name}.parquet") for name in SPLITS},
             slices=slices,
             seed=seed,
             sources=[
-                Source(path=file.path, digest=file.digest, rows=file.rows)
-                for files in raw.files.values()
-                for file in files
+                Source(path=file.path, digest=file.digest, rows=sum(piece.rows for piece in pieces))
+                for file, pieces in zip(read.files, read.found, strict=True)
             ],
         )
         write_json(folder / MARK, dataset)
 
 
-def _free_name(name: str, taken: set[str]) -> str:
-    return name if name not in taken else _free_name(f"{name}_column", taken)
-
-
-def dropped_rows(raw: Raw, dropped: pl.DataFrame) -> pl.DataFrame:
-    """Every dropped row with all its fields as strings, then `source`, `row`, `rule`, `evidence`, `raw`.
-
-    `raw` is what stands in the file for a row that could not be read, null for others. A field of the file that has one
-    of these names is called `NAME_column`.
-    """
-    ours = ("source", "row", "rule", "evidence", "raw")
-    columns = set(raw.fields.columns)
-    fields = raw.fields.rename({name: _free_name(name, columns) for name in ours if name in columns})
-    return (
-        fields.with_columns(raw.rows["source"], raw.rows["row"], raw.rows["raw"])
-        .join(dropped, on="row", how="inner", maintain_order="left")
-        .select(*fields.columns, *ours)
+def _baseline(train: SplitCount, connection: meeting.Connection) -> Baseline:
+    letters, *scripts = meeting.letter_counts(connection)
+    return Baseline(
+        rows=train.rows,
+        labels=shares(train.labels),
+        length_characters=histogram(meeting.train_lengths(connection)),
+        scripts=script_shares(letters, dict(zip(SCRIPTS, scripts, strict=True))),
+        slices={name: shares(values) for name, values in train.slices.items()},
     )
+
+
+def free_name(name: str, taken: set[str]) -> str:
+    """A name that is not taken, whatever its case: `name`, `name_column`, …; it is taken from now on."""
+    while name.casefold() in taken:
+        name = f"{name}_column"
+    taken.add(name.casefold())
+    return name
+
+
+def dropped_names(read: Read) -> dict[str, str]:
+    """Field of the files -> its name in `dropped.parquet`, where `DROPPED_COLUMNS` are ours."""
+    taken = set(DROPPED_COLUMNS)
+    columns = dict.fromkeys(name for pieces in read.found for piece in pieces for name in piece.columns)
+    kept = [name for name in columns if name not in taken]
+    names: dict[str, str] = {}
+    for name in [*kept, *columns]:
+        if name not in names:
+            names[name] = free_name(name, taken)
+    return {name: names[name] for name in columns}

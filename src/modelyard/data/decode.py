@@ -2,9 +2,10 @@
 
 import codecs
 import gzip
+import itertools
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import charset_normalizer
@@ -14,8 +15,8 @@ from modelyard.data.kinds import foreign_problem
 from modelyard.data.problems import LEAVE_OUT
 from modelyard.errors import InputError, Problem
 
-MAX_TEXT_BYTES = 4 * 1024**3
-"""Decompressed size of one file. It is held in memory: larger sets come in several files, or as Parquet."""
+MAX_TEXT_BYTES = 1024**4
+"""Decompressed size of one file. It is never held in memory, but a copy may be made on disk."""
 BOMB_RATIO = 200
 """Text compresses 3 to 20 times, logs up to about 100; gzip can reach 1,032 and zstd far more only on filler."""
 BOMB_FLOOR_BYTES = 64 * 1024**2
@@ -40,7 +41,12 @@ _WESTERN = ["cp1252", "cp1250", "latin_1"]
 
 
 def read_bytes(path: Path, name: str) -> bytes:
-    """A file's bytes, decompressed by the ending of its name.
+    """All of `byte_pieces`: for files that are known to be small."""
+    return b"".join(byte_pieces(path, name))
+
+
+def byte_pieces(path: Path, name: str) -> Iterator[bytes]:
+    """A file's bytes in pieces of up to 1 MiB, decompressed by the ending of its name.
 
     Args:
         path: the file.
@@ -50,8 +56,7 @@ def read_bytes(path: Path, name: str) -> bytes:
         InputError: it cannot be read, is cut off or damaged, or grows beyond the limits.
     """
     try:
-        stored = path.stat().st_size
-        pieces, size = [], 0
+        stored, size = path.stat().st_size, 0
         for piece in _pieces(path):
             size += len(piece)
             if size > MAX_TEXT_BYTES:
@@ -66,7 +71,7 @@ def read_bytes(path: Path, name: str) -> bytes:
                         name,
                     )
                 )
-            pieces.append(piece)
+            yield piece
     except (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError) as error:
         raise InputError(
             Problem(f"the compressed file is cut off or damaged: {error}", "copy or download it again", name)
@@ -75,7 +80,6 @@ def read_bytes(path: Path, name: str) -> bytes:
         raise InputError(
             Problem(f"it cannot be read: {error.strerror or error}", "check the file and its permissions", name)
         ) from error
-    return b"".join(pieces)
 
 
 def _pieces(path: Path) -> Iterator[bytes]:
@@ -136,20 +140,93 @@ def decode_text(data: bytes, name: str, *, broken_lines_pass: bool = False) -> t
     raise InputError(Problem("its bytes are text in no encoding that is known here", "save it as UTF-8", name))
 
 
+def transcode(path: Path, name: str, target: Path, *, broken_lines_pass: bool = False) -> tuple[str, bool]:
+    """`decode_text` for a file too large to hold: decoded piece by piece and written to `target` as UTF-8.
+
+    The encodings to try come from the file's first 128 KiB and its first lines that are not ASCII.
+
+    Args:
+        path: the file, not compressed.
+        name: what problems call it.
+        target: where the UTF-8 text goes; `BROKEN` characters as in `decode_text`, surrogates passed through.
+        broken_lines_pass: as in `decode_text`.
+
+    Returns:
+        The encoding's Python name; whether a `BROKEN` character stands in `target`.
+
+    Raises:
+        InputError: as `decode_text`; of many lines with broken characters the first three are named.
+    """
+    for encoding, errors in _candidates(_head_and_sample(path, name)):
+        lines: list[tuple[int, str]] = []
+        try:
+            count, broken = _transcode_as(path, name, target, encoding, errors, lines)
+        except UnicodeDecodeError:
+            continue
+        if broken:
+            _refuse_lines(lines, broken, count, name, few_pass=broken_lines_pass)
+        return encoding, broken > 0
+    raise InputError(Problem("its bytes are text in no encoding that is known here", "save it as UTF-8", name))
+
+
+def _transcode_as(
+    path: Path, name: str, target: Path, encoding: str, errors: str, lines: list[tuple[int, str]]
+) -> tuple[int, int]:
+    """Write the file decoded so; all its lines and those with a broken character, of which three go into `lines`."""
+    decoder = codecs.getincrementaldecoder(encoding)(errors)
+    count, broken, rest = 0, 0, ""
+    with target.open("wb") as handle:
+        for piece in itertools.chain(byte_pieces(path, name), [b""]):
+            text = rest + decoder.decode(piece, final=not piece)
+            whole, end, rest = text.rpartition("\n") if piece else (text, "", "")
+            for number, line in enumerate(whole.split("\n"), start=count + 1) if BROKEN.search(whole) else ():
+                if found := BROKEN.search(line):
+                    broken += 1
+                    if len(lines) < _NAMED_LINES:
+                        lines.append((number, found[0]))
+            count += (whole + end).count("\n") + (not piece and bool(whole))
+            handle.write((whole + end).encode("utf-8", "surrogatepass"))
+    return count, broken
+
+
+def _head_and_sample(path: Path, name: str) -> bytes:
+    """A large file's first 128 KiB and, behind them, some 64 KiB of its later lines that are not ASCII."""
+    head, found, rest = b"", [], b""
+    size = 0
+    for piece in byte_pieces(path, name):
+        if not head:
+            head = piece[: 2 * _SAMPLE_BYTES]
+        *lines, rest = (rest[-_SAMPLE_BYTES:] + piece).split(b"\n")
+        if not piece.isascii():
+            for line in lines:
+                if not line.isascii():
+                    found.append(line)
+                    size += len(line)
+        if size > _SAMPLE_BYTES:
+            break
+    data = b"\n".join([head, *found])
+    return data if len(data) % 2 == 0 else data + b"\n"
+
+
 def _refuse_broken(text: str, name: str, *, few_pass: bool) -> None:
     """Name the lines that hold what no text does: up to three one by one, more of them counted."""
     every = text.split("\n")
     lines = [(number, found[0]) for number, line in enumerate(every, start=1) if (found := BROKEN.search(line))]
-    binary = len(lines) > _NAMED_LINES and len(lines) >= BINARY_SHARE * len(every)
+    _refuse_lines(lines, len(lines), len(every), name, few_pass=few_pass)
+
+
+def _refuse_lines(lines: Sequence[tuple[int, str]], broken: int, count: int, name: str, *, few_pass: bool) -> None:
+    """Complain about `broken` of `count` lines, of which the first are given with the character found there."""
+    binary = broken > _NAMED_LINES and broken >= BINARY_SHARE * count
     if few_pass and not binary:
         return
     first = ", ".join(str(number) for number, _ in lines[:_NAMED_LINES])
     if binary:
-        message = f"{len(lines):,} of its {len(every):,} lines hold bytes that no text does, the first are {first}"
+        message = f"{broken:,} of its {count:,} lines hold bytes that no text does, the first are {first}"
         next_step = "name a file of text, or export this one again as CSV UTF-8"
         raise InputError(Problem(f"{message}: it is a binary file or text of another encoding", next_step, name))
-    if len(lines) > _NAMED_LINES:
-        message = f"{len(lines):,} lines hold bytes that no text does, the first are {first}"
+    if broken > _NAMED_LINES:
+        message = f"{broken:,} lines hold bytes that no text does, the first are {first}"
         raise InputError(Problem(message, f"export the file again, or {LEAVE_OUT}", f"{name}:{lines[0][0]}"))
     next_step = f"export the file again, or {LEAVE_OUT}"
     raise InputError([Problem(broken_character(sign), next_step, f"{name}:{number}") for number, sign in lines])

@@ -15,7 +15,6 @@ from modelyard.data.decode import BROKEN, broken_character
 from modelyard.data.problems import LEAVE_OUT
 from modelyard.errors import Problem
 
-MAX_ROWS = 50_000_000
 MAX_COLUMNS = 1_000
 MAX_CELL_CHARACTERS = 16 * 1024**2
 """A longer cell is taken for an unclosed quote. From 1 MiB on a text is dropped by the rule `text_too_long`."""
@@ -64,14 +63,17 @@ class Parse:
     """One file being parsed: what it is called, which columns must be there, and what is found on the way.
 
     With `skip_bad_rows` a row that cannot be read is kept in `skipped` and is no problem, as long as it is clear where
-    it ends. `broken` says that characters which no text holds may stand in the rows.
+    it ends. `broken` says that characters which no text holds may stand in the rows. The text parsed may be a piece of
+    the file: `first_line` is where it starts. `lost` says that quotes were broken so that what follows is in doubt.
     """
 
     name: str
     wanted: tuple[str, ...]
-    typed: tuple[str, str]
+    typed: tuple[str, ...]
     skip_bad_rows: bool = False
     broken: bool = False
+    first_line: int = 1
+    lost: bool = False
     problems: list[Problem] = field(default_factory=list)
     skipped: list[Unreadable] = field(default_factory=list)
     delimiter: str = ""
@@ -97,24 +99,57 @@ def _writable(raw: str) -> str:
         return raw.encode("utf-8", "backslashreplace").decode()
 
 
-def parse_delimited(text: str, parse: Parse, *, first_choice: str) -> Iterator[Chunk]:
-    """Records of a CSV or TSV text with a header (RFC 4180 quoting), the delimiter found from its first lines."""
+@dataclass(frozen=True)
+class Layout:
+    """What separates the cells of a CSV or TSV file, and the names of its columns."""
+
+    delimiter: str
+    header: tuple[str, ...]
+
+
+def read_layout(text: str, parse: Parse, *, first_choice: str) -> Layout | None:
+    """The layout of a file by its first lines, for its later pieces; None where the header cannot be used.
+
+    What is wrong with it is told when the first piece is parsed, not here.
+    """
+    silent = Parse(parse.name, parse.wanted, parse.typed, broken=parse.broken)
+    chunk = next(parse_delimited(text, silent, first_choice=first_choice, header_only=True), None)
+    return None if chunk is None else Layout(silent.delimiter, tuple(chunk.cells))
+
+
+def parse_delimited(
+    text: str, parse: Parse, *, first_choice: str, layout: Layout | None = None, header_only: bool = False
+) -> Iterator[Chunk]:
+    """Records of a CSV or TSV text (RFC 4180 quoting).
+
+    Args:
+        text: the file or a piece of it.
+        parse: gets the problems.
+        first_choice: the delimiter where the first lines say nothing.
+        layout: of the file, where the text is a later piece; None reads it from the text's header.
+        header_only: yield one chunk with the columns and no rows.
+    """
     lines = io.StringIO(text, newline="")
-    before = 0
+    before = parse.first_line - 1
     declared = re.match(r"sep=([,;\t|])\r?\n", text)  # Excel writes and honours this line
-    if declared:
+    if layout is not None:
+        parse.delimiter = layout.delimiter
+    elif declared:
         lines.seek(declared.end())
         before, parse.delimiter = 1, declared[1]
     else:
         parse.delimiter = sniff_delimiter(text, parse.wanted, first_choice)
     with _cell_limit():
         reader = csv.reader(lines, delimiter=parse.delimiter, strict=True)
-        header: list[str] | None = None
+        header = None if layout is None else list(layout.header)
         rows, starts = [], []
         for line, start, row in _csv_rows(reader, lines, text, parse, before):
             if header is None:
                 header = _header(row, parse, line)
                 if header is None:
+                    return
+                if header_only:
+                    yield Chunk({name: [] for name in header}, [])
                     return
             elif (len(row) != len(header) or parse.broken) and (wrong := _row_problem(row, header, parse)):
                 if reader.line_num + before > line:
@@ -159,7 +194,7 @@ def parse_json_lines(text: str, parse: Parse) -> Iterator[Chunk]:
     """Records of a JSONL text: one object per line."""
     records: list[dict[str, Any]] = []
     lines: list[int] = []
-    for number, raw in enumerate(text.removesuffix("\n").split("\n"), start=1):
+    for number, raw in enumerate(text.removesuffix("\n").split("\n"), start=parse.first_line):
         if not raw.strip():
             parse.blank_lines += 1
             continue
@@ -269,6 +304,7 @@ def _csv_rows(
             next_step = 'close the quote; write a quote inside a quoted cell twice ("")'
             if reader.line_num + before > line or "unexpected end" in str(error):
                 parse.complain(message, next_step, line)
+                parse.lost = True
             else:
                 parse.leave_out(message, next_step, line, text[start : lines.tell()].rstrip("\r\n"))
             continue

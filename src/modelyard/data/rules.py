@@ -1,37 +1,31 @@
-"""The rules of `check`: a table of what each allows, and a small pure function for each that drops rows.
+"""The rules of `check`: a table of what each allows, and a small pure function for each that looks at rows one by one.
 
-A finder takes the rows and returns those it drops, with the columns `row` and `evidence`. A row is dropped by the first
-rule that finds it. Rows have the columns `row` (running number from 1), `source` (`file:line`), `part` (which files it
-came from: train, validation, test), `text`, `text_type`, `label`, `label_type`, `unreadable`, `group`, and from
-`add_keys` on `key`.
+A finder takes rows and returns those it drops, with the columns `row` and `evidence`. A row is dropped by the first
+rule that finds it. Rows have the columns `row` (a number of their own), `text`, `text_type`, `label`, `label_type`,
+`shape_problem`, `unreadable`, and what `characters.count_characters` gives. What takes more than one row to see (copies, conflicts, leaks) is found in `meeting.py`.
 """
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import polars as pl
 
+from modelyard.data.characters import normalise
 from modelyard.data.problems import raise_found
 from modelyard.errors import Problem
 from modelyard.evidence.interval import Interval, Limit
 from modelyard.evidence.judge import Severity, Verdict, judge
 from modelyard.project.data import RuleSection
 
-CJK = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}]"
 MINIMUM_CHARACTERS = 10
 MINIMUM_CJK_CHARACTERS = 4
 MAX_TEXT_BYTES = 1024**2
 MAX_LABEL_CHARACTERS = 200
 # pandas.read_csv, `na_values`: what it takes for a missing value by default, case folded
 PLACEHOLDERS = ("nan", "-nan", "null", "none", "n/a", "na", "<na>", "#n/a", "#n/a n/a", "#na", "1.#ind", "1.#qnan")
-PART_ORDER = {"train": 0, "validation": 1, "test": 2}
-
-# full-width forms are NFKC's work; these have no compatibility mapping
-_PUNCTUATION = {"。": ".", "、": ",", "“": '"', "”": '"', "‘": "'", "’": "'"}  # noqa: RUF001  (the keys are the point)
-# `to_lowercase` leaves what only case folding joins
-_FOLDED = {"ß": "ss", "ς": "\u03c3"}
+FOUND_SCHEMA = {"row": pl.Int64, "rule": pl.String, "evidence": pl.String}
 
 
 @dataclass(frozen=True)
@@ -48,6 +42,7 @@ class Rule:
         why: why this default.
         next_step: what to do when it fails.
         required: cannot be switched off, because what follows stands on it.
+        labelled: only where rows have a label.
     """
 
     name: str
@@ -59,6 +54,7 @@ class Rule:
     why: str
     next_step: str
     required: bool = False
+    labelled: bool = False
 
     def verdict(self, value: float, *, n: int, scope: str = "overall", next_step: str = "") -> Verdict:
         """Judge an exact count or share over `n` rows."""
@@ -87,15 +83,21 @@ RULES = (
     ),
     Rule(
         "fields_present", "fraction", "at_most", 0.01, "error",
-        "rows without a text or a label, or with several labels",
+        "rows without a text, or without the label or answer that their shape has, or with several labels",
         "exports lose a cell now and then; beyond 1% something is wrong with the export",
         "look at dropped.parquet and export the file again", True,
+    ),
+    Rule(
+        "row_malformed", "fraction", "at_most", 0.01, "error",
+        "conversations with an empty turn or roles out of order, prompts without an answer, equal chosen and rejected",
+        "a converter loses a turn now and then; beyond 1% it is wrong, and a model learns what it reads",
+        "look at `evidence` in dropped.parquet and mend the converter",
     ),
     Rule(
         "label_too_long", "fraction", "at_most", 0.01, "error",
         "labels of more than 200 characters",
         "the name of a class is short; where many are long the columns are swapped",
-        "check that data.fields.text and data.fields.label are not swapped",
+        "check that data.fields.text and data.fields.label are not swapped", labelled=True,
     ),
     Rule(
         "text_is_string", "fraction", "at_most", 0, "error",
@@ -125,7 +127,7 @@ RULES = (
         "label_conflict", "fraction", "at_most", 0.05, "error",
         "rows whose normalised text also stands with another label; all of them are dropped",
         "a few contradict each other wherever people label; beyond 5% they cap what any model can reach",
-        "have these rows labelled again", True,
+        "have these rows labelled again", True, True,
     ),
     Rule(
         "duplicate_exact", "fraction", "at_most", 0.2, "warning",
@@ -140,46 +142,62 @@ RULES = (
         "divide the files again, or let check divide one file", True,
     ),
     Rule(
+        "duplicate_near", "fraction", "at_most", 0.2, "warning",
+        "near copies: 80% or more of the shingles in common with a row that is kept, and the same label",
+        "edited copies teach what they say once more; beyond a fifth the set is far smaller than it looks",
+        "look at `evidence` in dropped.parquet; raise data.rules.duplicate_near.budget if templates are expected",
+    ),
+    Rule(
+        "leak_near", "fraction", "at_most", 0.01, "error",
+        "rows of which a near copy stands in the files named for a later split; train loses it first, test never",
+        "an edited copy of a test row in train makes the test easier than life",
+        "divide the files again, or let check divide one file",
+    ),
+    Rule(
         "label_count", "labels", "at_least", 2, "error",
         "different labels among the rows left",
         "with one label there is nothing to learn",
-        "check that data.fields.label names the right column",
+        "check that data.fields.label names the right column", labelled=True,
     ),
     Rule(
         "label_spelling", "labels", "at_most", 0, "error",
         "labels that differ only by case, width or white space",
         "two spellings become two classes that no model can tell apart",
-        "write them alike",
+        "write them alike", labelled=True,
     ),
     Rule(
         "label_placeholder", "labels", "at_most", 0, "warning",
         "labels such as nan, NULL or N/A, which stand for a missing value more often than for a class",
         "they stay a class, because NA may be a country and none an intent; an empty cell is a missing label",
-        "empty these cells if nobody labelled them",
+        "empty these cells if nobody labelled them", labelled=True,
     ),
     Rule(
         "label_in_every_split", "rows", "at_least", 1, "error",
         "rows of the scarcest label in the split where it is scarcest",
         "a label that is not in train cannot be learnt, one that is not in test cannot be judged",
-        "add rows of this label, or drop it",
+        "add rows of this label, or drop it", labelled=True,
     ),
     Rule(
         "label_balance", "fraction", "at_least", 0.01, "warning",
         "share of the scarcest label",
         "below 1% a classifier that never says it looks right",
-        "add rows of this label, or join it with another",
+        "add rows of this label, or join it with another", labelled=True,
     ),
     Rule(
         "slice_too_small", "fraction", "at_most", 0, "warning",
         "test split, classes and slices that cannot pass their gate even without one changed answer",
         "the limits are gates.drop_max and gates.slice_drop_max; a budget here has no meaning",
-        "",
+        "", labelled=True,
     ),
 )  # fmt: skip
 
 
-def chosen_rules(changes: Mapping[str, RuleSection]) -> dict[str, Rule]:
+def chosen_rules(changes: Mapping[str, RuleSection], *, labelled: bool = True) -> dict[str, Rule]:
     """The table with a project's changes; rules that are off are left out.
+
+    Args:
+        changes: rule -> what to change about it.
+        labelled: whether rows have a label; rules about labels are left out where they have none.
 
     Raises:
         InputError: every unknown rule, every required one that is off, a setting that a rule does not have.
@@ -209,22 +227,12 @@ def chosen_rules(changes: Mapping[str, RuleSection]) -> dict[str, Rule]:
         )
     raise_found(problems)
     off = {name for name, change in changes.items() if change.severity == "off"}
-    return {name: rule for name, rule in table.items() if name not in off}
+    return {name: rule for name, rule in table.items() if name not in off and (labelled or not rule.labelled)}
 
 
 def normalised(column: str) -> pl.Expr:
-    """A text as duplicates are compared: NFKC, case folded, punctuation to ASCII width, invisible characters gone.
-
-    White space is collapsed. Unicode Standard Annex 15 for NFKC, which also narrows full-width letters and punctuation.
-    """
-    text = pl.col(column).str.normalize("NFKC").str.to_lowercase()
-    text = text.str.replace_many({**_PUNCTUATION, **_FOLDED})
-    return text.str.replace_all(r"\p{Cf}", "").str.replace_all(r"\s+", " ").str.strip_chars()
-
-
-def add_keys(rows: pl.DataFrame) -> pl.DataFrame:
-    """Add `key`: the normalised text."""
-    return rows.with_columns(key=normalised("text"))
+    """A column of texts as duplicates are compared (`characters.normalise`)."""
+    return pl.col(column).map_batches(normalise, return_dtype=pl.String)
 
 
 def find_unreadable(rows: pl.DataFrame) -> pl.DataFrame:
@@ -232,18 +240,23 @@ def find_unreadable(rows: pl.DataFrame) -> pl.DataFrame:
     return _found(rows, pl.col("unreadable"))
 
 
-def find_missing(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows without a text or a label."""
-    label = pl.col("label").str.strip_chars()
-    evidence = (
-        pl.when(pl.col("text").is_null())
-        .then(pl.lit("there is no text"))
-        .when(pl.col("label_type").is_in(["a list", "an object"]))
-        .then(pl.lit("the label is ") + pl.col("label_type"))
-        .when(label.is_null() | (label == ""))
-        .then(pl.lit("there is no label"))
-    )
-    return _found(rows, evidence)
+def find_missing(rows: pl.DataFrame, *, labelled: bool) -> pl.DataFrame:
+    """Rows without a text, or without a label where rows have one."""
+    missing = pl.when(pl.col("text").is_null()).then(pl.lit("there is no text"))
+    if labelled:
+        label = pl.col("label").str.strip_chars()
+        missing = (
+            missing.when(pl.col("label_type").is_in(["a list", "an object"]))
+            .then(pl.lit("the label is ") + pl.col("label_type"))
+            .when(label.is_null() | (label == ""))
+            .then(pl.lit("there is no label"))
+        )
+    return _found(rows, missing)
+
+
+def find_malformed(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows that are not whole as their shape wants them (`shapes.row_frame`)."""
+    return _found(rows, pl.col("shape_problem"))
 
 
 def find_long_labels(rows: pl.DataFrame) -> pl.DataFrame:
@@ -260,8 +273,7 @@ def find_not_string(rows: pl.DataFrame) -> pl.DataFrame:
 
 def find_empty(rows: pl.DataFrame) -> pl.DataFrame:
     """Texts of nothing but white space and invisible characters."""
-    visible = pl.col("text").str.replace_all(r"[\s\p{Cf}]", "")
-    return _found(rows, pl.when(visible == "").then(pl.lit("the text is empty")))
+    return _found(rows, pl.when(pl.col("visible") == 0).then(pl.lit("the text is empty")))
 
 
 def find_short(rows: pl.DataFrame, minimum: int | None) -> pl.DataFrame:
@@ -274,12 +286,12 @@ def find_short(rows: pl.DataFrame, minimum: int | None) -> pl.DataFrame:
     kana or Hangul.
 
     Args:
-        rows: with `text`.
+        rows: with `text`, `letters`, `cjk`.
         minimum: characters for every script; None for 10, or 4 where the text is CJK.
     """
     length = pl.col("text").str.strip_chars().str.len_chars().cast(pl.Int64)
     if minimum is None:
-        mostly_cjk = 2 * pl.col("text").str.count_matches(CJK) > pl.col("text").str.count_matches(r"\p{L}")
+        mostly_cjk = 2 * pl.col("cjk") > pl.col("letters")
         least = pl.when(mostly_cjk).then(MINIMUM_CJK_CHARACTERS).otherwise(MINIMUM_CHARACTERS)
     else:
         least = pl.lit(minimum)
@@ -292,93 +304,44 @@ def find_long(rows: pl.DataFrame) -> pl.DataFrame:
     return _found(rows, pl.when(size > MAX_TEXT_BYTES).then(pl.format("{} bytes, the most is 1048576", size)))
 
 
-def find_conflicts(rows: pl.DataFrame) -> pl.DataFrame:
-    """All rows of every normalised text that stands with different labels: nobody knows which of them is right."""
-    other = pl.col("label") != pl.col("label").first()
-    groups = (
-        rows.sort("row")
-        .group_by("key")
-        .agg(
-            first=pl.col("label").first(),
-            first_source=pl.col("source").first(),
-            other=pl.col("label").filter(other).first(),
-            other_source=pl.col("source").filter(other).first(),
-        )
-        .filter(pl.col("other").is_not_null())
-    )
-    is_first = pl.col("label") == pl.col("first")
-    source = pl.when(is_first).then("other_source").otherwise("first_source")
-    label = pl.when(is_first).then("other").otherwise("first")
-    return _found(rows.join(groups, on="key"), pl.format("same text as {}, labelled {}", source, label))
-
-
-def find_duplicates(rows: pl.DataFrame) -> pl.DataFrame:
-    """All but the first row of every normalised text among the files of one split."""
-    first = rows.group_by("part", "key").agg(
-        first=pl.col("row").min(), first_source=pl.col("source").get(pl.col("row").arg_min())
-    )
-    copies = rows.join(first, on=["part", "key"]).filter(pl.col("row") != pl.col("first"))
-    return _found(copies, pl.lit("same text as ") + pl.col("first_source"))
-
-
-def find_leaks(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows whose text or group also stands in the files of a split that is judged later.
-
-    Test keeps its rows, because that is where a release is judged and a user's own test set should stay the one they
-    know; validation gives way to test, and train to both.
-    """
-    found = [_leaks_by(rows, column, what) for column, what in (("key", "text"), ("group", "group"))]
-    return pl.concat(found).unique("row", keep="first", maintain_order=True).sort("row")
-
-
-def _leaks_by(rows: pl.DataFrame, column: str, what: str) -> pl.DataFrame:
-    ranked = rows.filter(pl.col(column).is_not_null()).with_columns(
-        rank=pl.col("part").replace_strict(PART_ORDER, return_dtype=pl.Int64)
-    )
-    last = (
-        ranked.sort("rank", "row", descending=[True, False])
-        .group_by(column, maintain_order=True)
-        .agg(last=pl.col("rank").first(), last_source=pl.col("source").first())
-    )
-    leaked = ranked.join(last, on=column).filter(pl.col("rank") < pl.col("last"))
-    return _found(leaked, pl.lit(f"same {what} as ") + pl.col("last_source"))
-
-
 def _found(rows: pl.DataFrame, evidence: pl.Expr) -> pl.DataFrame:
     """Row numbers where the evidence is not null, in order."""
     return rows.select("row", evidence=evidence.cast(pl.String)).filter(pl.col("evidence").is_not_null()).sort("row")
 
 
-def finders(minimum: int | None) -> tuple[tuple[str, Callable[[pl.DataFrame], pl.DataFrame]], ...]:
-    """The rules that drop rows, in their order; `minimum` as in `find_short`.
-
-    Conflicts go before duplicates: of two copies with different labels neither may stay.
-    """
+def finders(
+    minimum: int | None, *, labelled: bool
+) -> tuple[tuple[str, Callable[[pl.DataFrame], pl.DataFrame]], ...]:
+    """The rules that look at rows one by one, in their order; `minimum` as in `find_short`."""
     return (
         ("row_unreadable", find_unreadable),
         ("text_is_string", find_not_string),
-        ("fields_present", find_missing),
+        ("fields_present", lambda rows: find_missing(rows, labelled=labelled)),
         ("label_too_long", find_long_labels),
+        ("row_malformed", find_malformed),
         ("text_empty", find_empty),
         ("text_too_short", lambda rows: find_short(rows, minimum)),
         ("text_too_long", find_long),
-        ("label_conflict", find_conflicts),
-        ("duplicate_exact", find_duplicates),
-        ("leak_across_splits", find_leaks),
     )
 
 
-def drop_rows(rows: pl.DataFrame, rules: Mapping[str, Rule], minimum: int | None) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Apply the rules that drop rows.
+def judge_rows(rows: pl.DataFrame, rules: Collection[str], minimum: int | None, *, labelled: bool) -> pl.DataFrame:
+    """The first rule that finds each row.
+
+    Args:
+        rows: as the module says.
+        rules: names of the rules to apply.
+        minimum: as in `find_short`.
+        labelled: whether rows have a label.
 
     Returns:
-        The rows left, with `key`; the dropped ones as `row`, `rule`, `evidence`.
+        The rows found, as `row`, `rule`, `evidence`.
     """
-    dropped = []
-    rows = add_keys(rows)
-    for name, find in finders(minimum):
+    found = []
+    for name, find in finders(minimum, labelled=labelled):
         if name in rules:
-            found = find(rows)
-            rows = rows.join(found, on="row", how="anti", maintain_order="left")
-            dropped.append(found.select("row", pl.lit(name).alias("rule"), "evidence"))
-    return rows, pl.concat(dropped).sort("row")
+            hits = find(rows)
+            if hits.height:
+                rows = rows.join(hits, on="row", how="anti", maintain_order="left")
+                found.append(hits.select("row", pl.lit(name).alias("rule"), "evidence"))
+    return pl.concat(found) if found else pl.DataFrame(schema=FOUND_SCHEMA | {"row": rows.schema["row"]})

@@ -2,9 +2,29 @@
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from modelyard.artifacts.prepared import SPLITS
+
+
+GREEDY_GROUPS = 200_000
+"""Weighed one by one. Of more groups the smallest go by their hash alone: so many even out by themselves."""
+
+
+@dataclass(frozen=True)
+class SplitCount:
+    """How many rows of each kind a split holds.
+
+    Attributes:
+        rows: of the split.
+        labels: label -> rows; empty where rows have none.
+        slices: slice column -> value -> rows.
+    """
+
+    rows: int
+    labels: dict[str, int] = field(default_factory=dict)
+    slices: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 def place_in_order(seed: int, name: str) -> bytes:
@@ -17,36 +37,23 @@ def shares_of(validation: float, test: float) -> dict[str, float]:
     return {"train": 1 - validation - test, "validation": validation, "test": test}
 
 
-def split_rows(ids: Sequence[str], labels: Sequence[str], shares: Mapping[str, float], seed: int) -> list[str]:
-    """Stratified by label: every label is divided by the same shares.
+def quotas(counts: Mapping[str, int], shares: Mapping[str, float]) -> dict[str, dict[str, int]]:
+    """Rows of each label for each split: every label is divided by the same shares.
 
     Each label with at least as many rows as there are splits stands in all of them. What rounding leaves over is
     carried to the next label, so that the totals keep their shares with many small labels as well.
 
     Args:
-        ids: id of each row, all different.
-        labels: label of each row.
+        counts: label -> its rows.
         shares: share by split, summing to 1; splits of share 0 get no rows.
-        seed: another seed, another division.
-
-    Returns:
-        The split of each row.
     """
-    members: dict[str, list[int]] = defaultdict(list)
-    for position in sorted(range(len(ids)), key=lambda position: place_in_order(seed, ids[position])):
-        members[labels[position]].append(position)
-    splits = [""] * len(ids)
     carry: dict[str, float] = dict.fromkeys(shares, 0.0)
-    for label in sorted(members):
-        start = 0
-        for split, count in _quotas(len(members[label]), shares, carry).items():
-            for position in members[label][start : start + count]:
-                splits[position] = split
-            start += count
-    return splits
+    return {label: _quotas(counts[label], shares, carry) for label in sorted(counts)}
 
 
-def split_groups(groups: Sequence[str], labels: Sequence[str], shares: Mapping[str, float], seed: int) -> list[str]:
+def split_groups(
+    counts: Iterable[tuple[str, str, int]], shares: Mapping[str, float], seed: int
+) -> dict[str, str]:
     """Every group whole in one split, labels as even as the groups allow.
 
     Greedy: the largest group first (equal ones in the order of their hash), each to the split that lacks most of its
@@ -54,26 +61,26 @@ def split_groups(groups: Sequence[str], labels: Sequence[str], shares: Mapping[s
     packing does best; scikit-learn's StratifiedGroupKFold goes the same way.
 
     Args:
-        groups: group of each row.
-        labels: label of each row.
+        counts: group, label, rows of that label in the group.
         shares: share by split, summing to 1; splits of share 0 get no rows.
         seed: another seed, another division.
 
     Returns:
-        The split of each row.
+        Group -> split.
     """
-    totals = Counter(labels)
-    counts: dict[str, Counter[str]] = defaultdict(Counter)
-    for group, label in zip(groups, labels, strict=True):
-        counts[group][label] += 1
+    totals: Counter[str] = Counter()
+    groups: dict[str, Counter[str]] = defaultdict(Counter)
+    for group, label, rows in counts:
+        groups[group][label] += rows
+        totals[label] += rows
     wanted = {split: {label: share * totals[label] for label in totals} for split, share in shares.items() if share > 0}
     placed: dict[str, Counter[str]] = {split: Counter() for split in wanted}
     home: dict[str, str] = {}
-    order = sorted(counts, key=lambda group: (-counts[group].total(), place_in_order(seed, group)))
+    order = sorted(groups, key=lambda group: (-groups[group].total(), place_in_order(seed, group)))
     for group in order:
-        home[group] = max(wanted, key=lambda split: _lack(counts[group], wanted[split], placed[split]))
-        placed[home[group]].update(counts[group])
-    return [home[group] for group in groups]
+        home[group] = max(wanted, key=lambda split: _lack(groups[group], wanted[split], placed[split]))
+        placed[home[group]].update(groups[group])
+    return home
 
 
 def _lack(group: Counter[str], wanted: Mapping[str, float], placed: Counter[str]) -> tuple[float, float]:

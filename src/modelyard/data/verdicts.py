@@ -1,10 +1,13 @@
 """What `check` says: a verdict per rule, and the sentences a person reads."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import polars as pl
 
 from modelyard.data.rules import PLACEHOLDERS, Rule, normalised
+from modelyard.data.split import SplitCount
 from modelyard.evidence.interval import Interval, at_most
 from modelyard.evidence.judge import Verdict, judge
 from modelyard.evidence.paired import rows_to_pass_without_discordance, tango
@@ -16,19 +19,27 @@ SHOWN_CHARACTERS = 60
 """Of a label in a sentence."""
 
 
+class Dropped(NamedTuple):
+    """What a rule dropped: how many rows, and the source and evidence of the first three."""
+
+    rule: str
+    rows: int
+    first: list[tuple[str, str]]
+
+
 def of_rows(
-    rules: Mapping[str, Rule], dropped: Mapping[str, int], read: int, splits: Mapping[str, pl.DataFrame]
+    rules: Mapping[str, Rule], dropped: Mapping[str, int], read: int, splits: Mapping[str, SplitCount]
 ) -> list[Verdict]:
     """Verdicts of the rules that drop rows, as shares of all rows read, and of `not_empty`, also for an empty split."""
-    kept = sum(frame.height for frame in splits.values())
+    kept = sum(split.rows for split in splits.values())
     found = [rules["not_empty"].verdict(kept, n=read)]
     if kept:
         found += [
             rules["not_empty"].verdict(
                 0, n=read, scope=f"split:{name}", next_step=f"add rows, or give {name} a larger share in data.split"
             )
-            for name, frame in splits.items()
-            if frame.is_empty()
+            for name, split in splits.items()
+            if not split.rows
         ]
     for name, rule in rules.items():
         if rule.unit == "fraction" and rule.bound == "at_most" and name != "slice_too_small":
@@ -36,9 +47,9 @@ def of_rows(
     return found
 
 
-def of_labels(rules: Mapping[str, Rule], splits: Mapping[str, pl.DataFrame]) -> list[Verdict]:
+def of_labels(rules: Mapping[str, Rule], splits: Mapping[str, SplitCount]) -> list[Verdict]:
     """Verdicts about the labels of the rows that are left; none where no row is."""
-    counts = {name: dict(frame["label"].value_counts().iter_rows()) for name, frame in splits.items()}
+    counts = {name: split.labels for name, split in splits.items()}
     total: dict[str, int] = {}
     for part in counts.values():
         for label, rows in part.items():
@@ -78,7 +89,7 @@ def of_labels(rules: Mapping[str, Rule], splits: Mapping[str, pl.DataFrame]) -> 
 
 def of_sizes(
     rules: Mapping[str, Rule],
-    test: pl.DataFrame,
+    test: SplitCount,
     slices: Mapping[str, Sequence[str]],
     gates: GatesSection,
     share: float | None,
@@ -99,10 +110,10 @@ def of_sizes(
     rule = rules.get("slice_too_small")
     if rule is None:
         return []
-    found = [_size_verdict(rule, "overall", test.height, gates.drop_max, "drop_max", share)]
+    found = [_size_verdict(rule, "overall", test.rows, gates.drop_max, "drop_max", share)]
     for column, kind in (("label", "class"), *((column, "slice") for column in slices)):
-        values = slices.get(column) if kind == "slice" else sorted(test["label"].unique())
-        counts = dict(test[column].value_counts().iter_rows())
+        values = slices.get(column) if kind == "slice" else sorted(test.labels)
+        counts = test.slices.get(column, {}) if kind == "slice" else test.labels
         small = []
         for value in values or []:
             scope = f"class:{value}" if kind == "class" else f"slice:{column}={value}"
@@ -118,18 +129,20 @@ def of_sizes(
     return found
 
 
-def summary(rows: pl.DataFrame, splits: Mapping[str, pl.DataFrame], dropped: pl.DataFrame) -> list[str]:
+def summary(read: int, splits: Mapping[str, SplitCount], dropped: Sequence[Dropped]) -> list[str]:
     """Counts as a person reads them: rows, what was dropped with its first examples, labels."""
-    kept = sum(frame.height for frame in splits.values())
-    parts = ", ".join(f"{name} {frame.height:,}" for name, frame in splits.items())
-    notes = [f"{rows.height:,} rows read, {dropped.height:,} dropped, {kept:,} kept: {parts}"]
-    placed = dropped.join(rows.select("row", "source"), on="row", maintain_order="left")
-    for (rule,), found in placed.group_by("rule", maintain_order=True):
-        first = "; ".join(f"{row['source']} ({row['evidence']})" for row in found.head(3).iter_rows(named=True))
-        notes.append(f"{rule} dropped {found.height:,} rows, first: {first}")
-    labels = pl.concat([frame.select("label") for frame in splits.values()])["label"].value_counts(name="rows")
-    ordered = labels.sort(["rows", "label"], descending=[True, False])
-    shown = [f"{_cut(label)} {count:,} ({count / kept:.1%})" for label, count in ordered.iter_rows()]
+    kept = sum(split.rows for split in splits.values())
+    parts = ", ".join(f"{name} {split.rows:,}" for name, split in splits.items())
+    gone = sum(one.rows for one in dropped)
+    notes = [f"{read:,} rows read, {gone:,} dropped, {kept:,} kept: {parts}"]
+    for one in dropped:
+        first = "; ".join(f"{source} ({evidence})" for source, evidence in one.first)
+        notes.append(f"{one.rule} dropped {one.rows:,} rows, first: {first}")
+    labels: Counter[str] = Counter()
+    for split in splits.values():
+        labels.update(split.labels)
+    ordered = sorted(labels.items(), key=lambda item: (-item[1], item[0]))
+    shown = [f"{_cut(label)} {count:,} ({count / kept:.1%})" for label, count in ordered]
     return [*notes, f"labels: {_list(shown, 20)}"] if shown else notes
 
 

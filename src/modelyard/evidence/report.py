@@ -60,7 +60,9 @@ class RunRecord(BaseModel):
         cpu_seconds: of this process and the children it waited for.
         gpu_seconds: time a GPU was busy; None where nobody measured it, which no stage does yet. The first files say
             0.0 and mean the same.
-        peak_memory_bytes: the largest resident set, of this process or of any one child it waited for.
+        peak_memory_bytes: the largest resident set, of this process or of any one child it waited for; where several
+            children ran at once, an upper bound of what all took together.
+        memory_limit_bytes: what the stage was allowed; None where it has no limit.
         machine: what it ran on, as `describe_machine` tells it.
         versions: library -> version.
     """
@@ -75,5 +77,6 @@ class RunRecord(BaseModel):
     cpu_seconds: float
     gpu_seconds: float | None = None
     peak_memory_bytes: int
+    memory_limit_bytes: int | None = None
     machine: dict[str, Any]
     versions: dict[str, str]

@@ -1,0 +1,355 @@
+"""The map step: bundles of pieces, each parsed and judged apart, by as many processes as there are cores.
+
+A bundle is some MiB of one file or many small files. For each, two Parquet files are written into the scratch folder:
+`wide-N.parquet` (every field as it stood, the derived columns, what could not be read) and `narrow-N.parquet` (what
+`features` gives). `piece` and `place` tell a row in both; its running number follows once every bundle is counted.
+
+A worker is a plain process that reads tasks as lines of JSON and answers in lines of JSON: nothing is pickled, no
+module of the caller is imported again, and a worker whose parent died sees its input end.
+"""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+import polars as pl
+from pydantic import BaseModel, TypeAdapter
+
+from modelyard.artifacts.prepared import NO_VALUE, write_frame
+from modelyard.data.features import Plan, features
+from modelyard.data.read import FileFound, parse_piece
+from modelyard.data.records import Chunk, Layout, Parse, check_columns
+from modelyard.data.shapes import row_frame
+from modelyard.data.survey import PIECE_BYTES, Cut, Surveyed
+from modelyard.errors import InputError, Problem
+from modelyard.progress import Progress
+
+INLINE_BYTES = 4 * PIECE_BYTES
+"""Up to here the rows are judged in this process: starting others would take longer than the work."""
+WORKER_BYTES = 400 * 1024**2
+"""What one worker takes at most: the interpreter and its libraries, and some twenty times a piece."""
+
+
+def wide_name(column: str) -> str:
+    """A field's column in the wide files. DuckDB takes `Text` and `text` for one name, and a file may have both."""
+    return "f_" + column.encode("utf-8", "surrogatepass").hex()
+
+
+def field_name(wide: str) -> str:
+    """The field of a column of the wide files."""
+    return bytes.fromhex(wide.removeprefix("f_")).decode("utf-8", "surrogatepass")
+
+
+def slice_name(stored: str) -> str:
+    """A slice's column in the narrow files."""
+    return "slice_" + stored.encode("utf-8", "surrogatepass").hex()
+
+
+class Part(BaseModel):
+    """One piece of one file: which file of the check, its place in it, and the split that it was named for."""
+
+    file: int
+    surveyed: Surveyed
+    cut: Cut
+    split: str
+    layout: Layout | None = None
+
+
+class Bundle(BaseModel):
+    """What is mapped at once."""
+
+    number: int
+    parts: list[Part]
+    size_bytes: int
+
+
+class Mapped(BaseModel):
+    """What a bundle gave: rows written, and for each of its parts what was found."""
+
+    number: int
+    rows: int
+    found: list[tuple[int, FileFound]]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What every bundle of a check needs."""
+
+    plan: Plan
+    scratch: Path
+
+
+def bundles(parts: Sequence[Part]) -> list[Bundle]:
+    """Parts joined in their order to bundles of about `PIECE_BYTES`."""
+    made: list[Bundle] = []
+    waiting: list[Part] = []
+    size = 0
+    for part in parts:
+        length = part.cut.end - part.cut.start if part.surveyed.kind != "parquet" else PIECE_BYTES
+        if waiting and size + length > PIECE_BYTES:
+            made.append(Bundle(number=len(made), parts=waiting, size_bytes=size))
+            waiting, size = [], 0
+        waiting.append(part)
+        size += length
+    if waiting:
+        made.append(Bundle(number=len(made), parts=waiting, size_bytes=size))
+    return made
+
+
+def map_bundles(work: Sequence[Bundle], task: Task, *, processes: int, progress: Progress) -> list[Mapped]:
+    """Map every bundle, in this process or in several; results in the order of the bundles.
+
+    Raises:
+        InputError: the disk is full, or a worker died of what it read.
+    """
+    total = sum(bundle.size_bytes for bundle in work)
+    if processes <= 1 or total <= INLINE_BYTES:
+        results = map(lambda bundle: map_bundle(bundle, task), work)
+    else:
+        results = _in_processes(work, task, min(processes, len(work)))
+    sizes = {bundle.number: bundle.size_bytes for bundle in work}
+    done, rows, found = 0, 0, []
+    for mapped in results:
+        found.append(mapped)
+        done += sizes[mapped.number]
+        rows += mapped.rows
+        progress(f"read and judge rows, {rows:,} so far", done, max(total, 1))
+    return sorted(found, key=lambda mapped: mapped.number)
+
+
+def map_bundle(bundle: Bundle, task: Task) -> Mapped:
+    """Parse and judge one bundle and write its two files."""
+    wide: list[pl.DataFrame] = []
+    rows: list[pl.DataFrame] = []
+    found: list[tuple[int, FileFound]] = []
+    for part in bundle.parts:
+        one = FileFound()
+        for fields, frame in part_frames(part, task.plan, one):
+            wide.append(fields)
+            rows.append(frame.with_columns(file=pl.lit(part.file, pl.Int32), part=pl.lit(part.split)))
+        found.append((part.file, one))
+    count = sum(frame.height for frame in rows)
+    if count:
+        place = pl.Series("row", range(count), dtype=pl.Int64)
+        joined = pl.concat(rows, how="diagonal").with_columns(place)
+        narrow = features(joined.drop("file", "line", "part"), task.plan)
+        narrow = pl.concat([narrow, joined.select("file", "line", "part")], how="horizontal")
+        fields = pl.concat(wide, how="diagonal")
+        both = (("narrow", narrow.rename({"row": "place"})), ("wide", fields.with_columns(place.alias("place"))))
+        for name, frame in both:
+            piece = frame.with_columns(piece=pl.lit(bundle.number, pl.Int32))
+            write_frame(piece, task.scratch / f"{name}-{bundle.number:07d}.parquet", compression="lz4")
+    return Mapped(number=bundle.number, rows=count, found=found)
+
+
+def part_frames(part: Part, plan: Plan, found: FileFound) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+    """Every field of the rows as strings, and the rows as `features` wants them; what is found goes into `found`."""
+    shape = plan.shape
+    others = [*plan.slices, *([plan.group] if plan.group else [])]
+    typed = tuple(shape.columns.values())
+    parse = Parse(part.surveyed.path, (*shape.wanted, *others), typed, plan.skip_bad_rows)
+    columns: dict[str, None] = {}
+    for chunk in parse_piece(part.surveyed, part.cut, parse, part.layout):
+        columns |= dict.fromkeys(chunk.cells)
+        rows, derived = row_frame(chunk, shape)
+        _note_types(chunk, typed, found)
+        fields = pl.DataFrame({name: pl.Series(name, cells, pl.String) for name, cells in chunk.cells.items()})
+        wide = fields.rename(wide_name).with_columns(**{wide_name(name): cells for name, cells in derived.items()})
+        yield wide, _with_others(rows, fields, chunk.lines, plan)
+        found.rows += rows.height
+        if not found.sample and part.surveyed.encoding not in ("", "utf-8", "utf-8-sig"):
+            strange = rows.filter(pl.col("text").str.contains(r"[^\x00-\x7F]"))["text"]
+            found.sample = str(strange[0])[:20] if strange.len() else ""
+    if parse.skipped:
+        unread = _unreadable(parse)
+        yield unread.select(pl.col("raw").alias(wide_name(RAW))), unread.select("line", "unreadable")
+        found.rows += unread.height
+    found.columns, found.problems, found.lost = list(columns), parse.problems, parse.lost
+    found.blank_lines, found.delimiter = parse.blank_lines, parse.delimiter
+
+
+RAW = "\x01raw"
+"""Derived column: what stands in the file for a row that could not be read."""
+
+
+def _with_others(rows: pl.DataFrame, fields: pl.DataFrame, lines: list[int], plan: Plan) -> pl.DataFrame:
+    nothing = pl.Series([None] * rows.height, dtype=pl.String)
+    group = fields[plan.group].replace("", None) if plan.group in fields.columns else nothing
+    slices = {
+        slice_name(stored): fields[name].fill_null("").replace("", NO_VALUE)
+        for name, stored in plan.slices.items()
+        if name in fields.columns
+    }
+    return rows.with_columns(
+        group.alias("group"),
+        pl.Series("line", lines, pl.Int64),
+        pl.lit(None, pl.String).alias("unreadable"),
+        **slices,
+    )
+
+
+def _unreadable(parse: Parse) -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "line": pl.Series([one.line for one in parse.skipped], dtype=pl.Int64),
+            "unreadable": pl.Series([one.reason for one in parse.skipped], dtype=pl.String),
+            "raw": pl.Series([one.raw for one in parse.skipped], dtype=pl.String),
+        }
+    )
+
+
+def _note_types(chunk: Chunk, typed: Sequence[str], found: FileFound) -> None:
+    """Count the values of the typed columns that are strings or missing, and keep the kind of the first other one."""
+    for column in typed:
+        kinds = chunk.types.get(column)
+        others = [] if kinds is None else [kind for kind in kinds if kind is not None]
+        strings, first = found.strings.get(column, (0, ""))
+        found.strings[column] = (strings + len(chunk.lines) - len(others), first or (others[0] if others else ""))
+
+
+def file_problems(parts: Sequence[FileFound], name: str, plan: Plan) -> list[Problem]:
+    """What is wrong with a file, from its parts in order: nothing after quotes were lost is to be believed."""
+    problems: list[Problem] = []
+    for part in parts:
+        problems += part.problems
+        if part.lost:
+            return problems
+    if problems or not any(part.rows for part in parts):
+        return problems
+    parse = Parse(name, plan.shape.wanted, ())
+    columns = list(dict.fromkeys(column for part in parts for column in part.columns))
+    if columns:
+        check_columns(columns, parse)
+    return parse.problems + _wrong_columns(parts, name, plan)
+
+
+def _wrong_columns(parts: Sequence[FileFound], name: str, plan: Plan) -> list[Problem]:
+    """A column in which no value at all has the right type is the wrong column, not some bad rows."""
+    problems = []
+    for role, column in plan.shape.columns.items():
+        strings = sum(part.strings.get(column, (0, ""))[0] for part in parts)
+        kind = next((kind for part in parts if (kind := part.strings.get(column, (0, ""))[1])), "")
+        if strings or not kind or role == "messages":
+            continue
+        if role == "label" and kind in ("a list", "an object"):
+            message = f"no value of {column!r} is a single label: the first is {kind}"
+            problems.append(Problem(message, "give each row one label: several per row are not read by this version", name))
+        elif role != "label":
+            message = f"no value of {column!r} is text: the first is {kind}"
+            problems.append(Problem(message, "name the column that holds it", name))
+    return problems
+
+
+_MAPPED = TypeAdapter(Mapped)
+
+
+def _in_processes(work: Sequence[Bundle], task: Task, processes: int) -> Iterator[Mapped]:
+    """Results as they come. A thread feeds each worker; the first failure stops all."""
+    waiting: SimpleQueue[Bundle] = SimpleQueue()
+    for bundle in work:
+        waiting.put(bundle)
+    results: SimpleQueue[Mapped | BaseException] = SimpleQueue()
+    plan = task.scratch / "plan.json"
+    plan.write_text(task.plan.model_dump_json(), encoding="utf-8")
+    workers = [_start_worker(plan, task.scratch) for _ in range(processes)]
+    threads = [threading.Thread(target=_feed, args=(worker, waiting, results), daemon=True) for worker in workers]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in work:
+            result = results.get()
+            if isinstance(result, BaseException):
+                raise result
+            yield result
+    finally:
+        with suppress(Empty):
+            while True:
+                waiting.get_nowait()
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+
+
+def _start_worker(plan: Path, scratch: Path) -> subprocess.Popen[str]:
+    environment = os.environ | {"POLARS_MAX_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "modelyard.data.mapping", str(plan), str(scratch)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+        env=environment,
+    )
+
+
+def _feed(
+    worker: subprocess.Popen[str], waiting: SimpleQueue[Bundle], results: SimpleQueue[Mapped | BaseException]
+) -> None:
+    assert worker.stdin is not None
+    assert worker.stdout is not None
+    while True:
+        try:
+            bundle = waiting.get_nowait()
+        except Empty:
+            with suppress(OSError):
+                worker.stdin.close()
+            return
+        try:
+            worker.stdin.write(bundle.model_dump_json() + "\n")
+            worker.stdin.flush()
+            answer = worker.stdout.readline()
+        except OSError:
+            answer = ""
+        if not answer:
+            names = ", ".join(sorted({part.surveyed.path for part in bundle.parts})[:3])
+            results.put(_worker_died(worker.wait(), names))
+            return
+        refusal = _refusal(answer)
+        results.put(refusal if refusal else _MAPPED.validate_json(answer))
+
+
+def _worker_died(status: int, names: str) -> InputError:
+    reason = f"signal {-status}" if status < 0 else f"exit status {status}"
+    return InputError(
+        Problem(
+            f"the process that read {names} ended with {reason}",
+            "look at what it printed; where memory ran out give fewer processes room with a larger --memory",
+            names,
+        )
+    )
+
+
+class _Refused(BaseModel):
+    """Problems of a worker that could not go on."""
+
+    refused: list[Problem]
+
+
+def _refusal(answer: str) -> InputError | None:
+    if not answer.startswith('{"refused"'):
+        return None
+    return InputError(_Refused.model_validate_json(answer).refused)
+
+
+def work(plan_file: Path, scratch: Path) -> None:
+    """The worker: bundles from standard input, one a line; what each gave to standard output."""
+    task = Task(Plan.model_validate_json(plan_file.read_text(encoding="utf-8")), scratch)
+    for line in sys.stdin:
+        try:
+            answer = map_bundle(Bundle.model_validate_json(line), task).model_dump_json()
+        except InputError as error:
+            answer = _Refused(refused=list(error.problems)).model_dump_json()
+        except OSError as error:  # the scratch folder's disk is full
+            problem = Problem(f"{scratch} cannot be written: {error.strerror}", "free some space", str(scratch))
+            answer = _Refused(refused=[problem]).model_dump_json()
+        sys.stdout.write(answer + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    work(Path(sys.argv[1]), Path(sys.argv[2]))

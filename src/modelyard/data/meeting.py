@@ -1,0 +1,349 @@
+"""Where rows meet: copies, conflicts, leaks, splits and the written files, in DuckDB over narrow files, out of core.
+
+The rows are views over the Parquet files that `mapping` wrote. Only row numbers and what a rule says of them become
+tables, which DuckDB keeps in a file and within the limit on memory.
+"""
+
+import errno
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+import polars as pl
+
+from modelyard.artifacts.prepared import NO_VALUE, SPLITS
+from modelyard.data.baseline import SCRIPTS
+from modelyard.data.features import NARROW_SCHEMA
+from modelyard.data.mapping import slice_name, wide_name
+from modelyard.data.split import GREEDY_GROUPS, SplitCount, quotas, split_groups
+from modelyard.data.verdicts import Dropped
+from modelyard.errors import InputError, Problem
+
+RANKS = {"train": 0, "validation": 1, "test": 2}
+"""Of the files of each split: a row that stands in two gives way to the higher."""
+ROW_GROUP_ROWS = 122_880
+MAX_VALUES = 100_000
+"""Of a label or a slice column: more are texts or numbers, not classes."""
+_KEY = "key_high, key_low"
+Connection = duckdb.DuckDBPyConnection
+
+
+@contextmanager
+def open_meeting(scratch: Path, *, memory_bytes: int, threads: int) -> Iterator[Connection]:
+    """A database in the scratch folder that keeps to a limit on its memory and loads nothing from anywhere.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    settings = {
+        "memory_limit": f"{memory_bytes // 1024**2}MiB",
+        "threads": threads,
+        "temp_directory": str(scratch / "spill"),
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        "allow_community_extensions": False,
+    }
+    connection = duckdb.connect(str(scratch / "meeting.duckdb"), config=settings)  # type: ignore[arg-type]
+    try:
+        connection.execute("SET enable_progress_bar = false")
+        yield connection
+    except duckdb.IOException as error:
+        raise _as_system_error(error, scratch) from error
+    finally:
+        connection.close()
+
+
+def load_rows(connection: Connection, scratch: Path, counts: Sequence[int], files: Sequence[str]) -> None:
+    """Make the views `rows` and `wide` and the tables `files` and `dropped`, which holds what single rows told.
+
+    Args:
+        connection: the meeting.
+        scratch: where the mapped files lie.
+        counts: rows of each bundle, in order.
+        files: the path of each file, as reports name it.
+    """
+    first, offsets = 0, []
+    for piece, count in enumerate(counts):
+        offsets.append((piece, first))
+        first += count
+    frames = {
+        "offsets": pl.DataFrame(offsets, schema={"piece": pl.Int32, "first": pl.Int64}, orient="row"),
+        "files": pl.DataFrame({"file": pl.Series(range(len(files)), dtype=pl.Int32), "path": list(files)}),
+        "ranks": pl.DataFrame({"part": list(RANKS), "rank": list(RANKS.values())}),
+    }
+    for name, frame in frames.items():
+        add_table(connection, scratch, name, frame)
+    empty = {"place": pl.Int64, "piece": pl.Int32}
+    narrow = pl.DataFrame(schema={**empty, **NARROW_SCHEMA, "file": pl.Int32, "line": pl.Int64, "part": pl.String})
+    narrow.drop("row").write_parquet(scratch / "narrow-none.parquet")
+    pl.DataFrame(schema=empty).write_parquet(scratch / "wide-none.parquet")
+    for name in ("narrow", "wide"):
+        pattern = quoted(str(scratch / f"{name}-*.parquet"))
+        connection.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet({pattern}, union_by_name = true)")
+    connection.execute(
+        "CREATE VIEW rows AS SELECT first + place + 1 AS row, path || ':' || line AS source, rank, narrow.*"
+        " FROM narrow JOIN offsets USING (piece) JOIN files USING (file) JOIN ranks USING (part)"
+    )
+    connection.execute("CREATE TABLE dropped AS SELECT row, rule, evidence FROM rows WHERE rule IS NOT NULL")
+    connection.execute("CREATE VIEW alive AS SELECT * FROM rows WHERE rule IS NULL AND row NOT IN (SELECT row FROM dropped)")
+
+
+def add_table(connection: Connection, scratch: Path, name: str, frame: pl.DataFrame) -> None:
+    """Make a table of a frame."""
+    path = scratch / f"{name}.table.parquet"
+    frame.write_parquet(path)
+    connection.execute(f"CREATE OR REPLACE TABLE {named(name)} AS SELECT * FROM read_parquet({quoted(str(path))})")
+    path.unlink()
+
+
+def drop_conflicts(connection: Connection) -> None:
+    """All rows of every normalised text that stands with different labels: nobody knows which of them is right."""
+    connection.execute(f"""
+        CREATE TEMP TABLE clash AS
+        WITH firsts AS (
+            SELECT {_KEY}, min(row) AS row, arg_min(label, row) AS label FROM alive
+            GROUP BY {_KEY} HAVING min(label) <> max(label)),
+        others AS (
+            SELECT {_KEY}, min(alive.row) AS row, arg_min(alive.label, alive.row) AS label
+            FROM alive JOIN firsts USING ({_KEY}) WHERE alive.label <> firsts.label GROUP BY {_KEY})
+        SELECT {_KEY}, firsts.row AS first_row, firsts.label AS first_label, others.row AS other_row,
+            others.label AS other_label FROM firsts JOIN others USING ({_KEY})""")
+    connection.execute(f"""
+        INSERT INTO dropped
+        WITH found AS (
+            SELECT alive.row, if(alive.label = first_label, other_row, first_row) AS twin,
+                if(alive.label = first_label, other_label, first_label) AS label
+            FROM alive JOIN clash USING ({_KEY}))
+        SELECT found.row, 'label_conflict', 'same text as ' || rows.source || ', labelled ' || found.label
+        FROM found JOIN rows ON rows.row = found.twin""")
+
+
+def drop_duplicates(connection: Connection) -> None:
+    """All but the first row of every normalised text among the files of one split."""
+    connection.execute(f"""
+        INSERT INTO dropped
+        WITH firsts AS (
+            SELECT rank, {_KEY}, min(row) AS first FROM alive GROUP BY rank, {_KEY} HAVING count(*) > 1),
+        copies AS (SELECT alive.row, first FROM alive JOIN firsts USING (rank, {_KEY}) WHERE alive.row <> first)
+        SELECT copies.row, 'duplicate_exact', 'same text as ' || rows.source
+        FROM copies JOIN rows ON rows.row = copies.first""")
+
+
+def drop_leaks(connection: Connection) -> None:
+    """Rows whose text or group also stands in the files of a split that is judged later.
+
+    Test keeps its rows, because that is where a release is judged and a user's own test set should stay the one they
+    know; validation gives way to test, and train to both.
+    """
+    for key, what in ((_KEY, "text"), ('"group"', "group")):
+        connection.execute(f"""
+            INSERT INTO dropped
+            WITH lasts AS (
+                SELECT {key}, max(rank) AS last FROM alive WHERE ({key}) IS NOT NULL
+                GROUP BY {key} HAVING min(rank) <> max(rank)),
+            firsts AS (
+                SELECT {key}, last, min(row) AS twin FROM alive JOIN lasts USING ({key}) WHERE rank = last
+                GROUP BY {key}, last),
+            leaks AS (SELECT alive.row, twin FROM alive JOIN firsts USING ({key}) WHERE rank < last)
+            SELECT leaks.row, 'leak_across_splits', 'same {what} as ' || rows.source
+            FROM leaks JOIN rows ON rows.row = leaks.twin""")
+
+
+def place_rows(connection: Connection, scratch: Path, *, shares: Mapping[str, float], seed: int, grouped: bool) -> None:
+    """Make the table `placed`: for every row left its `split` and its place in the order of its split.
+
+    Rows of files that were named for a split stay there; the rest is divided by `shares`, stratified by label, every
+    group whole. The order depends on the texts and the seed alone.
+    """
+    connection.execute(
+        "CREATE TABLE pool AS SELECT row, id, coalesce(label, '') AS label, \"group\", part,"
+        f" sha256('{seed:d}' || chr(10) || id) AS hash FROM alive"
+    )
+    if grouped:
+        _place_groups(connection, scratch, shares, seed)
+    else:
+        _place_singly(connection, scratch, shares)
+
+
+def _place_singly(connection: Connection, scratch: Path, shares: Mapping[str, float]) -> None:
+    counts = connection.execute("SELECT label, count(*) FROM pool WHERE part = 'train' GROUP BY label").fetchall()
+    bounds = []
+    for label, by_split in quotas(dict(counts), shares).items():
+        start = 0
+        for split, count in by_split.items():
+            bounds.append({"label": label, "split": split, "after": start, "upto": start + count})
+            start += count
+    schema = {"label": pl.String, "split": pl.String, "after": pl.Int64, "upto": pl.Int64}
+    add_table(connection, scratch, "bounds", pl.DataFrame(bounds, schema=schema))
+    connection.execute("""
+        CREATE TABLE placed AS
+        WITH ranked AS (
+            SELECT row, hash, label, row_number() OVER (PARTITION BY label ORDER BY hash, row) AS number
+            FROM pool WHERE part = 'train')
+        SELECT row, hash, bounds.split AS split FROM ranked
+        JOIN bounds ON ranked.label = bounds.label AND number > "after" AND number <= upto
+        UNION ALL SELECT row, hash, part AS split FROM pool WHERE part <> 'train'""")
+
+
+def _place_groups(connection: Connection, scratch: Path, shares: Mapping[str, float], seed: int) -> None:
+    connection.execute("""
+        CREATE TABLE members AS SELECT row, hash, label,
+            if("group" IS NULL, 'row ' || id, 'group ' || "group") AS member FROM pool WHERE part = 'train'""")
+    counts = connection.execute(f"""
+        WITH largest AS (
+            SELECT member, count(*) AS size FROM members GROUP BY member
+            ORDER BY size DESC, sha256('{seed:d}' || chr(10) || member) LIMIT {GREEDY_GROUPS})
+        SELECT member, label, count(*) FROM members JOIN largest USING (member) GROUP BY member, label""").fetchall()
+    home = split_groups(counts, shares, seed)
+    schema = {"member": pl.String, "split": pl.String}
+    add_table(connection, scratch, "home", pl.DataFrame(list(home.items()), schema=schema, orient="row"))
+    edges = _edges(shares)
+    late = " ".join(f"WHEN sha256('{seed:d}' || chr(10) || member) < '{edge}' THEN '{split}'" for split, edge in edges)
+    connection.execute(f"""
+        CREATE TABLE placed AS
+        SELECT row, hash, coalesce(home.split, CASE {late} END) AS split FROM members LEFT JOIN home USING (member)
+        UNION ALL SELECT row, hash, part AS split FROM pool WHERE part <> 'train'""")
+
+
+def _edges(shares: Mapping[str, float]) -> list[tuple[str, str]]:
+    """Upper edge of each split among hexadecimal digests, for groups too many to be weighed one by one."""
+    total, edges = 0.0, []
+    for split, share in shares.items():
+        if share > 0:
+            total += share
+            edges.append((split, "g" if total >= 1 - 1e-9 else f"{int(total * 16**8):08x}"))
+    return edges
+
+
+def split_counts(connection: Connection, slices: Sequence[str]) -> dict[str, SplitCount]:
+    """Rows, labels and slice values of each split."""
+    rows = connection.execute("SELECT split, count(*) FROM placed GROUP BY split").fetchall()
+    labels = _values(connection, "label", "label IS NOT NULL")
+    by_slice = {
+        name: _values(connection, f"coalesce({slice_name(name)}, {quoted(NO_VALUE)})") for name in slices
+    }
+    return {
+        split: SplitCount(
+            dict(rows).get(split, 0),
+            labels.get(split, {}),
+            {name: values.get(split, {}) for name, values in by_slice.items()},
+        )
+        for split in SPLITS
+    }
+
+
+def _values(connection: Connection, expression: str, where: str = "true") -> dict[str, dict[str, int]]:
+    """Split -> value of an expression -> rows, in the order of the values.
+
+    Raises:
+        InputError: there are more values than a class or a slice has.
+    """
+    found = connection.execute(
+        f"SELECT split, {expression} AS value, count(*) FROM placed JOIN rows USING (row) WHERE {where}"
+        f" GROUP BY split, value ORDER BY split, value LIMIT {3 * MAX_VALUES + 1}"
+    ).fetchall()
+    if len(found) > 3 * MAX_VALUES:
+        raise InputError(
+            Problem(
+                f"a column of labels or slices holds more than {MAX_VALUES} different values",
+                "name a column of classes in data.fields.label and data.slices, not one of texts or numbers",
+            )
+        )
+    values: dict[str, dict[str, int]] = {}
+    for split, value, count in found:
+        values.setdefault(split, {})[value] = count
+    return values
+
+
+def dropped_by_rule(connection: Connection) -> list[Dropped]:
+    """What each rule dropped, in the order of its first row."""
+    found = connection.execute("""
+        WITH numbered AS (
+            SELECT *, row_number() OVER (PARTITION BY rule ORDER BY row) AS number FROM dropped),
+        total AS (SELECT rule, count(*) AS size, min(row) AS first FROM dropped GROUP BY rule)
+        SELECT rule, size, source, numbered.evidence FROM numbered JOIN total USING (rule)
+        JOIN (SELECT row, source FROM rows) USING (row) WHERE number <= 3 ORDER BY first, number""").fetchall()
+    by_rule: dict[str, Dropped] = {}
+    for rule, size, source, evidence in found:
+        by_rule.setdefault(rule, Dropped(rule, size, [])).first.append((source, evidence))
+    return list(by_rule.values())
+
+
+def length_percentiles(connection: Connection) -> dict[str, int]:
+    """The 50th, 95th and 99th percentile and the maximum of the characters of the rows left; empty without a row."""
+    shares = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
+    found = connection.execute(
+        f"SELECT quantile_disc(characters, {list(shares.values())}) FROM placed JOIN rows USING (row)"
+    ).fetchone()
+    return dict(zip(shares, found[0], strict=True)) if found and found[0] is not None else {}
+
+
+def train_lengths(connection: Connection) -> dict[int, int]:
+    """Length in characters -> rows of train."""
+    query = "SELECT characters, count(*) FROM placed JOIN rows USING (row) WHERE split = 'train' GROUP BY characters"
+    return dict(connection.execute(query).fetchall())
+
+
+def letter_counts(connection: Connection) -> list[int]:
+    """Letters of train, then those of each script in the order of `SCRIPTS`."""
+    columns = ["letters", *(f"script_{name}" for name in SCRIPTS)]
+    sums = ", ".join(f"sum({named(column)})" for column in columns)
+    query = f"SELECT {sums} FROM placed JOIN rows USING (row) WHERE split = 'train'"
+    found = connection.execute(query).fetchone()
+    return [int(value or 0) for value in found or ()]
+
+
+def write_split(connection: Connection, split: str, target: Path, columns: Mapping[str, str], slices: Sequence[str]) -> None:
+    """Write a split in its order: `id`, `source`, the shape's columns, `label`, the slice columns, `group`."""
+    texts = ", ".join(f"wide.{wide_name(column)} AS {named(name)}" for name, column in columns.items())
+    stored = ", ".join(
+        f"coalesce(rows.{slice_name(name)}, {quoted(NO_VALUE)}) AS {named(name)}" for name in slices
+    )
+    chosen = ", ".join(part for part in ("rows.id", "rows.source", texts, "rows.label", stored, 'rows."group"') if part)
+    _copy(
+        connection,
+        f"SELECT {chosen} FROM placed JOIN rows USING (row) JOIN wide USING (piece, place)"
+        f" WHERE placed.split = {quoted(split)} ORDER BY placed.hash, row",
+        target,
+    )
+
+
+def write_dropped(connection: Connection, target: Path, fields: Mapping[str, str], raw: str) -> None:
+    """Write every dropped row with all its fields, then `source`, `row`, `rule`, `evidence`, `raw`."""
+    kept = "".join(f"wide.{wide_name(column)} AS {named(name)}, " for column, name in fields.items())
+    known = {name for name, *_ in connection.execute("DESCRIBE wide").fetchall()}
+    unread = f"wide.{wide_name(raw)}" if wide_name(raw) in known else "NULL::VARCHAR"
+    _copy(
+        connection,
+        f"SELECT {kept}rows.source, rows.row, dropped.rule, dropped.evidence, {unread} AS raw"
+        " FROM dropped JOIN rows USING (row) JOIN wide USING (piece, place) ORDER BY rows.row",
+        target,
+    )
+
+
+def _copy(connection: Connection, query: str, target: Path) -> None:
+    options = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP_ROWS}"
+    connection.execute(f"COPY ({query}) TO {quoted(str(target))} ({options})")
+
+
+def quoted(text: str) -> str:
+    """A string as SQL writes it."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def named(name: str) -> str:
+    """A column's name as SQL writes it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _as_system_error(error: duckdb.IOException, scratch: Path) -> OSError:
+    """DuckDB tells the system's error in words only."""
+    said = str(error)
+    number = next((code for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) if os.strerror(code) in said), errno.EIO)
+    path = re.search(r'"([^"]+)"', said)
+    return OSError(number, os.strerror(number), path[1] if path else str(scratch))
+
+
