@@ -5,6 +5,7 @@ look-up over the code points of many texts does both several times as fast.
 """
 
 import functools
+import itertools
 import unicodedata
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -24,6 +25,10 @@ _SPACE = _CLASSES.index("space")
 _BY_ITSELF = 0
 """No code point stands for this one alone: its text is normalised by itself."""
 
+_ASCII_WHITE = "\t\n\r\x0b\x0c\x1c\x1d\x1e\x1f"
+_ASCII_LETTER = np.array([chr(point).isalpha() for point in range(128)])
+_ASCII_SPACE = np.array([chr(point) in " \t\n\r\x0b\x0c" for point in range(128)])
+
 # full-width forms are NFKC's work; these have no compatibility mapping
 _PUNCTUATION = {"。": ".", "、": ",", "“": '"', "”": '"', "‘": "'", "’": "'"}  # noqa: RUF001  (the keys are the point)
 
@@ -40,6 +45,56 @@ def read_characters(texts: pl.Series) -> tuple[pl.DataFrame, pl.Series]:
         The texts as `normalise` gives them.
     """
     values = texts.to_list()
+    ascii_only = np.fromiter(map(str.isascii, values), bool, len(values))
+    if ascii_only.all():
+        return _columns(*_read_ascii(values), texts.name)
+    if not ascii_only.any():
+        return _columns(*_read_any(values), texts.name)
+    counts = np.zeros((len(values), len(_CLASSES)), np.int64)
+    normal = np.empty(len(values), object)
+    for read, own in ((_read_ascii, ascii_only), (_read_any, ~ascii_only)):
+        counts[own], normal[own] = read(list(itertools.compress(values, own.tolist())))
+    return _columns(counts, normal.tolist(), texts.name)
+
+
+def _columns(counts: NDArray[np.int64], normal: list[str], name: str) -> tuple[pl.DataFrame, pl.Series]:
+    by_class = dict(zip(_CLASSES, counts.T, strict=True))
+    characters = counts.sum(axis=1)
+    columns = {
+        "characters": characters,
+        "letters": characters - by_class["rest"] - by_class["space"] - by_class["invisible"],
+        **{f"script_{script}": by_class[script] for script in SCRIPTS},
+        "cjk": np.sum([by_class[script] for script in CJK], axis=0),
+        "visible": characters - by_class["space"] - by_class["invisible"],
+    }
+    frame = pl.DataFrame({column: pl.Series(column, values, pl.Int64) for column, values in columns.items()})
+    return frame, pl.Series(name, normal, pl.String)
+
+
+def _read_ascii(values: list[str]) -> tuple[NDArray[np.int64], list[str]]:
+    """Class counts, shape (texts, classes), and normal forms of texts of ASCII alone."""
+    counts = np.zeros((len(values), len(_CLASSES)), np.int64)
+    lengths = np.fromiter(map(len, values), np.int64, len(values))
+    data = np.frombuffer("".join(values).encode("ascii"), np.uint8)
+    ends = np.cumsum(lengths)
+    full = np.flatnonzero(lengths)
+    starts = (ends - lengths)[full]
+    for name, table in (("latin", _ASCII_LETTER), ("space", _ASCII_SPACE)):
+        if full.size:
+            counts[full, _CLASSES.index(name)] = np.add.reduceat(table[data], starts, dtype=np.int64)
+    counts[:, _CLASSES.index("rest")] = lengths - counts.sum(axis=1)
+    return counts, [_even(value.lower()) for value in values]
+
+
+def _even(text: str) -> str:
+    """ASCII text with single spaces, none at its ends; most has them already, which a few searches tell."""
+    if "  " in text or any(sign in text for sign in _ASCII_WHITE) or text[:1] == " " or text[-1:] == " ":
+        return " ".join(text.split())
+    return text
+
+
+def _read_any(values: list[str]) -> tuple[NDArray[np.int64], list[str]]:
+    """Class counts, shape (texts, classes), and normal forms of any texts."""
     slices = [(part, _points(part)) for part in _slices(values)]
     tables = _tables([points for _, points in slices])
     counts = [np.zeros((0, len(_CLASSES)), np.int64)]
@@ -49,17 +104,7 @@ def read_characters(texts: pl.Series) -> tuple[pl.DataFrame, pl.Series]:
         row = np.repeat(np.arange(len(part)), lengths)
         counts.append(_count(row, tables.classes[points], len(part)))
         normal += _normalised(part, points, lengths, row, tables)
-    by_class = dict(zip(_CLASSES, np.concatenate(counts).T, strict=True))
-    characters = sum(by_class.values(), np.zeros(len(values), np.int64))
-    columns = {
-        "characters": characters,
-        "letters": sum((by_class[name] for name in SCRIPTS), by_class["other"]),
-        **{f"script_{name}": by_class[name] for name in SCRIPTS},
-        "cjk": sum((by_class[name] for name in CJK), np.zeros(len(values), np.int64)),
-        "visible": characters - by_class["space"] - by_class["invisible"],
-    }
-    frame = pl.DataFrame({name: pl.Series(name, column, pl.Int64) for name, column in columns.items()})
-    return frame, pl.Series(texts.name, normal, pl.String)
+    return np.concatenate(counts), normal
 
 
 def normalise(texts: pl.Series) -> pl.Series:

@@ -273,7 +273,12 @@ def _in_processes(work: Sequence[Bundle], task: Task, processes: int) -> Iterato
                 waiting.get_nowait()
         for worker in workers:
             worker.kill()
+        for worker, thread in zip(workers, threads, strict=True):
             worker.wait()
+            thread.join()
+            for pipe in (worker.stdin, worker.stdout):
+                with suppress(OSError):
+                    pipe.close()  # type: ignore[union-attr]  # both are pipes
 
 
 def _start_worker(plan: Path, scratch: Path) -> subprocess.Popen[str]:

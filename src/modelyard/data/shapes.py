@@ -123,6 +123,8 @@ def recognise(columns: Sequence[str], given: Mapping[str, str], where: str) -> S
         raise InputError(
             [Problem(f"{role!r} is no role of a column", f"the roles are {', '.join(ROLES)}", where) for role in unknown]
         )
+    if not columns and not given:  # no row can be read, which the check itself will tell
+        given = {"text": "text", "label": "label"}
     found = _by_name(columns) if not given else dict(given)
     if set(given) in ({"text"}, {"label"}):
         by_name = _by_name([column for column in columns if column not in given.values()])

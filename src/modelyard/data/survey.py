@@ -146,16 +146,16 @@ class _Cutter:
     cuts: list[Cut] = field(default_factory=list)
 
     def feed(self, block: bytes) -> None:
-        """Count a block of at most 1 MiB and cut where it is time."""
+        """Count a block and cut it where it is time."""
         place = 0
-        if self.kind != "json" and self.offset + len(block) - self.start > PIECE_BYTES:
-            while (end := block.find(b"\n", place)) >= 0:
-                self._count(block, place, end + 1)
-                place = end + 1
-                length = self.offset + place - self.start
-                if length > PIECE_BYTES and (not self.odd or length > 4 * PIECE_BYTES):
-                    self._cut(self.offset + place)
-                    break
+        while self.kind != "json":
+            end = block.find(b"\n", max(place, self.start + PIECE_BYTES - self.offset))
+            if end < 0:
+                break
+            self._count(block, place, end + 1)
+            place = end + 1
+            if not self.odd or self.offset + place - self.start > 4 * PIECE_BYTES:
+                self._cut(self.offset + place)
         self._count(block, place, len(block))
         self.offset += len(block)
 
