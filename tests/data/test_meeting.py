@@ -51,7 +51,9 @@ def train(*texts: tuple[str, str]) -> list[Row]:
 
 
 def test_all_rows_of_a_conflict_go(connection: Connection, tmp_path: Path) -> None:
-    rows = train(("the very same text", "a"), ("The very  same text", "b"), ("another text", "a"), ("THE VERY SAME TEXT", "a"))
+    rows = train(
+        ("the very same text", "a"), ("The very  same text", "b"), ("another text", "a"), ("THE VERY SAME TEXT", "a")
+    )
     load(connection, tmp_path, rows)
     meeting.drop_conflicts(connection)
     assert gone(connection) == {
@@ -62,7 +64,9 @@ def test_all_rows_of_a_conflict_go(connection: Connection, tmp_path: Path) -> No
 
 
 def test_copies_after_normalisation_keep_the_first(connection: Connection, tmp_path: Path) -> None:
-    rows = train(("It is ＧＯＯＤ ，really", "a"), ("it is good ,really", "a"), ("It  is good,  really!", "a"), ("short", "a"))
+    rows = train(
+        ("It is ＧＯＯＤ ，really", "a"), ("it is good ,really", "a"), ("It  is good,  really!", "a"), ("short", "a")
+    )
     load(connection, tmp_path, rows)
     meeting.drop_duplicates(connection)
     assert gone(connection) == {
@@ -91,7 +95,7 @@ def test_leaks_are_taken_from_train_and_kept_in_test(connection: Connection, tmp
 
 
 def placed(connection: Connection) -> dict[str, str]:
-    query = 'SELECT wide.{}, placed.split FROM placed JOIN rows USING (row) JOIN wide USING (piece, place)'
+    query = "SELECT wide.{}, placed.split FROM placed JOIN rows USING (row) JOIN wide USING (piece, place)"
     return dict(connection.execute(query.format(wide_name("text"))).fetchall())
 
 
@@ -124,7 +128,9 @@ def test_places_depend_on_texts_and_seed_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("greedy", [200_000, 5])
-def test_groups_stay_whole(greedy: int, connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_groups_stay_whole(
+    greedy: int, connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(meeting, "GREEDY_GROUPS", greedy)
     rows: list[Row] = [(f"text of number {n}", "a", "train", f"g{n % 60}" if n % 3 else None) for n in range(600)]
     load(connection, tmp_path, rows)

@@ -9,7 +9,9 @@ from modelyard.errors import InputError
 from modelyard.project.data import RuleSection
 
 
-def dropped(*rows: tuple[str | None, str | None], minimum: int | None = None, **columns: list[str | None]) -> dict[int, str]:
+def dropped(
+    *rows: tuple[str | None, str | None], minimum: int | None = None, **columns: list[str | None]
+) -> dict[int, str]:
     empty: list[str | None] = [None] * len(rows)
     names = ("text_type", "label_type", "shape_problem", "unreadable")
     frame = pl.DataFrame(
@@ -32,7 +34,13 @@ def test_length_depends_on_the_script() -> None:
 
 
 def test_missing_empty_and_long() -> None:
-    rows = ((None, "a"), ("   ", "a"), ("a real text here", None), ("x" * (1024**2 + 1), "a"), ("a good text", "l" * 201))
+    rows = (
+        (None, "a"),
+        ("   ", "a"),
+        ("a real text here", None),
+        ("x" * (1024**2 + 1), "a"),
+        ("a good text", "l" * 201),
+    )
     assert dropped(*rows) == {
         1: "fields_present",
         2: "text_empty",

@@ -92,7 +92,7 @@ def test_pieces_give_the_rows_of_the_whole(
 
 def test_a_stray_quote_does_not_make_one_piece_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PIECE_BYTES", 100)
-    rows = [f'a screen of {n} inches,x' for n in range(100)]
+    rows = [f"a screen of {n} inches,x" for n in range(100)]
     rows[3] = 'a 15" screen,x'
     (tmp_path / "a.csv").write_text("text,label\n" + "\n".join(rows) + "\n", encoding="utf-8")
     scratch = tmp_path / "scratch"

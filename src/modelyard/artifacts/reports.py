@@ -111,9 +111,7 @@ def read_run_record(path: Path) -> RunRecord:
 
 
 @contextlib.contextmanager
-def recording(
-    folder: Path, stage: str, *, processes: int = 1, memory_limit_bytes: int | None = None
-) -> Iterator[None]:
+def recording(folder: Path, stage: str, *, processes: int = 1, memory_limit_bytes: int | None = None) -> Iterator[None]:
     """Measure what the block takes and write `folder/STAGE.run.json` when it ends without an error.
 
     That the folder can be written to is found out first. Seconds of CPU and peak memory include finished child

@@ -115,6 +115,7 @@ def _alone(
     from modelyard.artifacts.reports import failure_problems, read_run_record, write_report
     from modelyard.compression.compress import compress as run
     from modelyard.data.check import check
+    from modelyard.data.shapes import Shape
 
     if model is None:
         raise InputError(
@@ -128,7 +129,7 @@ def _alone(
         checked = check(
             settings.data,
             project=settings.project,
-            task=settings.task,
+            shape=Shape(name="text_label", columns={"text": columns[0], "label": columns[1]}),
             root=Path(),
             prepared=prepared,
             reports=None,

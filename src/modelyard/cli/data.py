@@ -7,6 +7,7 @@ import typer
 
 if TYPE_CHECKING:
     from modelyard.data.shapes import Shape
+    from modelyard.project.data import DataSection
 
 from modelyard.cli.console import progress_bar, show_report
 from modelyard.cli.options import AsJson, ExitZero, ProjectFolder, parse_size
@@ -53,7 +54,6 @@ def check(
         _list_rules()
         return
     from modelyard.data.check import check as check_data
-    from modelyard.data.shapes import Shape
     from modelyard.evidence.judge import exit_status
     from modelyard.project.data import DataSection
     from modelyard.project.gates import GatesSection
@@ -75,8 +75,7 @@ def check(
         loaded = load_project(project)
         settings = loaded.settings
         data, name, root, gates = settings.data, settings.project, project, settings.gates
-        named = data.fields
-        shape = Shape(name="text_label", columns={"text": named.text, "label": named.label})
+        shape = _project_shape(settings.task, data, project)
         output, reports = output or project / "prepared", reports or project / "reports"
         if skip_bad_rows:
             raise InputError(
@@ -115,6 +114,20 @@ def _shape(files: list[str], text: str | None, label: str | None, fields: str) -
     named = {role: column for role, column in given.items() if column}
     paths, _ = locate(files, Path())
     return recognise(read_columns(paths[0]), named, str(paths[0]))
+
+
+def _project_shape(task: str, data: "DataSection", root: Path) -> "Shape":
+    """The shape that a project's task has; for other tasks than classification by the fields named or found."""
+    from modelyard.data.locate import locate
+    from modelyard.data.shapes import Shape, recognise
+    from modelyard.scaffold.head import read_columns
+
+    fields = data.fields
+    if task == "classification":
+        return Shape(name="text_label", columns={"text": fields.text, "label": fields.label})
+    given = {role: column for role in fields.model_fields_set if (column := getattr(fields, role))}
+    paths, _ = locate(data.train, root)
+    return recognise(read_columns(paths[0]), given, "data.fields")
 
 
 def _list_rules() -> None:

@@ -155,13 +155,17 @@ def _tables(every: list[NDArray[np.uint32]]) -> _Tables:
 def _classify(points: NDArray[np.int64]) -> NDArray[np.uint8]:
     """The class of each code point as its place in `_CLASSES`."""
     sign = pl.Series("sign", [chr(point) for point in points.tolist()], pl.String)
-    expression = pl.when(pl.col("sign").str.contains(r"\s")).then(pl.lit(_SPACE))
-    expression = expression.when(pl.col("sign").str.contains(r"\p{Cf}")).then(pl.lit(_CLASSES.index("invisible")))
-    for name, pattern in SCRIPTS.items():
-        own = pl.col("sign").str.contains(rf"[{pattern}&&\p{{L}}]")
-        expression = expression.when(own).then(pl.lit(_CLASSES.index(name)))
-    expression = expression.when(pl.col("sign").str.contains(r"\p{L}")).then(pl.lit(_CLASSES.index("other")))
-    return pl.DataFrame([sign]).select(expression.otherwise(0).cast(pl.UInt8)).to_series().to_numpy()
+    patterns = {
+        "space": r"\s",
+        "invisible": r"\p{Cf}",
+        **{name: rf"[{pattern}&&\p{{L}}]" for name, pattern in SCRIPTS.items()},
+        "other": r"\p{L}",
+    }
+    own = [
+        pl.when(pl.col("sign").str.contains(pattern)).then(pl.lit(_CLASSES.index(name), pl.UInt8))
+        for name, pattern in patterns.items()
+    ]
+    return pl.DataFrame([sign]).select(pl.coalesce(*own, pl.lit(0, pl.UInt8))).to_series().to_numpy()
 
 
 @functools.cache

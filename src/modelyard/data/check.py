@@ -132,9 +132,7 @@ def check(
         scratch = stack.enter_context(scratch_folder(beside, "check"))
         read = _read(data, root, plan, scratch, processes, progress)
         limit = int((memory_bytes - OWN_BYTES) * DATABASE_SHARE)
-        connection = stack.enter_context(
-            meeting.open_meeting(scratch, memory_bytes=limit, threads=os.cpu_count() or 1)
-        )
+        connection = stack.enter_context(meeting.open_meeting(scratch, memory_bytes=limit, threads=os.cpu_count() or 1))
         _meet(connection, scratch, read, data, rules, progress)
         counts = meeting.split_counts(connection, list(plan.slices.values()))
         report = _report(data, project, plan, read, counts, connection, rules, gates)
@@ -151,7 +149,7 @@ def check(
 
 
 def slice_columns(data: DataSection) -> dict[str, str]:
-    """Slice column in the files -> its name in the prepared splits, where ours go first; case does not tell two apart."""
+    """Slice column in the files -> its name in the prepared splits, where ours go first, whatever their case."""
     taken = set(RESERVED)
     stored: dict[str, str] = {}
     kept = [name for name in dict.fromkeys(data.slices) if name.casefold() not in taken]
@@ -247,7 +245,8 @@ def _meet(
 ) -> None:
     """Drop what takes several rows to see, and divide the rest."""
     progress("apply rules", 0, 5)
-    meeting.load_rows(connection, scratch, [one.rows for one in read.mapped], [file.path for file in read.files])
+    counts, paths = [one.rows for one in read.mapped], [file.path for file in read.files]
+    meeting.load_rows(connection, scratch, counts, paths, list(slice_columns(data).values()))
     if "label_conflict" in rules:
         meeting.drop_conflicts(connection)
     progress("apply rules", 1, 5)
@@ -256,9 +255,7 @@ def _meet(
     meeting.drop_leaks(connection)
     progress("apply rules", 3, 5)
     split = data.split
-    divided = shares_of(
-        split.validation if data.validation is None else 0.0, split.test if data.test is None else 0.0
-    )
+    divided = shares_of(split.validation if data.validation is None else 0.0, split.test if data.test is None else 0.0)
     meeting.place_rows(connection, scratch, shares=divided, seed=split.seed, grouped=data.group is not None)
     progress("apply rules", 4, 5)
 
@@ -295,9 +292,7 @@ def _report(
 
 def _values(counts: Mapping[str, SplitCount], slices: Sequence[str]) -> dict[str, list[str]]:
     """Slice column -> its values in any split."""
-    return {
-        column: sorted({value for split in counts.values() for value in split.slices[column]}) for column in slices
-    }
+    return {column: sorted({value for split in counts.values() for value in split.slices[column]}) for column in slices}
 
 
 def _inputs(read: Read) -> dict[str, str]:

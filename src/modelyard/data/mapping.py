@@ -77,6 +77,11 @@ class Mapped(BaseModel):
     found: list[tuple[int, FileFound]]
 
 
+ROW_SCHEMA = dict.fromkeys(
+    ("text", "text_type", "label", "label_type", "shape_problem", "group", "unreadable"), pl.String
+)
+
+
 @dataclass(frozen=True)
 class Task:
     """What every bundle of a check needs."""
@@ -109,8 +114,9 @@ def map_bundles(work: Sequence[Bundle], task: Task, *, processes: int, progress:
         InputError: the disk is full, or a worker died of what it read.
     """
     total = sum(bundle.size_bytes for bundle in work)
+    results: Iterator[Mapped]
     if processes <= 1 or total <= INLINE_BYTES:
-        results = map(lambda bundle: map_bundle(bundle, task), work)
+        results = (map_bundle(bundle, task) for bundle in work)
     else:
         results = _in_processes(work, task, min(processes, len(work)))
     sizes = {bundle.number: bundle.size_bytes for bundle in work}
@@ -137,7 +143,7 @@ def map_bundle(bundle: Bundle, task: Task) -> Mapped:
     count = sum(frame.height for frame in rows)
     if count:
         place = pl.Series("row", range(count), dtype=pl.Int64)
-        joined = pl.concat(rows, how="diagonal").with_columns(place)
+        joined = pl.concat([pl.DataFrame(schema=ROW_SCHEMA), *rows], how="diagonal").with_columns(place)
         narrow = features(joined.drop("file", "line", "part"), task.plan)
         narrow = pl.concat([narrow, joined.select("file", "line", "part")], how="horizontal")
         fields = pl.concat(wide, how="diagonal")
@@ -239,7 +245,9 @@ def _wrong_columns(parts: Sequence[FileFound], name: str, plan: Plan) -> list[Pr
             continue
         if role == "label" and kind in ("a list", "an object"):
             message = f"no value of {column!r} is a single label: the first is {kind}"
-            problems.append(Problem(message, "give each row one label: several per row are not read by this version", name))
+            problems.append(
+                Problem(message, "give each row one label: several per row are not read by this version", name)
+            )
         elif role != "label":
             message = f"no value of {column!r} is text: the first is {kind}"
             problems.append(Problem(message, "name the column that holds it", name))

@@ -56,7 +56,9 @@ def open_meeting(scratch: Path, *, memory_bytes: int, threads: int) -> Iterator[
         connection.close()
 
 
-def load_rows(connection: Connection, scratch: Path, counts: Sequence[int], files: Sequence[str]) -> None:
+def load_rows(
+    connection: Connection, scratch: Path, counts: Sequence[int], files: Sequence[str], slices: Sequence[str] = ()
+) -> None:
     """Make the views `rows` and `wide` and the tables `files` and `dropped`, which holds what single rows told.
 
     Args:
@@ -64,6 +66,7 @@ def load_rows(connection: Connection, scratch: Path, counts: Sequence[int], file
         scratch: where the mapped files lie.
         counts: rows of each bundle, in order.
         files: the path of each file, as reports name it.
+        slices: names of the slice columns, which no file may have had a row of.
     """
     first, offsets = 0, []
     for piece, count in enumerate(counts):
@@ -77,7 +80,10 @@ def load_rows(connection: Connection, scratch: Path, counts: Sequence[int], file
     for name, frame in frames.items():
         add_table(connection, scratch, name, frame)
     empty = {"place": pl.Int64, "piece": pl.Int32}
-    narrow = pl.DataFrame(schema={**empty, **NARROW_SCHEMA, "file": pl.Int32, "line": pl.Int64, "part": pl.String})
+    origin = {"file": pl.Int32, "line": pl.Int64, "part": pl.String}
+    narrow = pl.DataFrame(
+        schema={**empty, **NARROW_SCHEMA, **origin, **{slice_name(name): pl.String for name in slices}}
+    )
     narrow.drop("row").write_parquet(scratch / "narrow-none.parquet")
     pl.DataFrame(schema=empty).write_parquet(scratch / "wide-none.parquet")
     for name in ("narrow", "wide"):
@@ -88,7 +94,9 @@ def load_rows(connection: Connection, scratch: Path, counts: Sequence[int], file
         " FROM narrow JOIN offsets USING (piece) JOIN files USING (file) JOIN ranks USING (part)"
     )
     connection.execute("CREATE TABLE dropped AS SELECT row, rule, evidence FROM rows WHERE rule IS NOT NULL")
-    connection.execute("CREATE VIEW alive AS SELECT * FROM rows WHERE rule IS NULL AND row NOT IN (SELECT row FROM dropped)")
+    connection.execute(
+        "CREATE VIEW alive AS SELECT * FROM rows WHERE rule IS NULL AND row NOT IN (SELECT row FROM dropped)"
+    )
 
 
 def add_table(connection: Connection, scratch: Path, name: str, frame: pl.DataFrame) -> None:
@@ -222,9 +230,7 @@ def split_counts(connection: Connection, slices: Sequence[str]) -> dict[str, Spl
     """Rows, labels and slice values of each split."""
     rows = connection.execute("SELECT split, count(*) FROM placed GROUP BY split").fetchall()
     labels = _values(connection, "label", "label IS NOT NULL")
-    by_slice = {
-        name: _values(connection, f"coalesce({slice_name(name)}, {quoted(NO_VALUE)})") for name in slices
-    }
+    by_slice = {name: _values(connection, f"coalesce({slice_name(name)}, {quoted(NO_VALUE)})") for name in slices}
     return {
         split: SplitCount(
             dict(rows).get(split, 0),
@@ -296,12 +302,12 @@ def letter_counts(connection: Connection) -> list[int]:
     return [int(value or 0) for value in found or ()]
 
 
-def write_split(connection: Connection, split: str, target: Path, columns: Mapping[str, str], slices: Sequence[str]) -> None:
+def write_split(
+    connection: Connection, split: str, target: Path, columns: Mapping[str, str], slices: Sequence[str]
+) -> None:
     """Write a split in its order: `id`, `source`, the shape's columns, `label`, the slice columns, `group`."""
     texts = ", ".join(f"wide.{wide_name(column)} AS {named(name)}" for name, column in columns.items())
-    stored = ", ".join(
-        f"coalesce(rows.{slice_name(name)}, {quoted(NO_VALUE)}) AS {named(name)}" for name in slices
-    )
+    stored = ", ".join(f"coalesce(rows.{slice_name(name)}, {quoted(NO_VALUE)}) AS {named(name)}" for name in slices)
     chosen = ", ".join(part for part in ("rows.id", "rows.source", texts, "rows.label", stored, 'rows."group"') if part)
     _copy(
         connection,
@@ -345,5 +351,3 @@ def _as_system_error(error: duckdb.IOException, scratch: Path) -> OSError:
     number = next((code for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) if os.strerror(code) in said), errno.EIO)
     path = re.search(r'"([^"]+)"', said)
     return OSError(number, os.strerror(number), path[1] if path else str(scratch))
-
-

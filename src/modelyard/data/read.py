@@ -151,5 +151,3 @@ def _leave_out_nul(cells: dict[str, list[str | None]], parse: Parse, lines: list
                 raw = as_string(row) or ""
                 parse.leave_out(f"{column!r} holds a NUL character, which no text does", "remove it", number, raw)
     return bad
-
-

@@ -130,15 +130,7 @@ def parse_delimited(
         header_only: yield one chunk with the columns and no rows.
     """
     lines = io.StringIO(text, newline="")
-    before = parse.first_line - 1
-    declared = re.match(r"sep=([,;\t|])\r?\n", text)  # Excel writes and honours this line
-    if layout is not None:
-        parse.delimiter = layout.delimiter
-    elif declared:
-        lines.seek(declared.end())
-        before, parse.delimiter = 1, declared[1]
-    else:
-        parse.delimiter = sniff_delimiter(text, parse.wanted, first_choice)
+    before = _find_delimiter(text, lines, parse, first_choice, layout)
     with _cell_limit():
         reader = csv.reader(lines, delimiter=parse.delimiter, strict=True)
         header = None if layout is None else list(layout.header)
@@ -166,6 +158,20 @@ def parse_delimited(
             parse.complain("the file is empty", "remove it, or export it again with its header")
         elif rows:
             yield _transposed(header, rows, starts)
+
+
+def _find_delimiter(text: str, lines: io.StringIO, parse: Parse, first_choice: str, layout: Layout | None) -> int:
+    """Set the delimiter and pass over a line that only names it; how many lines stand before what is read next."""
+    declared = re.match(r"sep=([,;\t|])\r?\n", text)  # Excel writes and honours this line
+    if layout is not None:
+        parse.delimiter = layout.delimiter
+    elif declared:
+        lines.seek(declared.end())
+        parse.delimiter = declared[1]
+        return parse.first_line
+    else:
+        parse.delimiter = sniff_delimiter(text, parse.wanted, first_choice)
+    return parse.first_line - 1
 
 
 def sniff_delimiter(text: str, wanted: Sequence[str], first_choice: str) -> str:

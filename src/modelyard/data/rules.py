@@ -2,7 +2,8 @@
 
 A finder takes rows and returns those it drops, with the columns `row` and `evidence`. A row is dropped by the first
 rule that finds it. Rows have the columns `row` (a number of their own), `text`, `text_type`, `label`, `label_type`,
-`shape_problem`, `unreadable`, and what `characters.count_characters` gives. What takes more than one row to see (copies, conflicts, leaks) is found in `meeting.py`.
+`shape_problem`, `unreadable`, and what `characters.read_characters` gives. What takes more than one row to see (copies,
+conflicts, leaks) is found in `meeting.py`.
 """
 
 import difflib
@@ -242,16 +243,13 @@ def find_unreadable(rows: pl.DataFrame) -> pl.DataFrame:
 
 def find_missing(rows: pl.DataFrame, *, labelled: bool) -> pl.DataFrame:
     """Rows without a text, or without a label where rows have one."""
-    missing = pl.when(pl.col("text").is_null()).then(pl.lit("there is no text"))
-    if labelled:
-        label = pl.col("label").str.strip_chars()
-        missing = (
-            missing.when(pl.col("label_type").is_in(["a list", "an object"]))
-            .then(pl.lit("the label is ") + pl.col("label_type"))
-            .when(label.is_null() | (label == ""))
-            .then(pl.lit("there is no label"))
-        )
-    return _found(rows, missing)
+    no_text = pl.when(pl.col("text").is_null()).then(pl.lit("there is no text"))
+    if not labelled:
+        return _found(rows, no_text)
+    label = pl.col("label").str.strip_chars()
+    several = pl.when(pl.col("label_type").is_in(["a list", "an object"]))
+    no_label = pl.when(label.is_null() | (label == "")).then(pl.lit("there is no label"))
+    return _found(rows, pl.coalesce(no_text, several.then(pl.lit("the label is ") + pl.col("label_type")), no_label))
 
 
 def find_malformed(rows: pl.DataFrame) -> pl.DataFrame:
@@ -309,9 +307,7 @@ def _found(rows: pl.DataFrame, evidence: pl.Expr) -> pl.DataFrame:
     return rows.select("row", evidence=evidence.cast(pl.String)).filter(pl.col("evidence").is_not_null()).sort("row")
 
 
-def finders(
-    minimum: int | None, *, labelled: bool
-) -> tuple[tuple[str, Callable[[pl.DataFrame], pl.DataFrame]], ...]:
+def finders(minimum: int | None, *, labelled: bool) -> tuple[tuple[str, Callable[[pl.DataFrame], pl.DataFrame]], ...]:
     """The rules that look at rows one by one, in their order; `minimum` as in `find_short`."""
     return (
         ("row_unreadable", find_unreadable),

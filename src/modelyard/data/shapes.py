@@ -32,6 +32,7 @@ REQUIRED: dict[ShapeName, tuple[str, ...]] = {
     "preference": ("chosen", "rejected"),
 }
 OPTIONAL: dict[ShapeName, tuple[str, ...]] = {"prompt_completion": ("input",), "preference": ("prompt",)}
+_MOST_SPECIFIC_FIRST: tuple[ShapeName, ...] = ("messages", "preference", "prompt_completion", "text_label", "text")
 ROLES = ("text", "label", "prompt", "input", "completion", "messages", "chosen", "rejected")
 TASKS: dict[ShapeName, str] = {
     "text": "causal_lm",
@@ -121,7 +122,10 @@ def recognise(columns: Sequence[str], given: Mapping[str, str], where: str) -> S
     unknown = [role for role in given if role not in ROLES]
     if unknown:
         raise InputError(
-            [Problem(f"{role!r} is no role of a column", f"the roles are {', '.join(ROLES)}", where) for role in unknown]
+            [
+                Problem(f"{role!r} is no role of a column", f"the roles are {', '.join(ROLES)}", where)
+                for role in unknown
+            ]
         )
     if not columns and not given:  # no row can be read, which the check itself will tell
         given = {"text": "text", "label": "label"}
@@ -129,11 +133,10 @@ def recognise(columns: Sequence[str], given: Mapping[str, str], where: str) -> S
     if set(given) in ({"text"}, {"label"}):
         by_name = _by_name([column for column in columns if column not in given.values()])
         found = {role: by_name[role] for role in ("text", "label") if role in by_name} | found
-    for name in ("messages", "preference", "prompt_completion", "text_label", "text"):
-        shape: ShapeName = name  # type: ignore[assignment]  # the tuple's strings are the literals
-        if all(role in found for role in REQUIRED[shape]):
-            roles = (*REQUIRED[shape], *OPTIONAL.get(shape, ()))
-            return Shape(name=shape, columns={role: found[role] for role in roles if role in found})
+    for name in _MOST_SPECIFIC_FIRST:
+        if all(role in found for role in REQUIRED[name]):
+            roles = (*REQUIRED[name], *OPTIONAL.get(name, ()))
+            return Shape(name=name, columns={role: found[role] for role in roles if role in found})
     some = ", ".join(map(repr, columns[:10])) or "none"
     near = difflib.get_close_matches("text", [column.casefold() for column in columns], n=1)
     advice = f"say which with --text{' ' + near[0] if near else ' COLUMN'}, or --fields prompt=COLUMN,completion=COLUMN"

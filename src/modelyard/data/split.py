@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from modelyard.artifacts.prepared import SPLITS
 
-
 GREEDY_GROUPS = 200_000
 """Weighed one by one. Of more groups the smallest go by their hash alone: so many even out by themselves."""
 
@@ -51,9 +50,7 @@ def quotas(counts: Mapping[str, int], shares: Mapping[str, float]) -> dict[str, 
     return {label: _quotas(counts[label], shares, carry) for label in sorted(counts)}
 
 
-def split_groups(
-    counts: Iterable[tuple[str, str, int]], shares: Mapping[str, float], seed: int
-) -> dict[str, str]:
+def split_groups(counts: Iterable[tuple[str, str, int]], shares: Mapping[str, float], seed: int) -> dict[str, str]:
     """Every group whole in one split, labels as even as the groups allow.
 
     Greedy: the largest group first (equal ones in the order of their hash), each to the split that lacks most of its

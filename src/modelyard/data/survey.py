@@ -134,7 +134,7 @@ class _Cutter:
 
     In CSV a line end stands outside of quotes where an even number of them stand before it (RFC 4180). A stray quote in
     a cell without quotes upsets that count: the file is then cut at the next line end all the same once a piece is four
-    times as long as wanted, and where that was within a quoted cell after all, the parser of the piece before it says so.
+    times as long as wanted, and where that was within a quoted cell after all, the parser of that piece says so.
     """
 
     kind: str

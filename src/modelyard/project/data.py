@@ -27,12 +27,24 @@ class SplitSection(Section):
 
 
 class FieldsSection(Section):
-    """Which column of the file holds what."""
+    """Which column of the file holds what. In other tasks than classification what is left out is found by its name."""
 
     text: str = "text"
     """Column of the text."""
     label: str = "label"
     """Column of the label."""
+    prompt: str | None = None
+    """Column of the prompt or instruction."""
+    input: str | None = None
+    """Column of what an instruction is applied to, joined to the prompt."""
+    completion: str | None = None
+    """Column of the answer."""
+    messages: str | None = None
+    """Column of the conversation: a list of turns with role and content, or from and value."""
+    chosen: str | None = None
+    """Column of the preferred answer."""
+    rejected: str | None = None
+    """Column of the other answer."""
 
 
 class RuleSection(Section):

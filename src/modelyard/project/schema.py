@@ -23,12 +23,12 @@ class ProjectSchema(Section):
     """Version of this file's layout."""
     project: str = Field(pattern=r"^\w[\w.-]{0,63}$")
     """Name of the project: up to 64 letters (of any script), digits, `.`, `_` and `-`."""
-    task: Literal["classification"] = "classification"
-    """What the model does. This version trains classifiers."""
+    task: Literal["classification", "causal_lm", "preference"] = "classification"
+    """What the model does. This version trains classifiers; data of the other tasks are checked."""
     data: DataSection
     """The raw files."""
-    model: ModelSection
-    """The base model and where its rows are cut."""
+    model: ModelSection | None = None
+    """The base model and where its rows are cut. null: the project only checks data."""
     train: TrainSection = TrainSection()
     """How it is fine-tuned."""
     compress: CompressSection = CompressSection()

@@ -21,6 +21,8 @@ from modelyard.errors import InputError, Problem
 from modelyard.evidence.interval import Interval
 from modelyard.evidence.report import Measurement, Report
 from modelyard.progress import Progress, silent
+from modelyard.project.load import FILE_NAME
+from modelyard.project.model import ModelSection
 from modelyard.project.schema import ProjectSchema
 from modelyard.tasks.classification import correct, load_tokenizer
 from modelyard.training import derive
@@ -67,11 +69,12 @@ def train(
     """
     with recording(reports, STAGE):
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        section = _model_section(settings)
         refuse_failed(reports, ["check"])
         check_output(output, mark=MARK)
         check_precision(settings.train.precision, device)
         data = _read_data(prepared, settings)
-        base = find_base(settings.model.base, settings.model.revision, root=root)
+        base = find_base(section.base, section.revision, root=root)
         with reproducible(settings.train.seed), quiet_transformers(), keeping_freed_memory():
             model = load_with_new_head(base, data.dataset.labels, seed=settings.train.seed).to(device)
             report = _train(settings, data, base, model, output, reports, progress)
@@ -160,6 +163,28 @@ def _read_rows(
     return train_rows, validation_rows, max_length, shares
 
 
+def _model_section(settings: ProjectSchema) -> ModelSection:
+    """The settings of the model, where this version can train it."""
+    problems = []
+    if settings.task != "classification":
+        problems.append(
+            Problem(
+                f"the task is {settings.task}: this version trains classifiers and checks the data of other tasks",
+                "run `modelyard check`, or set task: classification",
+                FILE_NAME,
+            )
+        )
+    if settings.model is None:
+        problems.append(
+            Problem(
+                "there is no model to train", "add model: {base: FOLDER}, as `modelyard fetch` prints it", FILE_NAME
+            )
+        )
+    if problems or settings.model is None:
+        raise InputError(problems)
+    return settings.model
+
+
 def _read_data(folder: Path, settings: ProjectSchema) -> Prepared:
     data = read_prepared(folder)
     problems = []
@@ -186,7 +211,7 @@ def _read_data(folder: Path, settings: ProjectSchema) -> Prepared:
 
 def _max_length(settings: ProjectSchema, lengths: Sequence[int], model: PreTrainedModel) -> Derived:
     positions, where = positions_of(model)
-    wanted = settings.model.max_length_tokens
+    wanted = _model_section(settings).max_length_tokens
     if wanted is not None and wanted > positions:
         raise InputError(
             Problem(
