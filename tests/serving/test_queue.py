@@ -94,6 +94,67 @@ def test_requests_of_a_few_rows_are_answered_in_the_order_in_which_they_came() -
     assert gate.batches == [["x"], ["aa", "aa", "aa", "bb"], ["bb", "bb", "cc", "cc"]]
 
 
+def test_a_large_request_is_not_passed_by_all_who_come_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TURN_ROWS", 2)
+    monkeypatch.setattr(module, "WINDOW_ROWS", 4)
+    gate, tasks, later = Gate(), list[asyncio.Task[Any]](), iter(range(8))
+
+    async def ask(queue: EngineQueue) -> None:
+        loop = asyncio.get_running_loop()
+
+        def come(_: BatchDone) -> None:  # with every batch four more come: the queue is never empty
+            if next(later, None) is not None:
+                loop.call_soon_threadsafe(
+                    lambda: tasks.extend(asyncio.create_task(queue.answer([x])) for x in ("b", "c", "d", "e"))
+                )
+                time.sleep(0.01)  # until they stand in line
+
+        queue._watch = come
+        await behind(queue, gate, ["aa"] * 6)
+        await asyncio.gather(*tasks)
+
+    with make_queue(gate) as queue:
+        asyncio.run(ask(queue))
+    answered = [place for place, batch in enumerate(gate.batches) if "aa" in batch]
+    assert sum(batch.count("aa") for batch in gate.batches) == 6
+    assert answered[-1] <= 5  # of 10 batches: three turns of two rows, each behind one batch of those who came meanwhile
+
+
+def test_who_waits_is_told_when_the_thread_dies(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, deaths = Gate(), list[Any]()
+    monkeypatch.setattr(threading, "excepthook", deaths.append)
+
+    def watch(_: BatchDone) -> None:
+        raise RuntimeError("a fault of our own")
+
+    with make_queue(gate, watch=watch) as queue:
+
+        async def ask() -> list[Any]:
+            first = asyncio.create_task(queue.answer(["x"]))
+            await asyncio.to_thread(gate.entered.wait, 30)
+            waiting = [asyncio.create_task(queue.answer(["y"] * rows)) for rows in (1, 100)]
+            await asyncio.sleep(0.01)
+            gate.go.set()
+            return await asyncio.wait_for(asyncio.gather(first, *waiting, return_exceptions=True), 30)
+
+        answered, *lost = asyncio.run(ask())
+        assert answered.shape == (1, 2)
+        assert [type(error) for error in lost] == [QueueClosed, QueueClosed]
+        with pytest.raises(QueueClosed):
+            asyncio.run(queue.answer(["z"]))
+    assert str(deaths[0].exc_value) == "a fault of our own"
+
+
+def test_an_engine_that_answers_too_few_rows_fails_those_requests_alone() -> None:
+    def short(rows: Sequence[Sequence[int]]) -> Any:
+        return lengths(rows)[: 1 if len(rows) > 1 else None]
+
+    with make_queue(short) as queue:
+        assert asyncio.run(queue.answer(["aa", "b"]))[:, 0].tolist() == [2, 1]  # one by one
+    with make_queue(lambda rows: lengths(rows)[:0]) as queue, pytest.raises(RowFailed, match="answered 0 of 1 rows"):
+        asyncio.run(queue.answer(["aa"]))
+
+
 def test_only_the_request_that_breaks_its_batch_fails() -> None:
     gate = Gate()
     with make_queue(gate) as queue:
@@ -147,6 +208,7 @@ def test_who_went_away_is_not_computed() -> None:
         asyncio.run(leave(queue))
     assert gate.batches == [["x"], ["stays"]]
     assert queue.waiting_rows == 0
+    assert not queue._open  # nothing is kept of it
 
 
 def test_closing_answers_what_waits_and_takes_no_more() -> None:
