@@ -117,7 +117,7 @@ def test_a_large_request_is_not_passed_by_all_who_come_later(monkeypatch: pytest
         asyncio.run(ask(queue))
     answered = [place for place, batch in enumerate(gate.batches) if "aa" in batch]
     assert sum(batch.count("aa") for batch in gate.batches) == 6
-    assert answered[-1] <= 5  # of 10 batches: three turns of two rows, each behind one batch of those who came meanwhile
+    assert answered[-1] <= 5  # of 10 batches: three turns of two rows, each behind those who came meanwhile
 
 
 def test_who_waits_is_told_when_the_thread_dies(monkeypatch: pytest.MonkeyPatch) -> None:
