@@ -20,11 +20,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
 from modelyard.engines.base import Logits, Row
 from modelyard.serving.turns import WINDOW_ROWS, BatchLimits, cut_batch
+from modelyard.tasks.classification import Encoded
 
 MAX_WAITING_ROWS = 65_536
 """Rows that may wait whatever the engine's speed: their texts are held in memory."""
@@ -52,7 +54,14 @@ class RowFailed(Exception):
     """The engine could not answer this request, also when it was asked for its rows alone."""
 
 
-Deliver = Callable[[Logits | Exception], None]
+class Answer(NamedTuple):
+    """Logits of a request's texts, shape (texts, labels), in their order, and whether each text was cut."""
+
+    logits: Logits
+    truncated: Sequence[bool]
+
+
+Deliver = Callable[[Answer | Exception], None]
 
 
 @dataclass(eq=False)
@@ -68,7 +77,7 @@ class _Request:
     texts: Sequence[str]
     deliver: Deliver
     is_gone: Callable[[], bool]
-    rows: Sequence[Row] = ()
+    rows: Sequence[Encoded] = ()
     logits: list[Logits | None] = field(default_factory=list)
     taken: int = 0
     left: int = 0
@@ -98,7 +107,7 @@ class EngineQueue:
     """Answers requests through one engine; entered, its thread runs, left, what waits is answered and it ends.
 
     Args:
-        encode: texts -> rows of token ids; called in the queue's thread.
+        encode: texts -> rows of token ids, and whether each text was cut; called in the queue's thread.
         run: rows of one batch -> logits; called in the queue's thread.
         limits: of one batch.
         wait_seconds: a request is refused when those before it would take longer than this.
@@ -108,7 +117,7 @@ class EngineQueue:
 
     def __init__(
         self,
-        encode: Callable[[Sequence[str]], list[Row]],
+        encode: Callable[[Sequence[str]], list[Encoded]],
         run: Callable[[Sequence[Row]], Logits],
         limits: BatchLimits,
         *,
@@ -171,8 +180,8 @@ class EngineQueue:
         if self._waiting_rows and (wait > self._wait_seconds or self._waiting_rows > MAX_WAITING_ROWS):
             raise QueueFull(max(1, math.ceil(wait)))
 
-    async def answer(self, texts: Sequence[str]) -> Logits:
-        """Logits of the texts, shape (texts, labels), in their order.
+    async def answer(self, texts: Sequence[str]) -> Answer:
+        """What the engine answers to the texts.
 
         Raises:
             QueueFull: as `refuse_if_full`.
@@ -181,9 +190,9 @@ class EngineQueue:
         """
         self.refuse_if_full()
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Logits] = loop.create_future()
+        future: asyncio.Future[Answer] = loop.create_future()
 
-        def settle(answer: Logits | Exception) -> None:
+        def settle(answer: Answer | Exception) -> None:
             if future.done():  # whoever asked went away
                 return
             if isinstance(answer, Exception):
@@ -191,7 +200,7 @@ class EngineQueue:
             else:
                 future.set_result(answer)
 
-        def deliver(answer: Logits | Exception) -> None:
+        def deliver(answer: Answer | Exception) -> None:
             with contextlib.suppress(RuntimeError):  # the loop is closed, and whoever asked is gone with it
                 loop.call_soon_threadsafe(settle, answer)
 
@@ -234,7 +243,7 @@ class EngineQueue:
                 self._open.discard(request)
                 self._leave(len(request.rows) - start)
                 continue
-            self._ready.extend(_Waiting(request.rows[place], place, request) for place in range(start, stop))
+            self._ready.extend(_Waiting(request.rows[place].row, place, request) for place in range(start, stop))
             request.taken = stop
             if stop < len(request.rows):
                 self._backlog.append(request)
@@ -273,7 +282,7 @@ class EngineQueue:
             self._backlog.append(request)
         return is_open
 
-    def _encoded(self, requests: Sequence[_Request]) -> list[list[Row] | Exception]:
+    def _encoded(self, requests: Sequence[_Request]) -> list[list[Encoded] | Exception]:
         """Rows of each request, all encoded in one call; each alone where that call fails."""
         try:
             rows = iter(self._encode([text for request in requests for text in request.texts]) if requests else [])
@@ -338,7 +347,8 @@ class EngineQueue:
         if request.left == 0:
             request.over = True
             self._open.discard(request)
-            request.deliver(np.stack([one for one in request.logits if one is not None]))
+            logits = np.stack([one for one in request.logits if one is not None])
+            request.deliver(Answer(logits, [encoded.truncated for encoded in request.rows]))
 
     def _fail(self, request: _Request, error: Exception, rows: int) -> None:
         """Fail one request; rows of it that wait still are dropped when their turn comes."""
