@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 
+from modelyard.artifacts.release import Limits
 from modelyard.cli import serving
 from modelyard.cli.main import main
+from modelyard.tasks.classification import Prediction
 
 
 def status_of(*arguments: str) -> int:
@@ -30,10 +32,22 @@ def give_stdin(monkeypatch: pytest.MonkeyPatch, data: bytes, *, terminal: bool =
 
 def test_texts_get_aligned_lines(sealed: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert status_of("predict", str(sealed.folder), "good", "the\x1b[2J film", "--trusted-key", str(sealed.key)) == 0
-    lines = capsys.readouterr().out.splitlines()
+    printed = capsys.readouterr()
+    assert printed.err == ""  # nothing was cut
+    lines = printed.out.splitlines()
     assert lines[0] == "大    0.998  good"  # 1 / (1 + e^-6)
     assert "\x1b" not in lines[1]
     assert lines[1].endswith("the [2J film")
+
+
+def test_a_label_commands_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    labels = ["\x1b[2Jgood", "b" * 1_000]
+    answers = [Prediction(labels[0], {labels[0]: 0.9, labels[1]: 0.1}, [2.0, 0.0])]
+    fake = SimpleNamespace(labels=labels, limits=Limits(), answer=lambda texts: answers)
+    assert serving._print_table(fake, ["text"]) == [False]  # type: ignore[arg-type]
+    line = capsys.readouterr().out
+    assert line.startswith("\\x1b[2Jgood ")
+    assert len(line) < 100
 
 
 def test_json_is_the_answer_of_the_service(sealed: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -42,6 +56,20 @@ def test_json_is_the_answer_of_the_service(sealed: Any, capsys: pytest.CaptureFi
     document = json.loads(capsys.readouterr().out)
     assert document["release"].startswith("sha256:")
     assert [item["logits"] for item in document["predictions"]] == [[3.0, 9.0]] * 33 + [[3.0, 10.0]]
+
+
+@pytest.mark.parametrize("option", [[], ["--json"]])
+def test_texts_longer_than_the_model_reads_are_counted_and_the_first_is_named(
+    sealed: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], option: list[str]
+) -> None:
+    give_stdin(monkeypatch, b"good\n" + b"good " * 15 + b"\n" + b"good " * 14 + b"\n" + b"good " * 90 + b"\n")
+    assert status_of("predict", str(sealed.folder), *option, "--trusted-key", str(sealed.key)) == 0
+    printed = capsys.readouterr()
+    assert printed.err == (
+        "2 of 4 texts are longer than the 16 tokens that the model reads, their ends were left out; "
+        "the first is stdin:2\n"
+    )
+    assert printed.out.count('"truncated": true') == (2 if option else 0)
 
 
 def test_lines_of_stdin_are_texts(

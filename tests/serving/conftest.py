@@ -15,6 +15,7 @@ from modelyard.serving.metrics import Metrics
 from modelyard.serving.predict import Predictor
 from modelyard.serving.queue import EngineQueue
 from modelyard.serving.turns import BatchLimits
+from modelyard.tasks.classification import Encoded
 
 Run = Callable[[Sequence[Sequence[int]]], Any]
 
@@ -47,7 +48,7 @@ def predictor() -> Predictor:
         latency_ms=500.0,
         max_length_tokens=20,
         temperature=1.0,
-        encode=lambda texts: [[ord(letter) for letter in text] for text in texts],
+        encode=lambda texts: [Encoded([ord(letter) for letter in text], len(text) > 20) for text in texts],
         engine=FakeEngine(),
     )
 

@@ -13,11 +13,12 @@ from modelyard.serving import health
 from modelyard.serving.health import why_not_live, why_not_ready
 from modelyard.serving.queue import EngineQueue
 from modelyard.serving.turns import BatchLimits
+from modelyard.tasks.classification import Encoded
 
 
 def make_queue(run: Callable[[Sequence[Any]], Any]) -> EngineQueue:
-    def encode(texts: Sequence[str]) -> list[list[int]]:
-        return [[1] for _ in texts]
+    def encode(texts: Sequence[str]) -> list[Encoded]:
+        return [Encoded([1], False) for _ in texts]
 
     return EngineQueue(encode, run, BatchLimits(4, 100, 100), wait_seconds=1.0, row_seconds=0.001)
 

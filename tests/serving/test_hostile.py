@@ -123,6 +123,17 @@ def test_100000_characters_are_read_and_one_more_is_not(service: int) -> None:
         assert status in exchange(service, post(body)).split(b"\r\n")[0]
 
 
+def test_a_head_without_end_is_431_and_the_service_goes_on(service: int) -> None:
+    with socket.create_connection(("127.0.0.1", service), timeout=30) as connection:
+        with contextlib.suppress(ConnectionError):  # it is closed while this still sends
+            connection.sendall(b"GET /?text=")
+            for _ in range(1_000):
+                connection.sendall(b"a" * 1_000)
+        with contextlib.suppress(ConnectionError):
+            assert b" 431 " in (connection.recv(65536) + b"\r\n").split(b"\r\n")[0]
+    assert b" 200 " in exchange(service, post(b'{"inputs": "good"}')).split(b"\r\n")[0]
+
+
 @pytest.mark.parametrize(
     "data",
     [

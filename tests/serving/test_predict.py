@@ -9,7 +9,7 @@ import pytest
 from modelyard.artifacts.files import digest_folder
 from modelyard.artifacts.release import Limits, open_release
 from modelyard.errors import InputError
-from modelyard.serving.predict import check_texts, opened, opened_unsigned
+from modelyard.serving.predict import as_document, check_texts, opened, opened_unsigned
 
 
 def test_answers_are_those_of_the_artefact_in_order(sealed: Any) -> None:
@@ -28,6 +28,15 @@ def test_long_texts_are_cut_and_many_are_answered_in_batches(sealed: Any) -> Non
         answers = predictor.answer(["good " * 50] + ["good"] * 64)
     assert answers[0].logits == [16.0, 2 + 14 * 4 + 3.0]  # max_length_tokens is 16
     assert [answer.logits for answer in answers[1:]] == [[3.0, 9.0]] * 64
+    assert [answer.truncated for answer in answers] == [True] + [False] * 64
+
+
+@pytest.mark.parametrize(("words", "truncated"), [(14, False), (15, True), (5000, True)])
+def test_a_text_that_fits_just_so_is_whole(sealed: Any, words: int, truncated: bool) -> None:
+    with opened(open_release(sealed.folder, [sealed.key])) as predictor:  # 16 tokens, [CLS] and [SEP] among them
+        (answer,) = predictor.answer(["good " * words])
+    assert as_document(answer).get("truncated", False) is truncated
+    assert ("truncated" in as_document(answer)) is truncated
 
 
 def test_every_text_without_an_answer_is_named() -> None:

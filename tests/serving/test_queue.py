@@ -12,15 +12,16 @@ import pytest
 from modelyard.serving import queue as module
 from modelyard.serving.queue import BatchDone, EngineQueue, QueueClosed, QueueFull, RowFailed
 from modelyard.serving.turns import BatchLimits
+from modelyard.tasks.classification import Encoded
 
 LIMITS = BatchLimits(rows=4, tokens=1_000, overhead_tokens=1_000)
 
 
-def encode(texts: Sequence[str]) -> list[list[int]]:
+def encode(texts: Sequence[str]) -> list[Encoded]:
     """One token per letter; `?` cannot be encoded."""
     if "?" in "".join(texts):
         raise ValueError("no token for ?")
-    return [[ord(letter) for letter in text] for text in texts]
+    return [Encoded([ord(letter) for letter in text], len(text) > 4) for text in texts]
 
 
 def lengths(rows: Sequence[Sequence[int]]) -> Any:
@@ -65,9 +66,16 @@ def test_answers_come_back_to_who_asked_in_their_order() -> None:
 
     with make_queue() as queue:
         three, one = asyncio.run(ask(queue))
-    assert three[:, 0].tolist() == [3, 1, 2]
-    assert one.tolist() == [[4, 4 * ord("d")]]
+    assert three.logits[:, 0].tolist() == [3, 1, 2]
+    assert one.logits.tolist() == [[4, 4 * ord("d")]]
     assert queue.waiting_rows == 0
+
+
+def test_a_text_that_was_cut_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TURN_ROWS", 1)
+    with make_queue() as queue:
+        answer = asyncio.run(queue.answer(["aaaaa", "bbbb", "ccccccc"]))
+    assert answer.truncated == [True, False, True]
 
 
 def test_what_arrives_while_the_engine_works_is_the_next_batch() -> None:
@@ -75,7 +83,7 @@ def test_what_arrives_while_the_engine_works_is_the_next_batch() -> None:
     with make_queue(gate, watch=done.append) as queue:
         answers = asyncio.run(behind(queue, gate, ["aa"], ["bbb"], ["c"]))
     assert gate.batches == [["x"], ["aa", "bbb", "c"]]
-    assert [answer[0, 0] for answer in answers] == [2, 3, 1]
+    assert [answer.logits[0, 0] for answer in answers] == [2, 3, 1]
     assert (done[1].rows, done[1].tokens, done[1].padded_tokens) == (3, 6, 9)
 
 
@@ -94,13 +102,74 @@ def test_requests_of_a_few_rows_are_answered_in_the_order_in_which_they_came() -
     assert gate.batches == [["x"], ["aa", "aa", "aa", "bb"], ["bb", "bb", "cc", "cc"]]
 
 
+def test_a_large_request_is_not_passed_by_all_who_come_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TURN_ROWS", 2)
+    monkeypatch.setattr(module, "WINDOW_ROWS", 4)
+    gate, tasks, later = Gate(), list[asyncio.Task[Any]](), iter(range(8))
+
+    async def ask(queue: EngineQueue) -> None:
+        loop = asyncio.get_running_loop()
+
+        def come(_: BatchDone) -> None:  # with every batch four more come: the queue is never empty
+            if next(later, None) is not None:
+                loop.call_soon_threadsafe(
+                    lambda: tasks.extend(asyncio.create_task(queue.answer([x])) for x in ("b", "c", "d", "e"))
+                )
+                time.sleep(0.01)  # until they stand in line
+
+        queue._watch = come
+        await behind(queue, gate, ["aa"] * 6)
+        await asyncio.gather(*tasks)
+
+    with make_queue(gate) as queue:
+        asyncio.run(ask(queue))
+    answered = [place for place, batch in enumerate(gate.batches) if "aa" in batch]
+    assert sum(batch.count("aa") for batch in gate.batches) == 6
+    assert answered[-1] <= 5  # of 10 batches: three turns of two rows, each behind those who came meanwhile
+
+
+def test_who_waits_is_told_when_the_thread_dies(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, deaths = Gate(), list[Any]()
+    monkeypatch.setattr(threading, "excepthook", deaths.append)
+
+    def watch(_: BatchDone) -> None:
+        raise RuntimeError("a fault of our own")
+
+    with make_queue(gate, watch=watch) as queue:
+
+        async def ask() -> list[Any]:
+            first = asyncio.create_task(queue.answer(["x"]))
+            await asyncio.to_thread(gate.entered.wait, 30)
+            waiting = [asyncio.create_task(queue.answer(["y"] * rows)) for rows in (1, 100)]
+            await asyncio.sleep(0.01)
+            gate.go.set()
+            return await asyncio.wait_for(asyncio.gather(first, *waiting, return_exceptions=True), 30)
+
+        answered, *lost = asyncio.run(ask())
+        assert answered.logits.shape == (1, 2)
+        assert [type(error) for error in lost] == [QueueClosed, QueueClosed]
+        with pytest.raises(QueueClosed):
+            asyncio.run(queue.answer(["z"]))
+    assert str(deaths[0].exc_value) == "a fault of our own"
+
+
+def test_an_engine_that_answers_too_few_rows_fails_those_requests_alone() -> None:
+    def short(rows: Sequence[Sequence[int]]) -> Any:
+        return lengths(rows)[: 1 if len(rows) > 1 else None]
+
+    with make_queue(short) as queue:
+        assert asyncio.run(queue.answer(["aa", "b"])).logits[:, 0].tolist() == [2, 1]  # one by one
+    with make_queue(lambda rows: lengths(rows)[:0]) as queue, pytest.raises(RowFailed, match="answered 0 of 1 rows"):
+        asyncio.run(queue.answer(["aa"]))
+
+
 def test_only_the_request_that_breaks_its_batch_fails() -> None:
     gate = Gate()
     with make_queue(gate) as queue:
         fine, broken, nan, also_fine, unknown = asyncio.run(
             behind(queue, gate, ["aa"], ["b!", "b"], ["c~"], ["dd"], ["?", "e"])
         )
-    assert fine[0, 0] == also_fine[0, 0] == 2
+    assert fine.logits[0, 0] == also_fine.logits[0, 0] == 2
     for error, words in ((broken, "RuntimeError: a kernel fell over"), (nan, "no number"), (unknown, "no token")):
         assert isinstance(error, RowFailed)
         assert words in str(error)
@@ -118,7 +187,7 @@ def test_who_would_wait_too_long_is_told_when_to_come_back() -> None:
         assert caught.value.retry_after_seconds == 6
         gate.go.set()
         await asyncio.gather(*waiting)
-        assert (await queue.answer(["b"])).shape == (1, 2)
+        assert (await queue.answer(["b"])).logits.shape == (1, 2)
 
     with make_queue(gate, wait_seconds=5.0, row_seconds=0.1) as queue:
         asyncio.run(fill(queue))
@@ -126,7 +195,7 @@ def test_who_would_wait_too_long_is_told_when_to_come_back() -> None:
 
 def test_an_empty_queue_takes_any_request() -> None:
     with make_queue(wait_seconds=0.001, row_seconds=10.0) as queue:
-        assert asyncio.run(queue.answer(["a"] * 20)).shape == (20, 2)
+        assert asyncio.run(queue.answer(["a"] * 20)).logits.shape == (20, 2)
 
 
 def test_who_went_away_is_not_computed() -> None:
@@ -147,6 +216,7 @@ def test_who_went_away_is_not_computed() -> None:
         asyncio.run(leave(queue))
     assert gate.batches == [["x"], ["stays"]]
     assert queue.waiting_rows == 0
+    assert not queue._open  # nothing is kept of it
 
 
 def test_closing_answers_what_waits_and_takes_no_more() -> None:
@@ -168,7 +238,7 @@ def test_closing_answers_what_waits_and_takes_no_more() -> None:
         return tuple(await asyncio.gather(*tasks))
 
     one, two = asyncio.run(close_while_busy())
-    assert (one[0, 0], two[0, 0]) == (1, 2)
+    assert (one.logits[0, 0], two.logits[0, 0]) == (1, 2)
 
 
 def test_a_batch_that_does_not_end_can_be_seen() -> None:

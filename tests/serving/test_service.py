@@ -56,7 +56,7 @@ def test_a_pace_that_is_given_is_not_measured(sealed: Any) -> None:
         predictor.engine.run = lambda rows: asked.append(len(rows)) or run(rows)  # type: ignore[method-assign,func-returns-value]
         with started(predictor, pace) as service:
             assert asked == []
-            assert np.allclose(asyncio.run(service.queue.answer(["good"])), [[3.0, 9.0]])
+            assert np.allclose(asyncio.run(service.queue.answer(["good"])).logits, [[3.0, 9.0]])
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])

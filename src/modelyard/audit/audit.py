@@ -157,7 +157,7 @@ def _serve(settings: ProjectSchema, audited: Audited, progress: Progress) -> _Se
             places = choose_evenly(len(texts), ALONE_ROWS)
             some = [texts[place] for place in places]
             alone = ask(some, 1, "ask the service row by row")
-        rows = predictor.encode(some)
+        rows = [encoded.row for encoded in predictor.encode(some)]
         what = "ask the engine row by row"
         engine = run_in_batches(predictor.engine, rows, batch_rows=1, progress=progress, what=what)
     return _Served(validation, test, engine, alone, test[places])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from modelyard.cli.console import shown
 from modelyard.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from modelyard.serving.predict import Predictor
 
 MAX_STDIN_BYTES = 64 * 1024 * 1024
+MOST_LABEL = 40
+"""Characters of a label in the table: a file may name one in a thousand, or with commands to the terminal."""
 
 ReleaseFolder = Annotated[Path, typer.Argument(metavar="RELEASE", help="Folder that `modelyard release` wrote.")]
 TrustedKeys = Annotated[
@@ -57,7 +60,12 @@ def predict(
     check_texts(texts, opened_release.manifest.limits, names=names)
     with opened(opened_release) as predictor:
         show = _print_json if as_json else _print_table
-        show(predictor, texts)
+        cut = [name for name, truncated in zip(names, show(predictor, texts), strict=True) if truncated]
+        if cut:
+            sys.stderr.write(
+                f"{len(cut):,} of {len(texts):,} texts are longer than the {predictor.max_length_tokens} tokens that "
+                f"the model reads, their ends were left out; the first is {cut[0]}\n"
+            )
 
 
 def serve(
@@ -154,35 +162,41 @@ def _texts(given: list[str]) -> tuple[list[str], list[str]]:
     return lines, [f"stdin:{number}" for number in range(1, len(lines) + 1)]
 
 
-def _print_json(predictor: "Predictor", texts: list[str]) -> None:
-    """The document of `POST /predict`, written batch by batch."""
+def _print_json(predictor: "Predictor", texts: list[str]) -> list[bool]:
+    """The document of `POST /predict`, written batch by batch; whether each text was cut."""
     from modelyard.serving.predict import as_document
 
+    truncated = []
     separator = '{"predictions": ['
     for batch in _batches(predictor, texts):
         for prediction in predictor.answer(batch):
             sys.stdout.write(separator + json.dumps(as_document(prediction), ensure_ascii=False))
             separator = ", "
+            truncated.append(prediction.truncated)
     sys.stdout.write(f'], "release": "{predictor.digest}"}}\n')
+    return truncated
 
 
-def _print_table(predictor: "Predictor", texts: list[str]) -> None:
-    """Label, its probability, and the text on one line, cut to the terminal; written batch by batch."""
+def _print_table(predictor: "Predictor", texts: list[str]) -> list[bool]:
+    """Label, its probability, and the text on one line, cut to the terminal; whether each was cut for the model."""
     from rich.cells import cell_len, set_cell_size
     from rich.console import Console
     from rich.text import Text
 
+    truncated = []
     console = Console(highlight=False)
-    width = max(cell_len(label) for label in predictor.labels)
+    names = {label: shown(label, MOST_LABEL) for label in predictor.labels}
+    width = max(map(cell_len, names.values()))
     for batch in _batches(predictor, texts):
         for text, prediction in zip(batch, predictor.answer(batch), strict=True):
-            label = set_cell_size(prediction.label, width)
+            label = set_cell_size(names[prediction.label], width)
             line = Text(f"{label}  {prediction.probabilities[prediction.label]:.3f}  ")
-            shown = "".join(letter if letter.isprintable() else " " for letter in text)
-            line.append(shown, style="dim")
+            line.append("".join(letter if letter.isprintable() else " " for letter in text), style="dim")
             console.print(
                 line, no_wrap=True, overflow="ellipsis", crop=sys.stdout.isatty(), soft_wrap=not sys.stdout.isatty()
             )
+            truncated.append(prediction.truncated)
+    return truncated
 
 
 def _batches(predictor: "Predictor", texts: list[str]) -> list[list[str]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import charset_normalizer
 import zstandard
 
+from modelyard.data.double_byte import WIDER, find_double_byte
 from modelyard.data.kinds import foreign_problem
 from modelyard.data.problems import LEAVE_OUT
 from modelyard.errors import InputError, Problem
@@ -38,6 +39,9 @@ BROKEN = re.compile("[\0\ud800-\udfff]")
 BINARY_SHARE = 0.1
 _NAMED_LINES = 3
 _WESTERN = ["cp1252", "cp1250", "latin_1"]
+_POLISH = re.compile(rb"[A-Za-z][\xb3\xb9\xba\xbe\xbf](?=[a-z])")
+"""Inside a word these are letters of Central Europe (ł, ą, ş, ľ, ż) and no cubes, quarters or question marks."""
+_POLISH_LEAST = 3
 
 
 def read_bytes(path: Path, name: str) -> bytes:
@@ -112,12 +116,12 @@ def decode_text(data: bytes, name: str, *, broken_lines_pass: bool = False) -> t
 
     A byte order mark decides; else strict UTF-8; else UTF-16 without a mark, known by its line ends; else UTF-8 with
     some broken characters, where nearly all others are whole; else the likeliest of the encodings that Windows and East
-    Asian systems write. Every byte must decode: nothing is replaced.
+    Asian systems write, a double-byte one with a damaged place before any other alphabet. Nothing is replaced.
 
     Args:
         data: of the file, decompressed.
         name: what problems call it.
-        broken_lines_pass: lines with a `BROKEN` character are left to the caller; a broken byte of UTF-8 is one of
+        broken_lines_pass: lines with a `BROKEN` character are left to the caller; a byte that does not fit is one of
             U+DC80 to U+DCFF. A file in which they are many is refused all the same.
 
     Returns:
@@ -237,7 +241,7 @@ def broken_character(sign: str) -> str:
     if sign == "\0":
         return "the line holds a NUL byte, which no text does"
     if "\udc80" <= sign <= "\udcff":
-        return f"the line holds the byte 0x{ord(sign) - 0xDC00:02x}, which is no UTF-8 as the rest of the file is"
+        return f"the line holds the byte 0x{ord(sign) - 0xDC00:02x}, which does not fit the encoding of the rest"
     return "the line holds half of a surrogate pair, which is no character"
 
 
@@ -254,6 +258,10 @@ def _candidates(data: bytes) -> Iterator[tuple[str, str]]:
     sample = _sample(data)
     if _nearly_utf8(sample):
         yield "utf-8", "surrogateescape"
+    double_byte = find_double_byte(sample)
+    if double_byte:  # a damaged place must not make another alphabet of it all
+        wider = WIDER.get(double_byte, double_byte)
+        yield from ((double_byte, "strict"), (wider, "strict"), (wider, "surrogateescape"))
     yield from ((encoding, "strict") for encoding in _legacy(sample))
 
 
@@ -272,8 +280,9 @@ def _legacy(sample: bytes) -> Iterator[str]:
     """Encodings other than Unicode, likely ones first."""
     if _isolated(sample):
         # "Käse" in cp1252 is valid GBK as well, and no statistic of so few bytes can tell
-        plausible = [name for name in _WESTERN if charset_normalizer.from_bytes(sample, cp_isolation=[name]).best()]
-        yield from (*plausible, *_WESTERN)
+        likely = _WESTERN if len(_POLISH.findall(sample)) < _POLISH_LEAST else ["cp1250", *_WESTERN]
+        plausible = [name for name in likely if charset_normalizer.from_bytes(sample, cp_isolation=[name]).best()]
+        yield from (*plausible, *likely)
         return
     matches = charset_normalizer.from_bytes(sample, cp_isolation=_LEGACY)
     best = matches.best()

@@ -1,14 +1,14 @@
 """The HTTP service of one model: `/predict`, `/info`, `/health/live`, `/health/ready`, `/metrics`, `/docs`."""
 
 import asyncio
-import json
+from dataclasses import dataclass
 from http import HTTPStatus
 from importlib import resources
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
-from pydantic import BaseModel, ConfigDict, StrictStr, ValidationError
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -18,24 +18,17 @@ from modelyard.serving.door import Door, refusal
 from modelyard.serving.health import why_not_live, why_not_ready
 from modelyard.serving.metrics import CONTENT_TYPE, Metrics
 from modelyard.serving.predict import Predictor, as_document, check_texts
+from modelyard.serving.question import NotJson, Question, read_question
 from modelyard.serving.queue import EngineQueue, QueueClosed, QueueFull, RowFailed
 from modelyard.serving.watch import Watched
 from modelyard.tasks.classification import decode
 
-_SHAPE = 'send {"inputs": "one text"} or {"inputs": ["many", "texts"]}, or ?text=...'
 CLIENT_GONE = 499
 """What nginx calls a request whose client hung up."""
 BODY_SECONDS = 10.0
 """A body that is not here by then is given up: whoever sends it a byte a second holds a place for ever."""
-
-
-class Question(BaseModel):
-    """The body of `POST /predict`."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    inputs: StrictStr | list[StrictStr]
-    """One text, or many."""
+BODIES_BYTES = 64 * 1024 * 1024
+"""Of all bodies that are being received together: a thousand clients may each send a slow megabyte."""
 
 
 class PredictionDocument(BaseModel):
@@ -47,6 +40,9 @@ class PredictionDocument(BaseModel):
     """Softmax of the logits, divided by the release's temperature, by label."""
     logits: list[float]
     """The model's outputs, in label order."""
+    truncated: bool = False
+    """There, and true, where the text is longer than the model reads (`max_length_tokens` of `/info`): its end was
+    left out."""
 
 
 class AnswerDocument(BaseModel):
@@ -80,7 +76,7 @@ def make_app(predictor: Predictor, queue: EngineQueue, metrics: Metrics) -> Fast
         queue: entered by the caller: its thread runs the predictor's engine.
         metrics: what `/metrics` shows; the queue's `watch` is its `batch_done`.
     """
-    limits = predictor.limits
+    limits, bodies = predictor.limits, Bodies()
     app = FastAPI(
         title=predictor.name,
         version=__version__,
@@ -99,13 +95,12 @@ def make_app(predictor: Predictor, queue: EngineQueue, metrics: Metrics) -> Fast
     async def predict(
         request: Request, text: Annotated[str | None, Query(description="One text, instead of a body.")] = None
     ) -> Response:
-        texts = _question(await _body(request, limits.body_bytes), text)
-        if not 1 <= len(texts) <= limits.inputs:
-            message = f"{len(texts)} inputs, a request has 1 to {limits.inputs}"
-            raise InputError(Problem(message, "send them in several requests, or send at least one", "inputs"))
+        texts = read_question(await _body(request, limits.body_bytes, bodies), text, limits)
         check_texts(texts, limits)
-        logits = await queue.answer(texts)
-        predictions = decode(logits, predictor.labels, temperature=predictor.temperature)
+        answer = await queue.answer(texts)
+        predictions = decode(
+            answer.logits, predictor.labels, temperature=predictor.temperature, truncated=answer.truncated
+        )
         return JSONResponse({"predictions": [as_document(item) for item in predictions], "release": predictor.digest})
 
     @app.get("/info", summary="What this release is")
@@ -120,13 +115,12 @@ def make_app(predictor: Predictor, queue: EngineQueue, metrics: Metrics) -> Fast
         "/health/ready", summary="Whether its engine answers: where not, send it nothing", responses=_refusals(503)
     )
     async def ready() -> Response:
-        why_not = await why_not_ready(queue)
-        metrics.ready.set(0 if why_not else 1)
-        return _health(why_not, "the engine", predictor)
+        return _health(await why_not_ready(queue), "the engine", predictor)
 
     @app.get("/metrics", summary="Figures for Prometheus", response_class=Response)
     async def figures() -> Response:
         metrics.waiting.set(queue.waiting_rows)
+        metrics.ready.set(0 if await why_not_ready(queue) else 1)
         return Response(metrics.text(), media_type=CONTENT_TYPE)
 
     page = _page(app)
@@ -168,41 +162,35 @@ def _health(why_not: str, what: str, predictor: Predictor) -> Response:
     return JSONResponse({"status": "ok", "release": predictor.digest})
 
 
-async def _body(request: Request, limit: int) -> bytes:
+@dataclass
+class Bodies:
+    """What all requests together have sent of bodies that are not whole yet, in bytes."""
+
+    held: int = 0
+
+
+async def _body(request: Request, limit: int, bodies: Bodies) -> bytes:
     """The body, never more than `limit` bytes of it held, never waited for longer than 10 seconds."""
     problem = Problem(f"the body is larger than {limit} bytes", "send fewer or shorter texts in one request", "body")
     declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared[:20]) > limit:
+    if declared.isdecimal() and int(declared[:20]) > limit:
         raise TooLarge(problem)
     data = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
             async for piece in request.stream():
                 data += piece
+                bodies.held += len(piece)
                 if len(data) > limit:
                     raise TooLarge(problem)
+                if bodies.held > max(BODIES_BYTES, limit):
+                    raise QueueFull(1)
     except TimeoutError as error:
         message = f"the body was not here after {BODY_SECONDS:.0f} s"
         raise TooSlow(Problem(message, "send it in one go", "body")) from error
+    finally:
+        bodies.held -= len(data)
     return bytes(data)
-
-
-def _question(body: bytes, text: str | None) -> list[str]:
-    """The texts of a request, from its body or from `?text=`."""
-    if text is not None:
-        if body.strip():
-            raise InputError(Problem("both a body and ?text= were sent", "send one of them", "text"))
-        return [text]
-    try:
-        content = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise HTTPException(400, f"the body is not JSON: {error}"[:200]) from error
-    try:
-        inputs = Question.model_validate(content).inputs
-    except ValidationError as error:
-        found = {(".".join(map(str, item["loc"])) or "body", item["msg"]) for item in error.errors(include_url=False)}
-        raise InputError([Problem(f"{where}: {message}", _SHAPE, where) for where, message in sorted(found)]) from error
-    return [inputs] if isinstance(inputs, str) else inputs
 
 
 def _problems(status: int, problems: "list[Problem] | tuple[Problem, ...]", **headers: str) -> JSONResponse:
@@ -213,7 +201,7 @@ def _problems(status: int, problems: "list[Problem] | tuple[Problem, ...]", **he
 
 async def _refuse(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, InputError)
-    status = 413 if isinstance(error, TooLarge) else 408 if isinstance(error, TooSlow) else 422
+    status = {NotJson: 400, TooLarge: 413, TooSlow: 408}.get(type(error), 422)
     return _problems(status, error.problems)
 
 
@@ -239,8 +227,8 @@ async def _gone(request: Request, error: Exception) -> Response:
 
 async def _refuse_http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    next_step = _SHAPE if error.status_code == 400 else "GET /docs lists what is answered here"
-    return _problems(error.status_code, [Problem(error.detail, next_step, request.url.path)], **(error.headers or {}))
+    problem = Problem(error.detail, "GET /docs lists what is answered here", request.url.path)
+    return _problems(error.status_code, [problem], **(error.headers or {}))
 
 
 # the page is one file of our own: it loads nothing and talks to this service only

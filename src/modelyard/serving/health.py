@@ -30,7 +30,7 @@ async def why_not_ready(queue: EngineQueue) -> str:
     if dead or time.monotonic() - queue.answered_at < FRESH_SECONDS:
         return dead
     try:
-        logits = await asyncio.wait_for(queue.answer([PROBE_TEXT]), PROBE_SECONDS)
+        answer = await asyncio.wait_for(queue.answer([PROBE_TEXT]), PROBE_SECONDS)
     except QueueFull as full:
         return f"the queue is full, {full}"
     except QueueClosed:
@@ -39,4 +39,4 @@ async def why_not_ready(queue: EngineQueue) -> str:
         return f"the engine failed a probe: {failure}"
     except TimeoutError:
         return f"the engine has not answered a probe in {PROBE_SECONDS:.0f} s"
-    return "" if np.isfinite(logits).all() else "the engine answered a probe with what is no number"
+    return "" if np.isfinite(answer.logits).all() else "the engine answered a probe with what is no number"

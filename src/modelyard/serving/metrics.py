@@ -26,7 +26,7 @@ class Metrics:
             registry=registry,
         )  # fmt: skip
         self.waiting = Gauge("modelyard_queue_rows", "Rows that wait or are being computed.", registry=registry)
-        self.ready = Gauge("modelyard_ready", "1 when the engine answered its last probe, else 0.", registry=registry)
+        self.ready = Gauge("modelyard_ready", "1 when the engine answers, else 0.", registry=registry)
         self._batch_rows = Histogram("modelyard_batch_rows", "Rows of a batch.", buckets=ROWS, registry=registry)
         self._batch_seconds = Histogram(
             "modelyard_batch_seconds", "Seconds of a batch in the engine.", buckets=SECONDS, registry=registry

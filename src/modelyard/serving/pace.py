@@ -53,7 +53,7 @@ def measure_pace(predictor: Predictor) -> Pace:
 
 def probe_row(predictor: Predictor) -> Row:
     """A row of 32 tokens, or as many as the model reads: the probe's tokens, repeated between its first and last."""
-    first, *inner, last = predictor.encode([PROBE_TEXT])[0]
+    first, *inner, last = predictor.encode([PROBE_TEXT])[0].row
     length = min(ROW_TOKENS, predictor.max_length_tokens)
     repeated = (inner * ROW_TOKENS)[: length - 2]
     return [first, *repeated, last]

@@ -9,9 +9,9 @@ from typing import Any
 from modelyard.artifacts.candidate import Card, EngineName
 from modelyard.artifacts.model import Training
 from modelyard.artifacts.release import Limits, Release, describe
-from modelyard.engines.base import Engine, Row
+from modelyard.engines.base import Engine
 from modelyard.errors import InputError, Problem
-from modelyard.tasks.classification import Prediction
+from modelyard.tasks.classification import Encoded, Prediction
 
 _ANY = 4 * 1024 * 1024
 DEFAULT_LATENCY_MS = 500.0
@@ -31,7 +31,7 @@ class Predictor:
         latency_ms: 95th percentile of the response time that is promised.
         max_length_tokens: rows are cut to this many tokens.
         temperature: logits are divided by it before they become probabilities.
-        encode: texts -> rows of token ids.
+        encode: texts -> rows of token ids, and whether each text was cut.
         engine: rows of one batch -> logits; used from one thread at a time.
     """
 
@@ -43,7 +43,7 @@ class Predictor:
     latency_ms: float
     max_length_tokens: int
     temperature: float
-    encode: Callable[[Sequence[str]], list[Row]]
+    encode: Callable[[Sequence[str]], list[Encoded]]
     engine: Engine
 
     def answer(self, texts: Sequence[str]) -> list[Prediction]:
@@ -51,8 +51,9 @@ class Predictor:
         from modelyard.engines.batching import run_in_batches
         from modelyard.tasks.classification import decode
 
-        logits = run_in_batches(self.engine, self.encode(texts), batch_rows=self.limits.batch_rows)
-        return decode(logits, self.labels, temperature=self.temperature)
+        rows, truncated = zip(*self.encode(texts), strict=True)
+        logits = run_in_batches(self.engine, rows, batch_rows=self.limits.batch_rows)
+        return decode(logits, self.labels, temperature=self.temperature, truncated=truncated)
 
 
 @contextlib.contextmanager
@@ -183,15 +184,19 @@ def check_texts(texts: Sequence[str], limits: Limits, *, names: Sequence[str] | 
 
 
 def as_document(prediction: Prediction) -> dict[str, Any]:
-    """One prediction as it stands in an answer: `label`, `probabilities` by name, `logits` in label order."""
-    return {"label": prediction.label, "probabilities": prediction.probabilities, "logits": prediction.logits}
+    """One prediction as it stands in an answer: `label`, `probabilities` by name, `logits` in label order.
+
+    `truncated` stands there only where it is true.
+    """
+    document = {"label": prediction.label, "probabilities": prediction.probabilities, "logits": prediction.logits}
+    return {**document, "truncated": True} if prediction.truncated else document
 
 
-def _encoder(folder: Path, max_length_tokens: int) -> Callable[[Sequence[str]], list[Row]]:
-    from modelyard.tasks.classification import encode, load_tokenizer
+def _encoder(folder: Path, max_length_tokens: int) -> Callable[[Sequence[str]], list[Encoded]]:
+    from modelyard.tasks.classification import encode_marked, load_tokenizer
 
     tokenizer = load_tokenizer(folder)
-    return lambda texts: list(encode(tokenizer, texts, max_length_tokens=max_length_tokens))
+    return lambda texts: encode_marked(tokenizer, texts, max_length_tokens=max_length_tokens)
 
 
 def _engine(

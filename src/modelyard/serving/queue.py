@@ -1,26 +1,32 @@
 """The service's queue: rows of many requests, one engine, one thread.
 
-    submit (event loop) -> arrivals -> encode -> rows by turn -> cut_batch -> engine -> deliver (event loop)
+    submit (event loop) -> arrivals -> encode -> backlog -> ready -> cut_batch -> engine -> deliver (event loop)
 
 Nothing waits on purpose: an idle engine starts at once, and what arrives while it works is the next batch. Texts become
 tokens here too, all arrivals in one call, off the event loop.
+
+Requests take turns of 32 rows: one that has more goes back to the end of the backlog, behind those who came meanwhile
+and before those who come later (Shreedhar and Varghese 1995, Efficient fair queueing using deficit round robin, SIGCOMM
+95: 231-242). So a request of 256 rows does not stand before one of a few, and nobody waits for ever.
 """
 
 import asyncio
 import contextlib
-import heapq
 import itertools
 import math
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
 from modelyard.engines.base import Logits, Row
 from modelyard.serving.turns import WINDOW_ROWS, BatchLimits, cut_batch
+from modelyard.tasks.classification import Encoded
 
 MAX_WAITING_ROWS = 65_536
 """Rows that may wait whatever the engine's speed: their texts are held in memory."""
@@ -48,30 +54,43 @@ class RowFailed(Exception):
     """The engine could not answer this request, also when it was asked for its rows alone."""
 
 
-Deliver = Callable[[Logits | Exception], None]
+class Answer(NamedTuple):
+    """Logits of a request's texts, shape (texts, labels), in their order, and whether each text was cut."""
+
+    logits: Logits
+    truncated: Sequence[bool]
 
 
-@dataclass
+Deliver = Callable[[Answer | Exception], None]
+
+
+@dataclass(eq=False)
 class _Request:
-    """One request: its texts, where its logits go, how many rows are still to come."""
+    """One request: its texts and rows, where its answer goes, how many rows are still to come.
+
+    Attributes:
+        taken: rows that had their turn.
+        left: rows that are not answered.
+        over: it was answered, or failed.
+    """
 
     texts: Sequence[str]
     deliver: Deliver
     is_gone: Callable[[], bool]
+    rows: Sequence[Encoded] = ()
     logits: list[Logits | None] = field(default_factory=list)
+    taken: int = 0
     left: int = 0
     over: bool = False
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class _Waiting:
-    """One row that waits; compared by turn, then by arrival."""
+    """One row whose turn it is, and its place in its request."""
 
-    turn: int
-    number: int
-    row: Row = field(compare=False)
-    place: int = field(compare=False)
-    request: _Request = field(compare=False)
+    row: Row
+    place: int
+    request: _Request
 
 
 @dataclass(frozen=True)
@@ -88,7 +107,7 @@ class EngineQueue:
     """Answers requests through one engine; entered, its thread runs, left, what waits is answered and it ends.
 
     Args:
-        encode: texts -> rows of token ids; called in the queue's thread.
+        encode: texts -> rows of token ids, and whether each text was cut; called in the queue's thread.
         run: rows of one batch -> logits; called in the queue's thread.
         limits: of one batch.
         wait_seconds: a request is refused when those before it would take longer than this.
@@ -98,7 +117,7 @@ class EngineQueue:
 
     def __init__(
         self,
-        encode: Callable[[Sequence[str]], list[Row]],
+        encode: Callable[[Sequence[str]], list[Encoded]],
         run: Callable[[Sequence[Row]], Logits],
         limits: BatchLimits,
         *,
@@ -109,9 +128,9 @@ class EngineQueue:
         self._encode, self._run, self._limits, self._watch = encode, run, limits, watch
         self._wait_seconds, self._row_seconds = wait_seconds, row_seconds
         self._arrivals: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
-        self._rows: list[_Waiting] = []
-        self._numbers = itertools.count()
-        self._turn = 0
+        self._backlog: deque[_Request] = deque()
+        self._ready: deque[_Waiting] = deque()
+        self._open: set[_Request] = set()
         self._lock = threading.Lock()
         self._waiting_rows = 0
         self._closed = False
@@ -127,8 +146,9 @@ class EngineQueue:
 
     def __exit__(self, *_: object) -> None:
         """Answer what waits, then end the thread."""
-        self._closed = True
-        self._arrivals.put(None)
+        with self._lock:
+            self._closed = True
+            self._arrivals.put(None)
         self._thread.join()
 
     @property
@@ -160,8 +180,8 @@ class EngineQueue:
         if self._waiting_rows and (wait > self._wait_seconds or self._waiting_rows > MAX_WAITING_ROWS):
             raise QueueFull(max(1, math.ceil(wait)))
 
-    async def answer(self, texts: Sequence[str]) -> Logits:
-        """Logits of the texts, shape (texts, labels), in their order.
+    async def answer(self, texts: Sequence[str]) -> Answer:
+        """What the engine answers to the texts.
 
         Raises:
             QueueFull: as `refuse_if_full`.
@@ -170,9 +190,9 @@ class EngineQueue:
         """
         self.refuse_if_full()
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Logits] = loop.create_future()
+        future: asyncio.Future[Answer] = loop.create_future()
 
-        def settle(answer: Logits | Exception) -> None:
+        def settle(answer: Answer | Exception) -> None:
             if future.done():  # whoever asked went away
                 return
             if isinstance(answer, Exception):
@@ -180,24 +200,56 @@ class EngineQueue:
             else:
                 future.set_result(answer)
 
-        def deliver(answer: Logits | Exception) -> None:
+        def deliver(answer: Answer | Exception) -> None:
             with contextlib.suppress(RuntimeError):  # the loop is closed, and whoever asked is gone with it
                 loop.call_soon_threadsafe(settle, answer)
 
-        with self._lock:
+        with self._lock:  # whoever is let in here is answered: nothing comes after the last
+            if self._closed:
+                raise QueueClosed
             self._waiting_rows += len(texts)
-        self._arrivals.put(_Request(texts, deliver, future.done))
+            self._arrivals.put(_Request(texts, deliver, future.done))
         return await future
 
     def _work(self) -> None:
-        open_ = True
-        while open_ or self._rows:
-            open_ = self._admit(block=open_ and not self._rows) and open_
-            if self._rows:
-                self._answer_batch()
+        try:
+            open_ = True
+            while open_ or self._ready or self._backlog:
+                open_ = self._admit(block=open_ and not (self._ready or self._backlog)) and open_
+                self._take_turns()
+                if self._ready:
+                    self._answer_batch()
+        finally:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """Tell all who still wait that nobody will answer: none does unless the thread dies of a fault of its own."""
+        with self._lock:
+            self._closed = True
+        with contextlib.suppress(queue.Empty):
+            while True:
+                request = self._arrivals.get_nowait()
+                if request is not None:
+                    self._open.add(request)
+        for request in self._open:
+            request.deliver(QueueClosed())
+
+    def _take_turns(self) -> None:
+        """Fill the window: each request of the backlog in turn with its next rows."""
+        while self._backlog and len(self._ready) < WINDOW_ROWS:
+            request = self._backlog.popleft()
+            start, stop = request.taken, min(request.taken + TURN_ROWS, len(request.rows))
+            if request.over or request.is_gone():
+                self._open.discard(request)
+                self._leave(len(request.rows) - start)
+                continue
+            self._ready.extend(_Waiting(request.rows[place].row, place, request) for place in range(start, stop))
+            request.taken = stop
+            if stop < len(request.rows):
+                self._backlog.append(request)
 
     def _admit(self, *, block: bool) -> bool:
-        """Encode what has arrived and give its rows their turns; False once the queue was closed.
+        """Encode what has arrived and put it at the end of the backlog; False once the queue was closed.
 
         After a batch of several rows those who were answered may ask again: they are waited for, at most a tenth of
         the time that the batch took. Without this, clients that ask again at once fall into two groups that take turns,
@@ -221,17 +273,16 @@ class EngineQueue:
         except queue.Empty:
             pass
         self._may_return = 0
+        self._open.update(arrived)
         for request, rows in zip(arrived, self._encoded(arrived), strict=True):
             if isinstance(rows, Exception):
                 self._fail(request, rows, len(request.texts))
                 continue
-            request.logits, request.left = [None] * len(rows), len(rows)
-            for place, row in enumerate(rows):
-                turn = self._turn + place // TURN_ROWS
-                heapq.heappush(self._rows, _Waiting(turn, next(self._numbers), row, place, request))
+            request.rows, request.logits, request.left = rows, [None] * len(rows), len(rows)
+            self._backlog.append(request)
         return is_open
 
-    def _encoded(self, requests: Sequence[_Request]) -> list[list[Row] | Exception]:
+    def _encoded(self, requests: Sequence[_Request]) -> list[list[Encoded] | Exception]:
         """Rows of each request, all encoded in one call; each alone where that call fails."""
         try:
             rows = iter(self._encode([text for request in requests for text in request.texts]) if requests else [])
@@ -242,17 +293,15 @@ class EngineQueue:
             return [one for request in requests for one in self._encoded([request])]
 
     def _answer_batch(self) -> None:
-        window = [heapq.heappop(self._rows) for _ in range(min(WINDOW_ROWS, len(self._rows)))]
+        window = [self._ready.popleft() for _ in range(min(WINDOW_ROWS, len(self._ready)))]
         wanted = [item for item in window if not (item.request.over or item.request.is_gone())]
+        self._open.difference_update(item.request for item in window if item.request.is_gone())
         self._leave(len(window) - len(wanted))
         if not wanted:
             return
         chosen = set(cut_batch([len(item.row) for item in wanted], self._limits))
-        for place, item in enumerate(wanted):
-            if place not in chosen:
-                heapq.heappush(self._rows, item)
+        self._ready.extendleft(item for place, item in reversed(list(enumerate(wanted))) if place not in chosen)
         batch = [wanted[place] for place in sorted(chosen)]
-        self._turn = max(self._turn, batch[0].turn)
         start = self._batch_since = time.monotonic()
         answers = self._answers([item.row for item in batch])
         seconds = time.monotonic() - start
@@ -272,6 +321,8 @@ class EngineQueue:
         """Logits of each row; where a batch fails, each of its rows is asked alone, so that only the culprit fails."""
         try:
             logits = self._run(rows)
+            if len(logits) != len(rows):
+                raise ValueError(f"the engine answered {len(logits)} of {len(rows)} rows")
             bad = np.logical_not(np.isfinite(logits).all(axis=1))
         except Exception as error:  # an engine may raise anything: only the request that made it fails
             if len(rows) == 1:
@@ -295,11 +346,14 @@ class EngineQueue:
         request.left -= 1
         if request.left == 0:
             request.over = True
-            request.deliver(np.stack([one for one in request.logits if one is not None]))
+            self._open.discard(request)
+            logits = np.stack([one for one in request.logits if one is not None])
+            request.deliver(Answer(logits, [encoded.truncated for encoded in request.rows]))
 
     def _fail(self, request: _Request, error: Exception, rows: int) -> None:
         """Fail one request; rows of it that wait still are dropped when their turn comes."""
         request.over = True
+        self._open.discard(request)
         self._leave(rows)
         failure = RowFailed(f"{type(error).__name__}: {error}")
         failure.__cause__ = error

@@ -13,6 +13,7 @@ from modelyard.serving.app import make_app
 from modelyard.serving.metrics import Metrics
 from modelyard.serving.pace import Pace, measure_pace
 from modelyard.serving.predict import Predictor
+from modelyard.serving.protocol import BoundedProtocol
 from modelyard.serving.queue import EngineQueue
 
 DRAIN_SECONDS = 30
@@ -57,6 +58,8 @@ def serve_until_stopped(app: FastAPI, listener: socket.socket) -> None:
     """Serve until SIGTERM or Ctrl-C: no new connection then, and whatever is under way is answered first."""
     config = uvicorn.Config(
         app,
+        http=BoundedProtocol,
+        ws="none",  # nothing here speaks it
         log_level="error",  # it warns of bytes that are no request, as many times as a stranger sends them
         access_log=False,
         server_header=False,

@@ -1,10 +1,4 @@
-"""Whose turn it is, and which rows go together: the two decisions of the service's queue, as pure functions.
-
-Rows wait in the order of their turns, and those of one turn in the order in which they came. A request's first 32 rows
-get the current turn, the next 32 the turn after it, so that a request of 256 rows does not stand before a later one of
-a few (fair queueing: Demers, Keshav and Shenker 1989, Analysis and simulation of a fair queueing algorithm, SIGCOMM 89:
-1-12).
-"""
+"""Which rows of those whose turn it is go together, as a pure function."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +17,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prediction:
-    """One answer: the winning label, the probability of each label by name, and the logits in label order."""
+    """One answer: the winning label, the probability of each label by name, and the logits in label order.
+
+    `truncated`: the text is longer than the model reads, and its end was left out.
+    """
 
     label: str
     probabilities: dict[str, float]
     logits: list[float]
+    truncated: bool = False
+
+
+class Encoded(NamedTuple):
+    """A text as the model reads it: its token ids, and whether its end was left out."""
+
+    row: list[int]
+    truncated: bool
 
 
 def load_tokenizer(path: Path) -> Tokenizer:
@@ -54,12 +65,34 @@ def encode(tokenizer: Tokenizer, texts: Sequence[str], *, max_length_tokens: int
     return [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
 
 
-def decode(logits: NDArray[np.float32], labels: Sequence[str], *, temperature: float = 1.0) -> list[Prediction]:
-    """Answers from logits of shape (rows, labels): the first of equal maxima wins; probabilities by `softmax`."""
+def encode_marked(tokenizer: Tokenizer, texts: Sequence[str], *, max_length_tokens: int) -> list[Encoded]:
+    """`encode`, and whether each text was cut."""
+    tokenizer.enable_truncation(max_length_tokens)
+    encodings = tokenizer.encode_batch(list(texts))
+    # what was cut off is copied when it is asked for: only of rows that are full
+    return [Encoded(one.ids, len(one) == max_length_tokens and bool(one.overflowing)) for one in encodings]
+
+
+def decode(
+    logits: NDArray[np.float32],
+    labels: Sequence[str],
+    *,
+    temperature: float = 1.0,
+    truncated: Sequence[bool] | None = None,
+) -> list[Prediction]:
+    """Answers from logits of shape (rows, labels): the first of equal maxima wins; probabilities by `softmax`.
+
+    Args:
+        logits: shape (rows, labels).
+        labels: names in the order of the logits.
+        temperature: as in `softmax`.
+        truncated: whether each row's text was cut; None: nobody asked.
+    """
     winners, chances = logits.argmax(axis=1).tolist(), softmax(logits, temperature).tolist()
+    cuts = truncated or [False] * len(winners)
     return [
-        Prediction(labels[winner], dict(zip(labels, shares, strict=True)), row)
-        for winner, shares, row in zip(winners, chances, logits.tolist(), strict=True)
+        Prediction(labels[winner], dict(zip(labels, shares, strict=True)), row, cut)
+        for winner, shares, row, cut in zip(winners, chances, logits.tolist(), cuts, strict=True)
     ]
 
 
