@@ -92,6 +92,7 @@ def test_pieces_give_the_rows_of_the_whole(
 
 def test_a_stray_quote_does_not_make_one_piece_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PIECE_BYTES", 100)
+    monkeypatch.setattr(module, "MAX_LINE_BYTES", 400)
     rows = [f"a screen of {n} inches,x" for n in range(100)]
     rows[3] = 'a 15" screen,x'
     (tmp_path / "a.csv").write_text("text,label\n" + "\n".join(rows) + "\n", encoding="utf-8")
@@ -111,3 +112,18 @@ def test_after_a_quote_that_never_closes_nothing_more_is_told(tmp_path: Path, mo
     with pytest.raises(InputError) as caught:
         read_table([tmp_path / "a.csv"], root=tmp_path, shape=SHAPE)
     assert [problem.where for problem in caught.value.problems] == ["a.csv:52"]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.jsonl.gz"])
+def test_a_line_without_end_is_refused_before_it_is_held(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PIECE_BYTES", 1000)
+    monkeypatch.setattr(module, "MAX_LINE_BYTES", 2000)
+    data = b"text,label\n" + b"x" * 3_000_000
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith("gz") else data)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    with pytest.raises(InputError, match="longer than 2000 bytes") as caught:
+        survey(tmp_path / name, tmp_path, scratch)
+    assert caught.value.problems[0].where in (f"{name}:1", f"{name}:2")

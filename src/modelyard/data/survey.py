@@ -25,7 +25,7 @@ PIECE_BYTES = 8 * 1024**2
 WHOLE_BYTES = 64 * 1024**2
 """Up to here a file that is not UTF-8 is decoded whole, which sees every byte before it decides on the encoding."""
 MAX_LINE_BYTES = 64 * 1024**2
-"""A line, or a quoted cell of many lines, beyond this is no row: parsing it would take many times its size."""
+"""A line, or a quoted cell of many lines, beyond this is no row: parsing it would take many times its size in memory."""
 MAX_ROWS = 2_000_000_000
 
 
@@ -89,7 +89,7 @@ def survey(path: Path, root: Path, scratch: Path, *, skip_bad_rows: bool = False
 
 def _survey_text(path: Path, name: str, kind: str, copy: Path, skip_bad_rows: bool) -> Surveyed:
     compressed = path.suffix.lower() in COMPRESSED
-    look = _Look(_Cutter(kind))
+    look = _Look(_Cutter(kind, name))
     digest = hashlib.sha256()
     if compressed:
         with copy.open("wb") as handle:
@@ -110,7 +110,7 @@ def _survey_text(path: Path, name: str, kind: str, copy: Path, skip_bad_rows: bo
         cuts = look.cutter.finish(skip=len(codecs.BOM_UTF8) if look.marked else 0)
         return Surveyed(name, plain, kind, shown, encoding, False, cuts, look.cutter.offset)
     encoding, broken = _to_utf8(plain, name, copy, look.cutter.offset, skip_bad_rows)
-    cutter = _Cutter(kind)
+    cutter = _Cutter(kind, name)
     for piece in byte_pieces(copy, name):
         cutter.feed(piece)
     return Surveyed(name, copy, kind, shown, encoding, broken, cutter.finish(), cutter.offset)
@@ -133,11 +133,12 @@ class _Cutter:
     """Finds line ends, outside of quotes where the kind has them, about 8 MiB apart.
 
     In CSV a line end stands outside of quotes where an even number of them stand before it (RFC 4180). A stray quote in
-    a cell without quotes upsets that count: the file is then cut at the next line end all the same once a piece is four
-    times as long as wanted, and where that was within a quoted cell after all, the parser of that piece says so.
+    a cell without quotes upsets that count: the file is then cut at the next line end all the same once a piece is as
+    long as no line may be, and where that was within a quoted cell after all, the parser of that piece says so.
     """
 
     kind: str
+    name: str
     offset: int = 0
     line: int = 1
     odd: bool = False
@@ -154,8 +155,16 @@ class _Cutter:
                 break
             self._count(block, place, end + 1)
             place = end + 1
-            if not self.odd or self.offset + place - self.start > 4 * PIECE_BYTES:
+            if not self.odd or self.offset + place - self.start > MAX_LINE_BYTES:
                 self._cut(self.offset + place)
+        if self.kind != "json" and self.offset + len(block) - self.start > 2 * MAX_LINE_BYTES:
+            raise InputError(
+                Problem(
+                    f"a line that starts here is longer than {MAX_LINE_BYTES} bytes, which no row is",
+                    "write one record per line; a whole corpus in one line has to be cut into documents first",
+                    f"{self.name}:{self.start_line}",
+                )
+            )
         self._count(block, place, len(block))
         self.offset += len(block)
 
