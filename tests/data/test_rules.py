@@ -24,7 +24,7 @@ def dropped(
     )
     counts, _ = read_characters(frame["text"].fill_null(""))
     gone = judge_rows(frame.hstack(counts), chosen_rules({}), minimum, labelled=True)
-    return {row: rule for row, rule in gone.select("row", "rule").iter_rows()}
+    return {row: rule for row, rule in gone.select("row", "rule").iter_rows() if rule is not None}
 
 
 def test_length_depends_on_the_script() -> None:

@@ -119,14 +119,19 @@ def scopes(frame: pl.DataFrame, *, label: str, slices: Sequence[str]) -> Iterato
             yield f"{prefix}{value}", (values == value).to_numpy()
 
 
-def write_frame(frame: pl.DataFrame, path: Path, *, compression: Literal["zstd", "lz4"] = "zstd") -> None:
+def write_frame(frame: pl.DataFrame, path: Path, *, brief: bool = False) -> None:
     """Write a Parquet file; a full disk is the system's own error, as from any other write.
+
+    Args:
+        frame: what it holds.
+        path: where it goes.
+        brief: it is thrown away soon: fast to write rather than small.
 
     Raises:
         OSError: the system refused; polars wraps it into an error of its own, with the number in the text.
     """
     try:
-        frame.write_parquet(path, compression=compression)
+        frame.write_parquet(path, compression="lz4" if brief else "zstd", statistics=not brief)
     except pl.exceptions.PolarsError as error:
         number = re.search(r"os error (\d+)", str(error))
         if number is None:  # where it is the end of the file that cannot be written, polars does not say why

@@ -6,6 +6,7 @@ look-up over the code points of many texts does both several times as fast.
 
 import functools
 import itertools
+import string
 import unicodedata
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -25,9 +26,10 @@ _SPACE = _CLASSES.index("space")
 _BY_ITSELF = 0
 """No code point stands for this one alone: its text is normalised by itself."""
 
-_ASCII_WHITE = "\t\n\r\x0b\x0c\x1c\x1d\x1e\x1f"
-_ASCII_LETTER = np.array([chr(point).isalpha() for point in range(128)])
-_ASCII_SPACE = np.array([chr(point) in " \t\n\r\x0b\x0c" for point in range(128)])
+_ASCII_LETTERS = string.ascii_letters.encode()
+_ASCII_WHITE = b" \t\n\r\x0b\x0c"
+_ASCII_UNEVEN = b"\t\n\r\x0b\x0c\x1c\x1d\x1e\x1f"
+"""What `str.split` parts words at, but for the space itself."""
 
 # full-width forms are NFKC's work; these have no compatibility mapping
 _PUNCTUATION = {"。": ".", "、": ",", "“": '"', "”": '"', "‘": "'", "’": "'"}  # noqa: RUF001  (the keys are the point)
@@ -72,25 +74,22 @@ def _columns(counts: NDArray[np.int64], normal: list[str], name: str) -> tuple[p
 
 
 def _read_ascii(values: list[str]) -> tuple[NDArray[np.int64], list[str]]:
-    """Class counts, shape (texts, classes), and normal forms of texts of ASCII alone."""
+    """Class counts, shape (texts, classes), and normal forms of texts of ASCII alone: bytes taken out, and counted."""
     counts = np.zeros((len(values), len(_CLASSES)), np.int64)
-    lengths = np.fromiter(map(len, values), np.int64, len(values))
-    data = np.frombuffer("".join(values).encode("ascii"), np.uint8)
-    ends = np.cumsum(lengths)
-    full = np.flatnonzero(lengths)
-    starts = (ends - lengths)[full]
-    for name, table in (("latin", _ASCII_LETTER), ("space", _ASCII_SPACE)):
-        if full.size:
-            counts[full, _CLASSES.index(name)] = np.add.reduceat(table[data], starts, dtype=np.int64)
-    counts[:, _CLASSES.index("rest")] = lengths - counts.sum(axis=1)
-    return counts, [_even(value.lower()) for value in values]
-
-
-def _even(text: str) -> str:
-    """ASCII text with single spaces, none at its ends; most has them already, which a few searches tell."""
-    if "  " in text or any(sign in text for sign in _ASCII_WHITE) or text[:1] == " " or text[-1:] == " ":
-        return " ".join(text.split())
-    return text
+    normal, letters, spaces, lengths = [], [], [], []
+    for value in values:
+        data = value.encode("ascii")
+        size = len(data)
+        lengths.append(size)
+        letters.append(size - len(data.translate(None, _ASCII_LETTERS)))
+        spaces.append(size - len(data.translate(None, _ASCII_WHITE)))
+        even = len(data.translate(None, _ASCII_UNEVEN)) == size and "  " not in value
+        lower = value.lower()
+        normal.append(lower if even and lower[:1] != " " and lower[-1:] != " " else " ".join(lower.split()))
+    counts[:, _CLASSES.index("latin")] = letters
+    counts[:, _CLASSES.index("space")] = spaces
+    counts[:, _CLASSES.index("rest")] = np.array(lengths, np.int64) - letters - spaces
+    return counts, normal
 
 
 def _read_any(values: list[str]) -> tuple[NDArray[np.int64], list[str]]:

@@ -69,8 +69,7 @@ def features(rows: pl.DataFrame, plan: Plan) -> pl.DataFrame:
     """
     counts, normal = read_characters(rows["text"].fill_null(""))
     counted = rows.hstack([*counts.get_columns(), normal.alias("normal")])
-    found = judge_rows(counted, plan.rules, plan.minimum, labelled=plan.shape.labelled)
-    judged = counted.join(found, on="row", how="left", maintain_order="left")
+    judged = judge_rows(counted, plan.rules, plan.minimum, labelled=plan.shape.labelled)
     slices = [name for name in rows.columns if name.startswith("slice_")]
     narrow = judged.select(*list(NARROW_SCHEMA)[:5], *_COUNTS, *slices)
     left = judged.filter(pl.col("rule").is_null())

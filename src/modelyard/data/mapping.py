@@ -150,7 +150,7 @@ def map_bundle(bundle: Bundle, task: Task) -> Mapped:
         both = (("narrow", narrow.rename({"row": "place"})), ("wide", fields.with_columns(place.alias("place"))))
         for name, frame in both:
             piece = frame.with_columns(piece=pl.lit(bundle.number, pl.Int32))
-            write_frame(piece, task.scratch / f"{name}-{bundle.number:07d}.parquet", compression="lz4")
+            write_frame(piece, task.scratch / f"{name}-{bundle.number:07d}.parquet", brief=True)
     return Mapped(number=bundle.number, rows=count, found=found)
 
 

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 from modelyard.data.decode import BROKEN, broken_character
 from modelyard.data.problems import LEAVE_OUT
 from modelyard.errors import Problem
@@ -338,9 +340,23 @@ def _transposed(header: list[str], rows: list[list[str]], lines: list[int]) -> C
 
 
 def _parsed(raw: str) -> Any:  # noqa: ANN401
-    """The JSON value of a text that is not null; else `_BrokenError`."""
+    """The JSON value of a text that is not null; else `_BrokenError`.
+
+    orjson takes half the time of json, which is asked where orjson refuses: NaN, numbers of many digits, half
+    surrogate pairs, and every error, whose words are json's.
+    """
     try:
-        value = json.loads(raw)
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        value = _parsed_by_json(raw)
+    if value is None:
+        raise _BrokenError("it holds null, not an object", "write {...}")
+    return value
+
+
+def _parsed_by_json(raw: str) -> Any:  # noqa: ANN401
+    try:
+        return json.loads(raw)
     except RecursionError as error:
         raise _BrokenError("it is nested too deep", "flatten it") from error
     except json.JSONDecodeError as error:
@@ -348,9 +364,6 @@ def _parsed(raw: str) -> Any:  # noqa: ANN401
         raise _BrokenError(f"not JSON: {said}", line=error.lineno) from error
     except ValueError as error:
         raise _BrokenError(f"not JSON: {error}") from error
-    if value is None:
-        raise _BrokenError("it holds null, not an object", "write {...}")
-    return value
 
 
 def _may_be_broken(raw: str) -> bool:

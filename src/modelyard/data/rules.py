@@ -1,13 +1,12 @@
-"""The rules of `check`: a table of what each allows, and a small pure function for each that looks at rows one by one.
+"""The rules of `check`: a table of what each allows, and an expression for each that looks at rows one by one.
 
-A finder takes rows and returns those it drops, with the columns `row` and `evidence`. A row is dropped by the first
-rule that finds it. Rows have the columns `row` (a number of their own), `text`, `text_type`, `label`, `label_type`,
+A row is dropped by the first rule that finds it. Rows have the columns `text`, `text_type`, `label`, `label_type`,
 `shape_problem`, `unreadable`, and what `characters.read_characters` gives. What takes more than one row to see (copies,
 conflicts, leaks) is found in `meeting.py`.
 """
 
 import difflib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -26,7 +25,6 @@ MAX_TEXT_BYTES = 1024**2
 MAX_LABEL_CHARACTERS = 200
 # pandas.read_csv, `na_values`: what it takes for a missing value by default, case folded
 PLACEHOLDERS = ("nan", "-nan", "null", "none", "n/a", "na", "<na>", "#n/a", "#n/a n/a", "#na", "1.#ind", "1.#qnan")
-FOUND_SCHEMA = {"row": pl.Int64, "rule": pl.String, "evidence": pl.String}
 
 
 @dataclass(frozen=True)
@@ -236,45 +234,25 @@ def normalised(column: str) -> pl.Expr:
     return pl.col(column).map_batches(normalise, return_dtype=pl.String)
 
 
-def find_unreadable(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows that could not be read."""
-    return _found(rows, pl.col("unreadable"))
-
-
-def find_missing(rows: pl.DataFrame, *, labelled: bool) -> pl.DataFrame:
+def missing(*, labelled: bool) -> pl.Expr:
     """Rows without a text, or without a label where rows have one."""
     no_text = pl.when(pl.col("text").is_null()).then(pl.lit("there is no text"))
     if not labelled:
-        return _found(rows, no_text)
+        return no_text.otherwise(None)
     label = pl.col("label").str.strip_chars()
     several = pl.when(pl.col("label_type").is_in(["a list", "an object"]))
     no_label = pl.when(label.is_null() | (label == "")).then(pl.lit("there is no label"))
-    return _found(rows, pl.coalesce(no_text, several.then(pl.lit("the label is ") + pl.col("label_type")), no_label))
+    return pl.coalesce(no_text, several.then(pl.lit("the label is ") + pl.col("label_type")), no_label)
 
 
-def find_malformed(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows that are not whole as their shape wants them (`shapes.row_frame`)."""
-    return _found(rows, pl.col("shape_problem"))
-
-
-def find_long_labels(rows: pl.DataFrame) -> pl.DataFrame:
+def long_label() -> pl.Expr:
     """Labels of more than 200 characters."""
     length = pl.col("label").str.len_chars()
     said = pl.format("the label has {} characters, the most is {}", length, pl.lit(MAX_LABEL_CHARACTERS))
-    return _found(rows, pl.when(length > MAX_LABEL_CHARACTERS).then(said))
+    return pl.when(length > MAX_LABEL_CHARACTERS).then(said)
 
 
-def find_not_string(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows whose text was not a string in the file."""
-    return _found(rows, pl.lit("the text is ") + pl.col("text_type"))
-
-
-def find_empty(rows: pl.DataFrame) -> pl.DataFrame:
-    """Texts of nothing but white space and invisible characters."""
-    return _found(rows, pl.when(pl.col("visible") == 0).then(pl.lit("the text is empty")))
-
-
-def find_short(rows: pl.DataFrame, minimum: int | None) -> pl.DataFrame:
+def short(minimum: int | None) -> pl.Expr:
     """Texts with too few characters, white space around them not counted.
 
     The users' guide says 10. A Chinese character carries about as much as an English word, so that fewer than 10 of
@@ -284,41 +262,39 @@ def find_short(rows: pl.DataFrame, minimum: int | None) -> pl.DataFrame:
     kana or Hangul.
 
     Args:
-        rows: with `text`, `letters`, `cjk`.
         minimum: characters for every script; None for 10, or 4 where the text is CJK.
     """
     length = pl.col("text").str.strip_chars().str.len_chars().cast(pl.Int64)
+    least = pl.lit(minimum)
     if minimum is None:
         mostly_cjk = 2 * pl.col("cjk") > pl.col("letters")
         least = pl.when(mostly_cjk).then(MINIMUM_CJK_CHARACTERS).otherwise(MINIMUM_CHARACTERS)
-    else:
-        least = pl.lit(minimum)
-    return _found(rows, pl.when(length < least).then(pl.format("{} characters, the least is {}", length, least)))
+    return pl.when(length < least).then(pl.format("{} characters, the least is {}", length, least))
 
 
-def find_long(rows: pl.DataFrame) -> pl.DataFrame:
+def long_text() -> pl.Expr:
     """Texts of more than 1 MiB of UTF-8."""
     size = pl.col("text").str.len_bytes()
-    return _found(rows, pl.when(size > MAX_TEXT_BYTES).then(pl.format("{} bytes, the most is 1048576", size)))
+    return pl.when(size > MAX_TEXT_BYTES).then(pl.format("{} bytes, the most is {}", size, pl.lit(MAX_TEXT_BYTES)))
 
 
-def _found(rows: pl.DataFrame, evidence: pl.Expr) -> pl.DataFrame:
-    """Row numbers where the evidence is not null, in order."""
-    return rows.select("row", evidence=evidence.cast(pl.String)).filter(pl.col("evidence").is_not_null()).sort("row")
+def row_rules(minimum: int | None, *, labelled: bool) -> dict[str, pl.Expr]:
+    """The rules that look at rows one by one, in their order: the evidence against a row, null for none.
 
-
-def finders(minimum: int | None, *, labelled: bool) -> tuple[tuple[str, Callable[[pl.DataFrame], pl.DataFrame]], ...]:
-    """The rules that look at rows one by one, in their order; `minimum` as in `find_short`."""
-    return (
-        ("row_unreadable", find_unreadable),
-        ("text_is_string", find_not_string),
-        ("fields_present", lambda rows: find_missing(rows, labelled=labelled)),
-        ("label_too_long", find_long_labels),
-        ("row_malformed", find_malformed),
-        ("text_empty", find_empty),
-        ("text_too_short", lambda rows: find_short(rows, minimum)),
-        ("text_too_long", find_long),
-    )
+    Args:
+        minimum: as in `short`.
+        labelled: whether rows have a label.
+    """
+    return {
+        "row_unreadable": pl.col("unreadable"),
+        "text_is_string": pl.lit("the text is ") + pl.col("text_type"),
+        "fields_present": missing(labelled=labelled),
+        "label_too_long": long_label(),
+        "row_malformed": pl.col("shape_problem"),
+        "text_empty": pl.when(pl.col("visible") == 0).then(pl.lit("the text is empty")),
+        "text_too_short": short(minimum),
+        "text_too_long": long_text(),
+    }
 
 
 def judge_rows(rows: pl.DataFrame, rules: Collection[str], minimum: int | None, *, labelled: bool) -> pl.DataFrame:
@@ -327,17 +303,15 @@ def judge_rows(rows: pl.DataFrame, rules: Collection[str], minimum: int | None, 
     Args:
         rows: as the module says.
         rules: names of the rules to apply.
-        minimum: as in `find_short`.
+        minimum: as in `short`.
         labelled: whether rows have a label.
 
     Returns:
-        The rows found, as `row`, `rule`, `evidence`.
+        `rows` with `rule` and `evidence`, null where no rule finds a row.
     """
-    found = []
-    for name, find in finders(minimum, labelled=labelled):
-        if name in rules:
-            hits = find(rows)
-            if hits.height:
-                rows = rows.join(hits, on="row", how="anti", maintain_order="left")
-                found.append(hits.select("row", pl.lit(name).alias("rule"), "evidence"))
-    return pl.concat(found) if found else pl.DataFrame(schema=FOUND_SCHEMA | {"row": rows.schema["row"]})
+    chosen = {name: found for name, found in row_rules(minimum, labelled=labelled).items() if name in rules}
+    named = [pl.when(found.is_not_null()).then(pl.lit(name)) for name, found in chosen.items()]
+    nothing = pl.lit(None, pl.String)
+    return rows.with_columns(
+        rule=pl.coalesce(*named, nothing), evidence=pl.coalesce(*chosen.values(), nothing).cast(pl.String)
+    )

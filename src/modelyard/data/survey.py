@@ -25,7 +25,7 @@ PIECE_BYTES = 8 * 1024**2
 WHOLE_BYTES = 64 * 1024**2
 """Up to here a file that is not UTF-8 is decoded whole, which sees every byte before it decides on the encoding."""
 MAX_LINE_BYTES = 64 * 1024**2
-"""A line, or a quoted cell of many lines, beyond this is no row: parsing it would take many times its size in memory."""
+"""A line, or a quoted cell of many lines, beyond this is no row: parsing it would take many times as much memory."""
 MAX_ROWS = 2_000_000_000
 
 
