@@ -73,12 +73,11 @@ def band_keys(texts: pl.Series, *, threshold: float = THRESHOLD) -> pl.Series:
     texts = pl.select(pl.when(texts.str.len_bytes() <= MAX_TEXT_BYTES).then(texts)).to_series()
     keys = np.zeros((len(texts), bands), dtype=np.uint64)
     found = np.zeros(len(texts), dtype=np.bool_)
-    start = 0
+    stop = 0
     for part in shingles(texts):
-        stop = start + part.counts.size
+        start, stop = stop, stop + part.counts.size
         found[start:stop] = part.counts > 0
         keys[start:stop][found[start:stop]] = _keys(signatures(part, bands * rows), bands)
-        start = stop
     answer = pl.Series("bands", keys, dtype=pl.Array(pl.UInt64, bands))
     return pl.select(pl.when(pl.Series(found)).then(answer).alias("bands")).to_series()
 
@@ -91,9 +90,8 @@ def signatures(part: Shingles, places: int) -> Signatures:
     place >>= np.uint64(32)
     place += np.repeat(np.arange(counts.size, dtype=np.uint64) * np.uint64(places), counts)
     order = (part.hashes >> np.uint64(33)).astype(np.uint32)
-    signed = np.full(counts.size * places, _EMPTY, dtype=np.uint32)
-    np.minimum.at(signed, place.view(np.int64), order)
-    signed = signed.reshape(counts.size, places)
+    signed = np.full((counts.size, places), _EMPTY, dtype=np.uint32)
+    np.minimum.at(signed.reshape(-1), place.view(np.int64), order)
     short = (signed == _EMPTY).any(axis=1)
     if short.any():
         again = _ordered_anew(part.hashes[np.repeat(short, counts)], counts[short], places)

@@ -14,7 +14,7 @@ installed Polars, so that hashes are compared within a run and not kept beyond i
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import polars as pl
@@ -109,10 +109,11 @@ def _tokens(characters: NDArray[np.uint32], lengths: Counts) -> tuple[Hashes, Co
     np.greater(kind[1:], kind[:-1] == _PART_OF_WORD, out=begins[1:])  # a word goes on where a part of one stands before
     starts = np.flatnonzero(begins)
     counts = np.diff(np.searchsorted(starts, np.cumsum(lengths)), prepend=0)
-    powers, inverses = _powers(max(SLICE_CHARACTERS, 1 << (codes.size - 1).bit_length()))
+    powers, inverses = _powers(max(SLICE_CHARACTERS, codes.size))
     sums = values.take(codes, mode="clip")
     sums *= powers[: sums.size]
     np.cumsum(sums, out=sums)
+    del codes, kind, begins
     tokens = np.diff(sums[starts[1:] - 1], prepend=np.uint64(0), append=sums[-1:])[: starts.size]
     tokens *= inverses[starts]
     return mix(tokens), counts
@@ -154,10 +155,10 @@ def _character_tables() -> tuple[NDArray[np.uint8], Hashes]:
     return kinds, values
 
 
-@cache
+@lru_cache(maxsize=2)  # that of every slice, and that of the last long text
 def _powers(length: int) -> tuple[Hashes, Hashes]:
     """The powers of the polynomial's base and of its inverse modulo 2^64, both of shape (length,)."""
     bases = np.empty((2, length), dtype=np.uint64)
     bases[0], bases[1], bases[:, 0] = _BASE, _BASE_INVERSE, 1
-    powers, inverses = np.cumprod(bases, axis=1)
-    return powers, inverses
+    np.cumprod(bases, axis=1, out=bases)
+    return bases[0], bases[1]
