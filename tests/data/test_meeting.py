@@ -20,13 +20,15 @@ Row = tuple[str, str | None, str, str | None]
 """Text, label, the split it was named for, group."""
 
 
-def load(connection: Connection, folder: Path, rows: list[Row]) -> None:
+def load(connection: Connection, folder: Path, rows: list[Row], *, near: bool = False) -> None:
     shape = Shape(name="text_label", columns={"text": "text", "label": "label"})
     frame = pl.DataFrame(rows, schema=["text", "label", "part", "group"], orient="row").cast(pl.String)
     nothing = {name: pl.lit(None, pl.String) for name in ("text_type", "label_type", "shape_problem", "unreadable")}
     frame = frame.with_row_index("row").with_columns(pl.col("row").cast(pl.Int64), **nothing)
     frame = frame.with_columns(pl.lit("film").alias(slice_name("site")))
-    narrow = features(frame.drop("part"), Plan(shape=shape, rules=("text_too_short",)))
+    narrow = features(
+        frame.drop("part"), Plan(shape=shape, rules=("text_too_short", *(("duplicate_near",) if near else ())))
+    )
     place = {"file": pl.lit(0, pl.Int32), "line": pl.col("place") + 2, "piece": pl.lit(0, pl.Int32)}
     narrow = narrow.rename({"row": "place"}).with_columns(frame["part"]).with_columns(**place)
     narrow.write_parquet(folder / "narrow-0.parquet")
@@ -158,3 +160,29 @@ def test_a_column_of_texts_is_no_column_of_classes(
 def test_no_function_of_the_database_reaches_the_network(connection: Connection) -> None:
     with pytest.raises(duckdb.Error):
         connection.execute("INSTALL httpfs")
+
+
+LONG = "the quick brown fox jumps over the lazy dog and runs far away from the noisy village into the deep quiet forest"
+
+
+def test_near_copies_of_the_same_label_go_and_test_keeps_its_own(connection: Connection, tmp_path: Path) -> None:
+    rows: list[Row] = [
+        (LONG, "a", "train", None),
+        (f"{LONG} again", "a", "train", None),
+        (f"{LONG} again", "b", "train", None),
+        (f"{LONG} indeed", "a", "test", None),
+        ("something else altogether that shares no words with the others", "a", "train", None),
+    ]
+    load(connection, tmp_path, rows, near=True)
+    texts = dict(enumerate((text for text, *_ in rows), start=1))
+    meeting.drop_near(
+        connection,
+        tmp_path,
+        ("duplicate_near", "leak_near"),
+        lambda wanted: pl.DataFrame({"row": list(wanted), "text": [texts[row] for row in wanted]}),
+    )
+    found = gone(connection)
+    # 22 words make 18 shingles of 5; one word more makes one shingle more: 18 of 19 with the original, 18 of 20 else
+    assert {row: rule for row, (rule, _) in found.items()} == {1: "leak_near", 2: "leak_near"}
+    assert found[1][1] == "94% of the shingles in common with r.csv:5"
+    assert found[2][1] == "90% of the shingles in common with r.csv:5"

@@ -20,7 +20,7 @@ from modelyard.artifacts.prepared import MARK, SPLITS, Dataset, Source
 from modelyard.artifacts.reports import recording, write_report
 from modelyard.data import meeting, verdicts
 from modelyard.data.baseline import SCRIPTS, Baseline, histogram, script_shares, shares
-from modelyard.data.features import Plan
+from modelyard.data.features import NEAR_RULES, Plan
 from modelyard.data.locate import locate
 from modelyard.data.mapping import (
     RAW,
@@ -39,6 +39,7 @@ from modelyard.data.rules import MINIMUM_CHARACTERS, MINIMUM_CJK_CHARACTERS, Rul
 from modelyard.data.shapes import TASKS, Shape
 from modelyard.data.split import SplitCount, shares_of
 from modelyard.data.survey import MAX_ROWS, Surveyed, survey
+from modelyard.data.texts import text_reader
 from modelyard.errors import InputError, Problem
 from modelyard.evidence.interval import Interval
 from modelyard.evidence.report import Measurement, Report
@@ -133,7 +134,7 @@ def check(
         read = _read(data, root, plan, scratch, processes, progress)
         limit = int((memory_bytes - OWN_BYTES) * DATABASE_SHARE)
         connection = stack.enter_context(meeting.open_meeting(scratch, memory_bytes=limit, threads=os.cpu_count() or 1))
-        _meet(connection, scratch, read, data, rules, progress)
+        _meet(connection, scratch, read, data, plan, progress)
         counts = meeting.split_counts(connection, list(plan.slices.values()))
         report = _report(data, project, plan, read, counts, connection, rules, gates)
         if any(not counts[name].rows for name in SPLITS):
@@ -240,20 +241,22 @@ def _meet(
     scratch: Path,
     read: Read,
     data: DataSection,
-    rules: Mapping[str, Rule],
+    plan: Plan,
     progress: Progress,
 ) -> None:
     """Drop what takes several rows to see, and divide the rest."""
     progress("apply rules", 0, 5)
     counts, paths = [one.rows for one in read.mapped], [file.path for file in read.files]
     meeting.load_rows(connection, scratch, counts, paths, list(slice_columns(data).values()))
-    if "label_conflict" in rules:
+    if "label_conflict" in plan.rules:
         meeting.drop_conflicts(connection)
     progress("apply rules", 1, 5)
     meeting.drop_duplicates(connection)
     progress("apply rules", 2, 5)
     meeting.drop_leaks(connection)
     progress("apply rules", 3, 5)
+    if NEAR_RULES & set(plan.rules):
+        meeting.drop_near(connection, scratch, plan.rules, text_reader(scratch, counts, plan.shape))
     split = data.split
     divided = shares_of(split.validation if data.validation is None else 0.0, split.test if data.test is None else 0.0)
     meeting.place_rows(connection, scratch, shares=divided, seed=split.seed, grouped=data.group is not None)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from modelyard.artifacts.files import digest_bytes
 from modelyard.data.baseline import SCRIPTS
 from modelyard.data.characters import read_characters
+from modelyard.data.minhash import band_keys
 from modelyard.data.rules import judge_rows
 from modelyard.data.shapes import Shape
 
@@ -30,6 +31,7 @@ NARROW_SCHEMA = {
     "key_low": pl.UInt64,
 }
 """What `features` gives for every row, beside the slice columns."""
+NEAR_RULES = {"duplicate_near", "leak_near"}
 _COUNTS = ("characters", "letters", *(f"script_{name}" for name in SCRIPTS))
 
 
@@ -63,7 +65,8 @@ def features(rows: pl.DataFrame, plan: Plan) -> pl.DataFrame:
         plan: what is asked.
 
     Returns:
-        A row for each: the columns of `NARROW_SCHEMA` and the slice columns, in the same order. `rule` and `evidence`
+        A row for each: the columns of `NARROW_SCHEMA` and the slice columns, in the same order; `bands` where near
+        copies are looked for. `rule` and `evidence`
         are of the first rule that drops the row, null where none does; digests are null where one does.
         `id` is the digest of the text; `key_high` and `key_low` are 128 bits of the digest of the normalised text.
     """
@@ -73,7 +76,10 @@ def features(rows: pl.DataFrame, plan: Plan) -> pl.DataFrame:
     slices = [name for name in rows.columns if name.startswith("slice_")]
     narrow = judged.select(*list(NARROW_SCHEMA)[:5], *_COUNTS, *slices)
     left = judged.filter(pl.col("rule").is_null())
-    return narrow.join(_digests(left), on="row", how="left", maintain_order="left")
+    found = _digests(left)
+    if NEAR_RULES & set(plan.rules):
+        found = found.with_columns(band_keys(left["normal"]).cast(pl.List(pl.UInt64)))
+    return narrow.join(found, on="row", how="left", maintain_order="left")
 
 
 def _digests(rows: pl.DataFrame) -> pl.DataFrame:

@@ -7,18 +7,21 @@ tables, which DuckDB keeps in a file and within the limit on memory.
 import errno
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import polars as pl
 
 from modelyard.artifacts.prepared import NO_VALUE, SPLITS
 from modelyard.data.baseline import SCRIPTS
 from modelyard.data.features import NARROW_SCHEMA
 from modelyard.data.mapping import slice_name, wide_name
+from modelyard.data.near import near_duplicates
 from modelyard.data.split import GREEDY_GROUPS, SplitCount, quotas, split_groups
+from modelyard.data.texts import ReadTexts
 from modelyard.data.verdicts import Dropped
 from modelyard.errors import InputError, Problem
 
@@ -27,6 +30,8 @@ RANKS = {"train": 0, "validation": 1, "test": 2}
 ROW_GROUP_ROWS = 122_880
 MAX_VALUES = 100_000
 """Of a label or a slice column: more are texts or numbers, not classes."""
+_FAR = 2**40
+"""More than there are rows: what a rank of splits is worth in the order in which near copies are kept."""
 _KEY = "key_high, key_low"
 Connection = duckdb.DuckDBPyConnection
 
@@ -82,7 +87,13 @@ def load_rows(
     empty = {"place": pl.Int64, "piece": pl.Int32}
     origin = {"file": pl.Int32, "line": pl.Int64, "part": pl.String}
     narrow = pl.DataFrame(
-        schema={**empty, **NARROW_SCHEMA, **origin, **{slice_name(name): pl.String for name in slices}}
+        schema={
+            **empty,
+            **NARROW_SCHEMA,
+            **origin,
+            "bands": pl.List(pl.UInt64),
+            **{slice_name(name): pl.String for name in slices},
+        }
     )
     narrow.drop("row").write_parquet(scratch / "narrow-none.parquet")
     pl.DataFrame(schema=empty).write_parquet(scratch / "wide-none.parquet")
@@ -158,6 +169,35 @@ def drop_leaks(connection: Connection) -> None:
             leaks AS (SELECT alive.row, twin FROM alive JOIN firsts USING ({key}) WHERE rank < last)
             SELECT leaks.row, 'leak_across_splits', 'same {what} as ' || rows.source
             FROM leaks JOIN rows ON rows.row = leaks.twin""")
+
+
+def drop_near(connection: Connection, scratch: Path, rules: Collection[str], read_texts: ReadTexts) -> None:
+    """Near copies of a row with the same label: of one split's files the first stays, of several the last split's.
+
+    A row in train gives way to one in test (`leak_near`) before the copies within train are looked at, because rows of
+    the later splits are numbered first.
+    """
+    connection.execute(f"""
+        CREATE TEMP TABLE near_rows AS
+        SELECT (2 - rank) * {_FAR} + row AS row,
+            list_transform(bands, lambda key: xor(key, hash(coalesce(label, '')))) AS bands
+        FROM alive WHERE bands IS NOT NULL""")
+
+    def read(rows: Sequence[int]) -> pl.DataFrame:
+        wanted = np.asarray(rows, dtype=np.int64)
+        return read_texts((wanted % _FAR).tolist()).with_columns(row=wanted)
+
+    found = near_duplicates(connection, rows="near_rows", read_texts=read)
+    add_table(connection, scratch, "near_copies", found)
+    for rule, same in (("duplicate_near", "="), ("leak_near", "<>")):
+        if rule in rules:
+            connection.execute(f"""
+                INSERT INTO dropped
+                SELECT near_copies.row % {_FAR}, '{rule}',
+                    printf('%.0f%%', floor(100 * jaccard)) || ' of the shingles in common with ' || source
+                FROM near_copies JOIN rows ON rows.row = kept % {_FAR}
+                WHERE near_copies.row // {_FAR} {same} kept // {_FAR}""")
+    connection.execute("DROP TABLE near_rows; DROP TABLE near_copies")
 
 
 def place_rows(connection: Connection, scratch: Path, *, shares: Mapping[str, float], seed: int, grouped: bool) -> None:

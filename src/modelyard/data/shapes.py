@@ -94,6 +94,11 @@ class Shape(BaseModel):
         return tuple(self.columns[role] for role in REQUIRED[self.name])
 
     @property
+    def text_column(self) -> str:
+        """The column of the wide rows that holds the row's text."""
+        return self.columns["text"] if self.name in ("text", "text_label") else TEXT
+
+    @property
     def stored(self) -> dict[str, str]:
         """Column in `prepared/` -> column of the wide rows, for everything but the label."""
         if self.name == "messages":
@@ -104,6 +109,8 @@ class Shape(BaseModel):
 
 MESSAGES = "\x01messages"
 """Derived column: the turns as JSON with `role` and `content`. No file can name a column so."""
+TEXT = "\x01text"
+"""Derived column: the row's text where no column of the file is that."""
 PROMPT = "\x01prompt"
 """Derived column: instruction and input joined."""
 
@@ -193,6 +200,8 @@ def row_frame(chunk: Chunk, shape: Shape) -> tuple[pl.DataFrame, dict[str, pl.Se
         problems = _completion_problems(column("prompt"), column("completion"))
     if shape.name == "preference":
         problems = _preference_problems(column("chosen"), column("rejected"))
+    if shape.text_column == TEXT:
+        derived[TEXT] = text.alias(TEXT)
     nothing = pl.Series("shape_problem", empty, pl.String)
     frame = pl.DataFrame(
         [
