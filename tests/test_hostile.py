@@ -206,7 +206,7 @@ NO_TABLE: dict[str, tuple[str, Callable[[Rows], str | bytes], str, str]] = {
         "x.csv",
         lambda rows: (as_csv(rows) + CHINESE).encode() + b"cut \xed\xa0\x80,good\n",
         "data/x.csv:182: ",
-        "the byte 0xed, which is no UTF-8",
+        "the byte 0xed, which does not fit the encoding of the rest",
     ),
     "gzip": (
         "x.csv.gz",
