@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,6 +10,7 @@ from modelyard.artifacts.candidate import read_card, read_choice
 from modelyard.artifacts.files import digest_file, digest_folder, write_json
 from modelyard.artifacts.model import Training
 from modelyard.artifacts.reports import read_report, write_report
+from modelyard.audit import audit as module
 from modelyard.audit.audit import audit
 from modelyard.compression.compress import compress
 from modelyard.errors import GateFailed
@@ -63,6 +65,25 @@ def test_the_chosen_candidate_is_asked_as_it_will_be_served(world: dict[str, Pat
     scopes = {m.scope for m in report.measurements if m.name == "accuracy"}
     assert scopes == {"overall", "slice:site=film", "slice:site=phone", "class:bad", "class:good"}
     assert report.parameters["batch_rows"] in (1, chosen.batch_rows)
+
+
+def test_what_will_be_served_row_by_row_is_measured_row_by_row(
+    world: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served: list[int] = []
+    read, serve, judge = module.read_card, module._serve, module.judge_flips
+
+    def serve_seen(settings: Any, audited: Any, batch_rows: int, progress: Any) -> Any:
+        served.append(batch_rows)
+        return serve(settings, audited, batch_rows, progress)
+
+    monkeypatch.setattr(module, "read_card", lambda folder: read(folder).model_copy(update={"batch_rows": 32}))
+    monkeypatch.setattr(module, "_serve", serve_seen)
+    monkeypatch.setattr(module, "judge_flips", lambda *a, **b: judge(*a, **b).model_copy(update={"outcome": "FAIL"}))
+    report = audit(SETTINGS, **{**world, "reports": tmp_path})
+    assert served == [32, 1]
+    assert report.parameters["batch_rows"] == 1
+    assert any("row by row" in note for note in report.notes)
 
 
 def test_equal_work_gives_an_equal_report(world: dict[str, Path]) -> None:

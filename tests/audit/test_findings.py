@@ -55,6 +55,18 @@ def test_a_temperature_is_kept_only_where_it_certainly_helps() -> None:
     assert (few.temperature, few.verdict) == (1.0, None)
 
 
+@pytest.mark.parametrize("rows", [60, 2000])
+def test_where_validation_has_no_mistake_nothing_is_known_of_one(rows: int) -> None:
+    draw = np.random.default_rng(2)
+    truth = draw.integers(0, 2, rows)
+    found = np.where(np.eye(2)[truth] > 0, draw.uniform(1, 2, (rows, 1)), 0.0).astype(np.float32)
+    calibrated = calibrate(found, truth, subject="int8")
+    assert (calibrated.temperature, calibrated.verdict) == (1.0, None)  # 0.05 would make each of them certain
+    assert "no mistake" in calibrated.note
+    constant = calibrate(np.zeros_like(found), truth, subject="int8")
+    assert (constant.temperature, constant.verdict) == (1.0, None)
+
+
 def test_calibration_is_shown_before_and_after() -> None:
     found, truth = made(3000, 3.0)
     before, after = calibration(found, found.argmax(axis=1) == truth, 3.0, subject="int8")

@@ -44,6 +44,17 @@ def release(project: Project, reports: dict[str, str]) -> None:
     (project.folder / "release" / "manifest.json").write_text(json.dumps(manifest))
 
 
+def test_what_could_not_be_told_may_be_waived_and_what_failed_may_not(project: Project) -> None:
+    report(project, "release", verdict("INCONCLUSIVE", scope="class:好评"))
+    _, head, line = close(project, ["release"], ["release"], {}, Failure("release", 3)).waivers
+    assert (head, line.startswith('    - {rule: "drop_max", scope: "class:好评", by: "", on: "')) == (
+        "  waivers:",
+        True,
+    )
+    report(project, "check", verdict("FAIL"))
+    assert close(project, ["check", "release"], ["check", "release"], {}, None).waivers == ()
+
+
 def test_candidate_verdicts_and_warnings_neither_count_nor_set_the_status(project: Project) -> None:
     report(project, "compress", verdict("FAIL", kind="candidate"), verdict("FAIL", severity="warning"), verdict("PASS"))
     closing = close(project, ["compress"], ["compress"], {"compress": 1.0}, None)

@@ -96,10 +96,13 @@ def audit(
             read_prepared(prepared), read_training(model), candidates, read_card(candidates / choice.chosen)
         )
         verdicts = [_judge_export(audited, progress)]
-        served = _serve(settings, audited, progress)
         name, card = audited.card.name, audited.card
+        served = _serve(settings, audited, card.batch_rows, progress)
         verdicts.append(findings.judge_served(served.engine, served.alone, subject=name))
         flips = judge_flips(served.alone, served.alone_in_batches, batch_rows=card.batch_rows, subject=name)
+        batch_rows = card.batch_rows if flips.outcome == "PASS" else 1
+        if batch_rows < card.batch_rows:  # accuracy and calibration are those of what will be served
+            served = _serve(settings, audited, batch_rows, progress)
         calibrated = findings.calibrate(served.validation, audited.truth("validation"), subject=name)
         verdicts += [flips, *([calibrated.verdict] if calibrated.verdict else [])]
         right = correct(served.test, audited.truth("test"))
@@ -114,7 +117,7 @@ def audit(
             },
             parameters={
                 "chosen": name,
-                "batch_rows": card.batch_rows if flips.outcome == "PASS" else 1,
+                "batch_rows": batch_rows,
                 "temperature": calibrated.temperature,
             },
             measurements=[
@@ -139,12 +142,12 @@ class _Served:
     alone_in_batches: Logits
 
 
-def _serve(settings: ProjectSchema, audited: Audited, progress: Progress) -> _Served:
+def _serve(settings: ProjectSchema, audited: Audited, batch_rows: int, progress: Progress) -> _Served:
     training, card = audited.training, audited.card
     longest = training.max_length_tokens
     with opened_candidate(audited.folder, card, training, name=settings.project) as predictor:
         # whole requests are batches, however fast this machine is: equal work gives an equal report
-        pace = Pace(0.0, BatchLimits(card.batch_rows, card.batch_rows * longest, card.batch_rows * longest), 0.0)
+        pace = Pace(0.0, BatchLimits(batch_rows, batch_rows * longest, batch_rows * longest), 0.0)
         with started(predictor, pace) as service:
 
             def ask(texts: list[str], per_request: int, what: str) -> Logits:
@@ -181,10 +184,4 @@ def _notes(card: Card, flips: Verdict, calibrated: findings.Calibrated) -> list[
     notes = []
     if flips.outcome != "PASS" or card.batch_rows == 1:
         notes.append(f"{card.name} will be served row by row: in a batch an answer may depend on its companions")
-    if calibrated.verdict is None:
-        notes.append(f"no temperature was fitted: validation has fewer than {findings.MINIMUM_ROWS} rows")
-    elif calibrated.temperature == 1.0:
-        notes.append("no temperature is stored: it does not certainly lower the log loss of rows not seen")
-    else:
-        notes.append(f"probabilities are served at temperature {calibrated.temperature:.3f}, fitted on validation")
-    return notes
+    return [*notes, calibrated.note]

@@ -9,7 +9,13 @@ from numpy.typing import NDArray
 from modelyard.artifacts.prepared import scopes
 from modelyard.compression.companions import LOGIT_TOLERANCE
 from modelyard.engines.base import Logits
-from modelyard.evidence.calibration import calibration_interval, cross_fitted_loss, fit_temperature, log_loss
+from modelyard.evidence.calibration import (
+    TEMPERATURES,
+    calibration_interval,
+    cross_fitted_loss,
+    fit_temperature,
+    log_loss,
+)
 from modelyard.evidence.interval import Interval, at_most
 from modelyard.evidence.judge import Verdict, judge
 from modelyard.evidence.paired import bca
@@ -19,6 +25,8 @@ from modelyard.tasks.classification import softmax
 
 MINIMUM_ROWS = 50
 """Validation rows below which no temperature is fitted: ten a fold."""
+_EDGE = 1.01
+"""A temperature within 1% of either end of the search is where the search stopped, not where the loss is least."""
 
 
 def judge_served(engine: Logits, served: Logits, *, subject: str) -> Verdict:
@@ -42,10 +50,11 @@ def judge_served(engine: Logits, served: Logits, *, subject: str) -> Verdict:
 
 @dataclass(frozen=True)
 class Calibrated:
-    """A temperature, and what speaks for or against it; 1 where it does not certainly help."""
+    """A temperature, what was judged of it, and a sentence; 1 where it does not certainly help."""
 
     temperature: float
     verdict: Verdict | None
+    note: str
 
 
 def calibrate(logits: Logits, truth: NDArray[np.int64], *, subject: str) -> Calibrated:
@@ -58,11 +67,17 @@ def calibrate(logits: Logits, truth: NDArray[np.int64], *, subject: str) -> Cali
 
     Returns:
         The candidate verdict `temperature` judges the paired difference in log loss, after minus before, each row's
-        temperature fitted without it: its whole interval at most 0. None with fewer than 50 rows.
+        temperature fitted without it: its whole interval at most 0. None with fewer than 50 rows, and where the least
+        loss lies outside of what is searched: without a mistake on validation any temperature nearer to zero is better,
+        and the first mistake of the service would be made with a probability of 1.
     """
     if len(truth) < MINIMUM_ROWS:
-        return Calibrated(1.0, None)
+        return Calibrated(1.0, None, f"no temperature was fitted: validation has fewer than {MINIMUM_ROWS} rows")
     wide = logits.astype(np.float64)
+    temperature, (least, most) = fit_temperature(wide, truth), TEMPERATURES
+    if not least * _EDGE < temperature < most / _EDGE:
+        why = f"the best one is not between {least:g} and {most:g}, as where validation has no mistake"
+        return Calibrated(1.0, None, f"no temperature is stored: {why}")
     difference = bca(cross_fitted_loss(wide, truth), log_loss(wide, truth), np.mean, seed=0, unit="nats")
     verdict = judge(
         difference,
@@ -73,7 +88,11 @@ def calibrate(logits: Logits, truth: NDArray[np.int64], *, subject: str) -> Cali
         subject=subject,
         next_step="probabilities are served as the model gives them",
     )
-    return Calibrated(fit_temperature(wide, truth) if verdict.outcome == "PASS" else 1.0, verdict)
+    if verdict.outcome == "PASS":
+        note = f"probabilities are served at temperature {temperature:.3f}, fitted on validation"
+        return Calibrated(temperature, verdict, note)
+    note = "no temperature is stored: it does not certainly lower the log loss of rows not seen"
+    return Calibrated(1.0, verdict, note)
 
 
 def calibration(logits: Logits, right: NDArray[np.bool_], temperature: float, *, subject: str) -> list[Measurement]:

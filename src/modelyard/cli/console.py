@@ -152,6 +152,13 @@ def show_closing(closing: "Closing") -> None:
             console.print(Text(f"{stage.name}: {shown(reason)}", style="yellow"), soft_wrap=True)
     for line in _closing_lines(closing):
         console.print(Text(line), soft_wrap=True)
+    show_lines(closing.waivers)
+
+
+def show_lines(lines: Sequence[str]) -> None:
+    """Print lines that a person copies, as they are: never broken to the terminal's width."""
+    for line in lines:
+        sys.stdout.write(f"{shown(line)}\n")
 
 
 def _closing_lines(closing: "Closing") -> list[str]:

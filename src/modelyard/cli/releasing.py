@@ -2,12 +2,13 @@
 
 import json
 import sys
+from datetime import date
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from modelyard.cli.console import progress_bar, show_report
+from modelyard.cli.console import progress_bar, show_lines, show_report
 from modelyard.cli.options import AsJson, ExitZero, PreparedFolder, ProjectFolder, ReportsFolder, folder
 from modelyard.cli.serving import ReleaseFolder, TrustedKeys, verified
 from modelyard.errors import InputError, Problem
@@ -34,6 +35,7 @@ def release(
     """
     from modelyard.evidence.judge import exit_status
     from modelyard.pipeline.release import release as build
+    from modelyard.pipeline.waivers import waiver_lines
     from modelyard.project.load import load_project
 
     loaded = load_project(project)
@@ -49,6 +51,9 @@ def release(
             progress=progress,
         )
     show_report(report, as_json=as_json)
+    if not as_json:
+        waivers = loaded.settings.gates.waivers
+        show_lines(waiver_lines(report.verdicts, on=date.today(), none_yet=not waivers))
     raise typer.Exit(0 if exit_zero else exit_status(report.verdicts))
 
 

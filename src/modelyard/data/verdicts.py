@@ -9,7 +9,7 @@ import polars as pl
 from modelyard.data.rules import PLACEHOLDERS, Rule, normalised
 from modelyard.data.split import SplitCount
 from modelyard.evidence.interval import Interval, at_most
-from modelyard.evidence.judge import Verdict, judge
+from modelyard.evidence.judge import Verdict, judge, shown_digits
 from modelyard.evidence.paired import rows_to_pass_without_discordance, tango
 from modelyard.project.gates import GatesSection
 
@@ -111,6 +111,7 @@ def of_sizes(
     if rule is None:
         return []
     found = [_size_verdict(rule, "overall", test.rows, gates.drop_max, "drop_max", share)]
+    lacking = [_lacking(found[0])]
     for column, kind in (("label", "class"), *((column, "slice") for column in slices)):
         values = slices.get(column) if kind == "slice" else sorted(test.labels)
         counts = test.slices.get(column, {}) if kind == "slice" else test.labels
@@ -120,13 +121,14 @@ def of_sizes(
             verdict = _size_verdict(rule, scope, counts.get(value, 0), gates.slice_drop_max, "slice_drop_max", share)
             if verdict.outcome != "PASS":
                 small.append(verdict)
+        lacking.append(sum(map(_lacking, small)))
         found += small[:MAX_SCOPES]
         if len(small) > MAX_SCOPES:
             what = "classes" if kind == "class" else f"values of {column}"
             last = small[MAX_SCOPES]
             step = f"{len(small) - MAX_SCOPES} more {what} are too small: join them into fewer"
             found.append(last.model_copy(update={"next_step": step}))
-    return found
+    return _with_total(found, max(lacking), share)
 
 
 def summary(read: int, splits: Mapping[str, SplitCount], dropped: Sequence[Dropped]) -> list[str]:
@@ -165,7 +167,7 @@ def _size_verdict(rule: Rule, scope: str, rows: int, limit: float, setting: str,
         + (f"split (about {round(lacks / share)} to the set)" if share else "files")
         + f", or raise gates.{setting}"
     )
-    return judge(
+    verdict = judge(
         interval,
         at_most(limit),
         rule=rule.name,
@@ -175,6 +177,35 @@ def _size_verdict(rule: Rule, scope: str, rows: int, limit: float, setting: str,
         next_step=step,
         samples_needed=needed,
     )
+    # the sentence of a measurement would say that 0.00 points were found, and nothing was measured yet
+    ends = f"{100 * interval.high:.{shown_digits(interval, at_most(limit), 100)}f}"
+    able = "can show a drop" if verdict.outcome == "PASS" else "cannot show a drop"
+    allowed = f"{100 * limit:.10g}"
+    allowed += ".0" if allowed == "1" else ""
+    reason = f"nothing is measured yet: {rows} test rows {able} to be at most {allowed} points: "
+    reason += f"even if not one answer changes, up to {ends} points remain possible"
+    return verdict.model_copy(update={"reason": reason})
+
+
+def _lacking(verdict: Verdict) -> int:
+    """Test rows that a size lacks; 0 where it is large enough."""
+    have = verdict.interval.n if verdict.interval else 0
+    return 0 if verdict.samples_needed is None else max(0, verdict.samples_needed - have)
+
+
+def _with_total(found: list[Verdict], total: int, share: float | None) -> list[Verdict]:
+    """Where several sizes are too small, the first of them says how many rows are enough for all.
+
+    A row has one class and one value of each column: for all of them together at least as many rows are needed as the
+    values of one column lack together, whichever column lacks the most.
+    """
+    small = [place for place, verdict in enumerate(found) if verdict.outcome != "PASS"]
+    if len(small) < 2:
+        return found
+    first = found[small[0]]
+    to_add = f"about {round(total / share):,} rows to the set" if share else f"{total:,} rows to the test files"
+    step = f"{first.next_step}; for all {len(small)} that are too small together: add at least {to_add}"
+    return [*found[: small[0]], first.model_copy(update={"next_step": step}), *found[small[0] + 1 :]]
 
 
 def _short(label: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +14,7 @@ from modelyard.errors import InputError, ModelyardError, Problem
 from modelyard.evidence.judge import exit_status
 from modelyard.evidence.report import Report
 from modelyard.pipeline.stages import Failure
+from modelyard.pipeline.waivers import waiver_lines
 from modelyard.project.load import Project
 
 State = Literal["ran", "unchanged", "refused", "failed", "not reached"]
@@ -51,6 +53,7 @@ class Closing:
         digest: of the release's manifest.
         current: whether the release stands on this run's reports; False for one of an earlier run.
         model: which candidate was released, in the words of its verdict; empty where none was.
+        waivers: a sentence and the lines that would waive what could not be told; empty where none would help.
         refused: why `predict` and `serve` would refuse it (a key that is no longer trusted, a changed file).
     """
 
@@ -62,6 +65,7 @@ class Closing:
     current: bool
     model: str = ""
     refused: tuple[Problem, ...] = ()
+    waivers: tuple[str, ...] = ()
 
 
 def close(
@@ -99,7 +103,9 @@ def close(
         status = max(status, 1)
     released = reports.get("release") if current else None
     model = next((one.reason for one in released.verdicts if one.rule == "compressed"), "") if released else ""
-    return Closing(results, status, failure, folder if digest else None, digest, current, model, refused)
+    told = waiver_lines(verdicts, on=date.today(), none_yet=not project.settings.gates.waivers)
+    place = folder if digest else None
+    return Closing(results, status, failure, place, digest, current, model, refused, tuple(told) if status == 3 else ())
 
 
 def _waived(release: Report | None) -> set[tuple[str, str, str]]:

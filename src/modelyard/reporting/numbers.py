@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from modelyard.evidence.interval import RANGE, Interval, Limit
 from modelyard.evidence.judge import Verdict, shown_digits, shown_unit
-from modelyard.reporting.words import LANGUAGES, both, has, one, sentence
+from modelyard.reporting.words import LANGUAGES, both, chinese_of, has, one, sentence
 
 CONTROL = {code: 0x2400 + code for code in range(32) if code not in (9, 10, 13)} | {127: 0x2421}
 """Characters that no HTML or SVG may hold, each as its picture."""
@@ -81,8 +81,11 @@ def _limit(numbers: Shown, limit: Limit, language: str) -> str:
 
 
 def reason(verdict: Verdict) -> Markup:
-    """A verdict's sentence: the English one as it stands in the report, the Chinese one made anew from its numbers."""
-    if verdict.interval is None or verdict.limit is None:
+    """A verdict's sentence: the English one as it stands in the report, the Chinese one made anew from its numbers.
+
+    A rule may have a sentence of its own, which the table of sentences knows.
+    """
+    if verdict.interval is None or verdict.limit is None or chinese_of(verdict.reason) is not None:
         return sentence(verdict.reason)
     return both(en=minus(verdict.reason), zh=_chinese_reason(verdict.interval, verdict.limit, verdict.outcome))
 
@@ -108,7 +111,8 @@ def _chinese_reason(interval: Interval, limit: Limit, outcome: str) -> str:
 
 def brief(verdict: Verdict) -> Markup:
     """A verdict's numbers alone, for a row whose rule and limit stand above it."""
-    if verdict.interval is None or verdict.interval.method in ("count", RANGE):
+    own = chinese_of(verdict.reason) is not None
+    if verdict.interval is None or verdict.interval.method in ("count", RANGE) or own:
         return reason(verdict)
     numbers = shown(verdict.interval, verdict.limit)
     en, zh = (
