@@ -1,3 +1,4 @@
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -37,9 +38,9 @@ def found(
 
 def fill(connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame, threshold: float = 0.8) -> None:
     keys = band_keys(frame.select(text=normalised("text"))["text"], threshold=threshold)
-    connection.execute("CREATE TABLE keys (row BIGINT, bands UBIGINT[])")
-    for row, bands in zip(frame["row"].to_list(), keys.to_list(), strict=True):
-        connection.execute("INSERT INTO keys VALUES (?, ?)", [row, bands])
+    with tempfile.NamedTemporaryFile(suffix=".parquet") as file:
+        frame.select("row", bands=keys, size_bytes=pl.col("text").str.len_bytes()).write_parquet(file.name)
+        connection.execute(f"CREATE TABLE keys AS SELECT * FROM read_parquet('{file.name}')")
 
 
 def words(first: int, last: int) -> str:
@@ -91,7 +92,8 @@ def test_a_row_that_is_linked_only_by_others_is_compared_with_the_first(monkeypa
     frame = pl.DataFrame({"row": [0, 1, 2], "text": texts})
     with duckdb.connect() as connection:
         connection.execute(
-            "CREATE TABLE keys AS SELECT * FROM (VALUES (0, [1, 2]), (1, [1, 3]), (2, [4, 3])) t(row, bands)"
+            "CREATE TABLE keys AS SELECT row, bands, 9 AS size_bytes "
+            "FROM (VALUES (0, [1, 2]), (1, [1, 3]), (2, [4, 3])) t(row, bands)"
         )
         answer = near_duplicates(
             connection, rows="keys", read_texts=lambda rows: frame.filter(pl.col("row").is_in(rows))
@@ -111,25 +113,36 @@ def test_a_bucket_makes_as_many_pairs_as_it_has_rows() -> None:
     assert len(reads) < 3 * 2000
 
 
-def test_texts_are_read_in_batches_by_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_texts_are_read_in_batches_of_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
-    frame = pl.DataFrame({"row": range(600), "text": [f"{words(0, 300)} {number}" for number in range(600)]})
+    frame = pl.DataFrame({"row": range(600), "text": [f"{words(0, 30 + 270 * (n % 2))} {n}" for n in range(600)]})
     monkeypatch.setattr(module, "BATCH_BYTES", 30_000)
+    monkeypatch.setattr(module, "BATCH_PAIRS", 100)
     with duckdb.connect() as connection:
         fill(connection, frame)
 
         def read(rows: Sequence[int]) -> pl.DataFrame:
             assert list(rows) == sorted(set(rows))
-            sizes.append(len(rows))
-            return frame.filter(pl.col("row").is_in(list(rows)))
+            texts = frame.filter(pl.col("row").is_in(list(rows)))
+            sizes.append(int(texts["text"].str.len_bytes().sum()))
+            return texts
 
-        assert near_duplicates(connection, rows="keys", read_texts=read).height == 599
-    assert sizes[0] == module.FIRST_BATCH_PAIRS + 1 and max(sizes[1:]) < 30_000 / 1400 + 2
+        assert near_duplicates(connection, rows="keys", read_texts=read).height == 598
+    assert 20 < len(sizes) < 60 and max(sizes) <= 30_000
+
+
+@pytest.mark.parametrize("most", [2**20, 500])
+def test_pairs_are_compared_some_at_a_time(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    monkeypatch.setattr(module, "COMPARED_SHINGLES", most)
+    texts = pl.Series([words(0, 100 + number) for number in range(40)])
+    similarity = jaccards(texts, np.zeros(40, dtype=np.int64), np.arange(40), threshold=0.8)
+    expected = [96 / (96 + number) for number in range(40)]
+    assert similarity.tolist() == [value if value >= 0.8 else 0.0 for value in expected]
 
 
 def test_keys_may_come_from_a_view_of_parquet_with_any_name(tmp_path: Path) -> None:
     frame = pl.DataFrame({"row": [3, 1, 2], "text": [CHINESE, CHINESE + "。", "。"]})
-    frame.select("row", bands=band_keys(frame["text"])).write_parquet(tmp_path / "keys.parquet")
+    frame.select("row", bands=band_keys(frame["text"]), size_bytes=20).write_parquet(tmp_path / "keys.parquet")
     with duckdb.connect() as connection:
         connection.execute(f"""CREATE VIEW "the ""keys" AS SELECT * FROM read_parquet('{tmp_path}/keys.parquet')""")
         answer = near_duplicates(connection, rows='the "keys', read_texts=lambda _: frame[:2])

@@ -21,13 +21,14 @@ from scipy.sparse.csgraph import connected_components
 
 from modelyard.data.minhash import THRESHOLD
 from modelyard.data.rules import normalised
-from modelyard.data.shingles import shingles
+from modelyard.data.shingles import cut, shingles
 
 Rows = NDArray[np.int64]
 ReadTexts = Callable[[Sequence[int]], pl.DataFrame]
 
-BATCH_BYTES = 8 * 1024**2  # of text compared at once; its shingles and their copies are some ten times that
-FIRST_BATCH_PAIRS, MAX_BATCH_PAIRS = 64, 2**15  # 128 texts of 1 MiB at worst, before their size is known
+BATCH_BYTES = 8 * 1024**2  # of text read and compared at once; its shingles and their copies are some five times that
+BATCH_PAIRS = 2**15  # their numbers, and those of their texts, fit into 16 bits
+COMPARED_SHINGLES = 2**20  # of pairs at once: a long text may stand in every pair of a batch
 GROUPING_ROUNDS = 4  # groups within groups that are still compared in full; each costs a text for each row left
 
 _CANDIDATES = """
@@ -35,8 +36,14 @@ _CANDIDATES = """
     shared AS (SELECT key, min(row) AS first FROM keyed GROUP BY key HAVING count(*) > 1)
     INSERT INTO near_found SELECT row, first FROM keyed JOIN shared USING (key) WHERE row <> first
 """
-_DISTINCT = "CREATE TEMP TABLE near_pairs AS SELECT DISTINCT row, first FROM near_found ORDER BY row, first"
-_BATCH = "SELECT first, row FROM near_pairs WHERE rowid >= ? AND rowid < ? ORDER BY rowid"
+_PAIRS = """
+    CREATE OR REPLACE TEMP TABLE near_pairs AS
+    SELECT found.row, found.first, one.size_bytes + other.size_bytes AS size_bytes
+    FROM (SELECT DISTINCT row, first FROM {found}) AS found
+    JOIN {rows} AS one ON one.row = found.row JOIN {rows} AS other ON other.row = found.first
+    ORDER BY found.row, found.first
+"""
+_BATCH = "SELECT first, row, size_bytes FROM near_pairs WHERE rowid >= ? AND rowid < ? ORDER BY rowid"
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,25 @@ class Pairs:
         return Pairs(self.first[chosen], self.row[chosen], self.jaccard[chosen])
 
 
+@dataclass(frozen=True)
+class Corpus:
+    """Where rows and their texts are; the fields are the arguments of `near_duplicates`."""
+
+    connection: duckdb.DuckDBPyConnection
+    rows: str
+    read_texts: ReadTexts
+    threshold: float
+
+    @property
+    def table(self) -> str:
+        """The name of `rows` as SQL quotes it."""
+        return '"' + self.rows.replace('"', '""') + '"'
+
+    def number(self, query: str) -> int:
+        """The one number that a query gives."""
+        return int(self.connection.execute(query).fetchall()[0][0])
+
+
 def near_duplicates(
     connection: duckdb.DuckDBPyConnection, *, rows: str, read_texts: ReadTexts, threshold: float = THRESHOLD
 ) -> pl.DataFrame:
@@ -68,10 +94,10 @@ def near_duplicates(
 
     Args:
         connection: holds `rows`; its memory limit is kept to, and its temporary folder used beyond.
-        rows: name of a table or view with `row` BIGINT (distinct) and `bands` UBIGINT[] (`band_keys` of the normalised
-            text at this threshold; null is like no other).
-        read_texts: from row numbers (ascending, distinct, 65,536 at most) to a frame with `row` and `text`, in any
-            order; normalised here.
+        rows: name of a table or view with `row` BIGINT (distinct), `bands` UBIGINT[] (`band_keys` of the normalised
+            text at this threshold; null is like no other) and `size_bytes` BIGINT (of the text).
+        read_texts: from row numbers (ascending, distinct, 8 MiB of text at most or two texts) to a frame with `row`
+            and `text`, in any order; normalised here.
         threshold: Jaccard similarity from which two texts are near duplicates, above 0 and below 1.
 
     Returns:
@@ -81,12 +107,16 @@ def near_duplicates(
     Raises:
         KeyError: `read_texts` left out a row.
     """
-    found = _verified_candidates(connection, rows, read_texts, threshold)
-    copies = _copies(found, read_texts, threshold)
+    corpus = Corpus(connection, rows, read_texts, threshold)
+    try:
+        copies = _copies(corpus, _alike_candidates(corpus))
+    finally:
+        for name in ("near_found", "near_pairs"):
+            connection.execute(f"DROP TABLE IF EXISTS {name}")
     return pl.DataFrame({"row": copies.row, "kept": copies.first, "jaccard": copies.jaccard}).sort("row")
 
 
-def jaccards(texts: pl.Series, left: Rows, right: Rows) -> NDArray[np.float64]:
+def jaccards(texts: pl.Series, left: Rows, right: Rows, *, threshold: float = 0.0) -> NDArray[np.float64]:
     """Jaccard similarities of pairs of texts: shingles in both over shingles in either, 0 where there is none.
 
     Compared are 48 bits of each shingle's hash: two texts of a thousand shingles each have one wrongly in common with
@@ -96,6 +126,7 @@ def jaccards(texts: pl.Series, left: Rows, right: Rows) -> NDArray[np.float64]:
         texts: shape (texts,), String, normalised; 65,536 at most.
         left: shape (pairs,), indices into texts; 65,536 at most.
         right: shape (pairs,).
+        threshold: pairs that cannot reach it, because one has so many more shingles, are not compared and given 0.
     """
     parts = list(shingles(texts))
     counts = np.concatenate([part.counts for part in parts])
@@ -103,13 +134,23 @@ def jaccards(texts: pl.Series, left: Rows, right: Rows) -> NDArray[np.float64]:
     hashes |= np.repeat(np.arange(counts.size, dtype=np.uint64) << np.uint64(48), counts)
     hashes = np.unique(hashes)  # each text's set, one after the other
     sizes = np.bincount((hashes >> np.uint64(48)).view(np.int64), minlength=counts.size)
+    smaller, larger = np.minimum(sizes[left], sizes[right]), np.maximum(sizes[left], sizes[right])
+    similarities = np.zeros(left.size)
+    possible = np.flatnonzero((smaller > 0) & (smaller >= threshold * larger))
+    for part in cut((smaller + larger)[possible], COMPARED_SHINGLES):
+        at = possible[part]
+        shared = _shared(hashes, sizes, left[at], right[at])
+        similarities[at] = shared / (smaller[at] + larger[at] - shared)
+    return similarities
+
+
+def _shared(hashes: NDArray[np.uint64], sizes: Rows, left: Rows, right: Rows) -> Rows:
+    """How many shingles the two sets of each pair have in common."""
     starts = np.cumsum(sizes) - sizes
     both = np.concatenate([_gather(hashes, starts[side], sizes[side]) for side in (left, right)])
     both.sort()
     equal = both[1:][both[1:] == both[:-1]] >> np.uint64(48)
-    shared = np.bincount(equal.view(np.int64), minlength=left.size)
-    either = sizes[left] + sizes[right] - shared
-    return np.asarray(shared / np.maximum(either, 1), dtype=np.float64)
+    return np.bincount(equal.view(np.int64), minlength=left.size)
 
 
 def _gather(hashes: NDArray[np.uint64], starts: Rows, sizes: Rows) -> NDArray[np.uint64]:
@@ -122,53 +163,27 @@ def _gather(hashes: NDArray[np.uint64], starts: Rows, sizes: Rows) -> NDArray[np
     return gathered
 
 
-def _verified_candidates(
-    connection: duckdb.DuckDBPyConnection, rows: str, read_texts: ReadTexts, threshold: float
-) -> Pairs:
-    """The candidate pairs that are alike, compared in the order of `row`, so that texts are read in theirs.
-
-    One band after the other, so that DuckDB sorts and groups a key for each row at a time and no more.
-    """
-    table = '"' + rows.replace('"', '""') + '"'
-
-    def fetch(start: int, stop: int) -> tuple[Rows, Rows]:
-        columns = connection.execute(_BATCH, [start, stop]).fetchnumpy()
-        return np.asarray(columns["first"]), np.asarray(columns["row"])
-
-    try:
-        connection.execute("CREATE TEMP TABLE near_found (row BIGINT, first BIGINT)")
-        bands = _number(connection, f"SELECT coalesce(max(len(bands)), 0) FROM {table}")
-        for band in range(1, bands + 1):
-            connection.execute(_CANDIDATES.format(band=band, rows=table))
-        connection.execute(_DISTINCT)
-        total = _number(connection, "SELECT count(*) FROM near_pairs")
-        return _verified(fetch, total, read_texts, threshold)
-    finally:
-        connection.execute("DROP TABLE IF EXISTS near_found")
-        connection.execute("DROP TABLE IF EXISTS near_pairs")
+def _alike_candidates(corpus: Corpus) -> Pairs:
+    """The candidate pairs that are alike; one band after the other, so that DuckDB groups one key for each row."""
+    corpus.connection.execute("CREATE TEMP TABLE near_found (row BIGINT, first BIGINT)")
+    for band in range(1, corpus.number(f"SELECT coalesce(max(len(bands)), 0) FROM {corpus.table}") + 1):
+        corpus.connection.execute(_CANDIDATES.format(band=band, rows=corpus.table))
+    return _alike(corpus, "near_found")
 
 
-def _number(connection: duckdb.DuckDBPyConnection, query: str) -> int:
-    return int(connection.execute(query).fetchall()[0][0])
-
-
-def _verified(
-    fetch: Callable[[int, int], tuple[Rows, Rows]], total: int, read_texts: ReadTexts, threshold: float
-) -> Pairs:
-    """Those of `total` pairs that are alike; `fetch` gives a range of them. A batch is sized by the texts before it."""
-    found = []
-    start, size = 0, FIRST_BATCH_PAIRS
-    while start < total:
-        stop = min(start + size, total)
-        first, row = fetch(start, stop)
-        numbers, places = np.unique(np.concatenate([first, row]), return_inverse=True)
-        texts = _read(read_texts, numbers)
-        jaccard = jaccards(texts, places[: first.size], places[first.size :])
-        found.append(Pairs(first, row, jaccard).where(jaccard >= threshold))
-        pair_bytes = int(texts.str.len_bytes().sum()) / first.size
-        size = max(1, min(4 * size, MAX_BATCH_PAIRS, int(BATCH_BYTES / max(pair_bytes, 1))))
-        start = stop
-    return _joined(found)
+def _alike(corpus: Corpus, found: str) -> Pairs:
+    """Those pairs of a table that are alike, compared in the order of `row`, so that texts are read in theirs."""
+    corpus.connection.execute(_PAIRS.format(found=found, rows=corpus.table))
+    alike = []
+    for start in range(0, corpus.number("SELECT count(*) FROM near_pairs"), BATCH_PAIRS):
+        pairs = corpus.connection.execute(_BATCH, [start, start + BATCH_PAIRS]).fetchnumpy()
+        for part in cut(pairs["size_bytes"], BATCH_BYTES):
+            first, row = pairs["first"][part], pairs["row"][part]
+            numbers, places = np.unique(np.concatenate([first, row]), return_inverse=True)
+            texts = _read(corpus.read_texts, numbers)
+            similarities = jaccards(texts, places[: row.size], places[row.size :], threshold=corpus.threshold)
+            alike.append(Pairs(first, row, similarities).where(similarities >= corpus.threshold))
+    return _joined(alike)
 
 
 def _read(read_texts: ReadTexts, numbers: Rows) -> pl.Series:
@@ -179,7 +194,7 @@ def _read(read_texts: ReadTexts, numbers: Rows) -> pl.Series:
     return read["text"]
 
 
-def _copies(found: Pairs, read_texts: ReadTexts, threshold: float) -> Pairs:
+def _copies(corpus: Corpus, found: Pairs) -> Pairs:
     """For each row to drop, the row that stays for it."""
     known = [found]
     rest = found
@@ -187,18 +202,14 @@ def _copies(found: Pairs, read_texts: ReadTexts, threshold: float) -> Pairs:
         if rest.row.size == 0:
             break
         members, heads = _groups(rest)
-        compared = rest.first == heads[np.searchsorted(members, rest.row)]
-        open_ = (members != heads) & ~np.isin(members, rest.row[compared])
-        first, row = heads[open_], members[open_]
-        more = _verified(_from(first, row), row.size, read_texts, threshold)
-        known.append(more)
-        settled = np.concatenate([heads, rest.row[compared], more.row])
+        compared = rest.row[rest.first == heads[np.searchsorted(members, rest.row)]]
+        open_ = (members != heads) & ~np.isin(members, compared)
+        corpus.connection.register("near_members", {"row": members[open_], "first": heads[open_]})
+        known.append(_alike(corpus, "near_members"))
+        corpus.connection.unregister("near_members")
+        settled = np.concatenate([heads, compared, known[-1].row])
         rest = rest.where(~np.isin(rest.first, settled) & ~np.isin(rest.row, settled))
     return _stay_first(_joined(known))
-
-
-def _from(first: Rows, row: Rows) -> Callable[[int, int], tuple[Rows, Rows]]:
-    return lambda start, stop: (first[start:stop], row[start:stop])
 
 
 def _groups(pairs: Pairs) -> tuple[Rows, Rows]:

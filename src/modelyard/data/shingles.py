@@ -65,22 +65,22 @@ def shingles(texts: pl.Series) -> Iterator[Shingles]:
     """
     texts = texts.fill_null("")
     lengths = texts.str.len_chars().to_numpy().astype(np.int64) + 1  # with the separator behind each
-    for block in _cut(lengths, BLOCK_CHARACTERS):
+    for block in cut(lengths, BLOCK_CHARACTERS):
         joined = texts[block].str.join("\n").item() + "\n"
         characters = np.frombuffer(joined.encode("utf-32-le"), dtype=np.uint32)
         ends = np.cumsum(lengths[block])
-        for part in _cut(lengths[block], SLICE_CHARACTERS):
+        for part in cut(lengths[block], SLICE_CHARACTERS):
             first = ends[part.start] - lengths[block][part.start]
             yield _consecutive(*_tokens(characters[first : ends[part.stop - 1]], lengths[block][part]))
 
 
-def _cut(lengths: Counts, size: int) -> Iterator[slice]:
-    """Consecutive runs of texts whose lengths add up to `size` at most, or of one longer text."""
-    ends = np.cumsum(lengths)
+def cut(sizes: Counts, most: int) -> Iterator[slice]:
+    """Consecutive runs whose sizes add up to `most` at most; one that is larger is a run of its own."""
+    ends = np.cumsum(sizes)
     start = 0
-    while start < lengths.size:
+    while start < sizes.size:
         before = ends[start - 1] if start else 0
-        stop = max(start + 1, int(np.searchsorted(ends, before + size, side="right")))
+        stop = max(start + 1, int(np.searchsorted(ends, before + most, side="right")))
         yield slice(start, stop)
         start = stop
 
