@@ -14,6 +14,8 @@ SCRIPTS = {
     "arabic": r"\p{Arabic}",
     "devanagari": r"\p{Devanagari}",
 }
+NO_SCRIPT = "none"
+"""Of a text without a letter."""
 BINS = 10
 
 
@@ -37,6 +39,7 @@ class Baseline(BaseModel):
             the population stability index wants them.
         scripts: share of each script among the letters of all texts; `other` for the rest.
         slices: slice column -> share of each value.
+        row_scripts: share of the rows by the script of most of their letters; None in files of before 2026-12.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
@@ -47,6 +50,7 @@ class Baseline(BaseModel):
     length_characters: Histogram
     scripts: dict[str, float]
     slices: dict[str, dict[str, float]]
+    row_scripts: dict[str, float] | None = None
 
 
 def profile(train: pl.DataFrame, slices: list[str]) -> Baseline:
@@ -57,6 +61,7 @@ def profile(train: pl.DataFrame, slices: list[str]) -> Baseline:
         length_characters=histogram(train["text"].str.len_chars()),
         scripts=script_shares(train["text"]),
         slices={column: shares(train[column]) for column in slices},
+        row_scripts=shares(row_scripts(train["text"])),
     )
 
 
@@ -86,3 +91,20 @@ def script_shares(texts: pl.Series) -> dict[str, float]:
     }
     found["other"] = letters - sum(found.values())
     return {script: count / letters for script, count in found.items() if count}
+
+
+def row_scripts(texts: pl.Series) -> pl.Series:
+    """The script of most of each text's letters, the first in the order of `SCRIPTS` among equals.
+
+    `other` for a script that is not in it, `none` without a letter. Rows, unlike letters, can be counted as drawn
+    independently: their shares have an interval.
+    """
+    text = pl.col("text").str
+    known = [text.count_matches(rf"[{pattern}&&\p{{L}}]") for pattern in SCRIPTS.values()]
+    letters = text.count_matches(r"\p{L}")
+    counts = pl.concat_list(*known, letters - pl.sum_horizontal(known))
+    names = [*SCRIPTS, "other"]
+    named = counts.list.arg_max().replace_strict(list(range(len(names))), names, return_dtype=pl.String)
+    return (
+        texts.alias("text").to_frame().select(pl.when(letters > 0).then(named).otherwise(pl.lit(NO_SCRIPT)))
+    ).to_series().alias("script")

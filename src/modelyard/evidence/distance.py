@@ -167,8 +167,8 @@ def chi_squared_effect(old: Counts, new: Counts, limit_value: float) -> Measured
     unit = 1.0 / rows_old + 1.0 / rows_new
     pooled = (old + new) / (rows_old + rows_new)
     statistic = float(((new / rows_new - old / rows_old) ** 2 / pooled).sum()) / unit
-    ends = (math.sqrt(unit * end) for end in _noncentrality(statistic, old.size - 1))
-    interval = _noncentral_interval(*ends, min(rows_old, rows_new))
+    low, estimate, high = (math.sqrt(unit * end) for end in _noncentrality(statistic, old.size - 1))
+    interval = _noncentral_interval(low, estimate, high, min(rows_old, rows_new))
     return Measured(interval, _rows_to_noncentral(old.size - 1, limit_value * abs(limit_value)))
 
 

@@ -1,4 +1,4 @@
-"""One proportion: Wilson's score interval, and how many rows would settle it; two of different rows: their difference."""
+"""One proportion: Wilson's score interval, how many rows would settle it, and the difference of two of them."""
 
 import math
 
