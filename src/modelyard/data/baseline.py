@@ -106,5 +106,7 @@ def row_scripts(texts: pl.Series) -> pl.Series:
     names = [*SCRIPTS, "other"]
     named = counts.list.arg_max().replace_strict(list(range(len(names))), names, return_dtype=pl.String)
     return (
-        texts.alias("text").to_frame().select(pl.when(letters > 0).then(named).otherwise(pl.lit(NO_SCRIPT)))
-    ).to_series().alias("script")
+        (texts.alias("text").to_frame().select(pl.when(letters > 0).then(named).otherwise(pl.lit(NO_SCRIPT))))
+        .to_series()
+        .alias("script")
+    )

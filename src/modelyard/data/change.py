@@ -225,16 +225,16 @@ def _columns(old: pl.DataFrame, new: pl.DataFrame, measures: Measures) -> tuple[
     compared, notes = [], []
     shared = [name for name in old.columns if name in new.columns and name not in ("source", "text")]
     for name in shared[:MOST_COLUMNS]:
-        sides = [frame[name].cast(pl.String) for frame in (old, new)]
-        if name == "label" and all(side.null_count() == len(side) for side in sides):
+        left, right = (frame[name].cast(pl.String) for frame in (old, new))
+        if name == "label" and all(side.null_count() == len(side) for side in (left, right)):
             continue
-        kind, reason = kind_of(*sides, few=FEW_LABELS if name == "label" else FEW_VALUES)
+        kind, reason = kind_of(left, right, few=FEW_LABELS if name == "label" else FEW_VALUES)
         if kind is None:
             notes.append(f"{short(name)} is not compared: {reason}")
             continue
-        compared.append(compare_column(name, kind, *sides, measures))
+        compared.append(compare_column(name, kind, left, right, measures))
         if name == "label" and kind == "category":
-            notes += _new_kinds(*(counts_of(side.drop_nulls()) for side in sides))
+            notes += _new_kinds(counts_of(left.drop_nulls()), counts_of(right.drop_nulls()))
     if len(shared) > MOST_COLUMNS:
         notes.append(f"{len(shared) - MOST_COLUMNS} more columns are not compared: {MOST_COLUMNS} are the most")
     for side, frame, other in (("OLD", old, new), ("NEW", new, old)):
@@ -292,9 +292,9 @@ def _against_baseline(path: Path, new: Opened, measures: Measures) -> Report:
     kinds: dict[str, tuple[Mapping[str, float], pl.Series]] = {"label": (baseline.labels, new.frame["label"])}
     if baseline.row_scripts is not None:
         kinds["text.script"] = (baseline.row_scripts, row_scripts(texts))
-    for column, held in baseline.slices.items():
+    for column, values_held in baseline.slices.items():
         if column in new.frame.columns:
-            kinds[column] = (held, new.frame[column])
+            kinds[column] = (values_held, new.frame[column])
         else:
             notes.append(f"columns that only OLD has: {short(column)}")
     for column, (held, values) in kinds.items():

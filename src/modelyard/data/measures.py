@@ -88,8 +88,8 @@ MEASURES = (
     Measure(
         "relabelled", 0.05, "warning",
         "share of the texts on both sides whose label changed",
-        "as the rule `label_conflict` of check; in ten public test sets 3.3% of the labels were wrong (Northcutt, Athalye "
-        "and Mueller 2021), so that mending them stays below",
+        "as the rule `label_conflict` of check; ten public test sets had 3.3% wrong labels (Northcutt, Athalye and "
+        "Mueller 2021), so that mending them stays below",
     ),
 )  # fmt: skip
 

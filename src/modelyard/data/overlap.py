@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import polars as pl
 
 MOST_TEXTS = 2_000_000
-"""Distinct texts of a side that are looked up. Of more, those with the smallest keys, the same on both sides: a bottom-k
-sample (Cohen and Kaplan 2007, Summarizing data using bottom-k sketches, PODC), so that what both have is found."""
+"""Distinct texts of a side that are looked up. Of more, those with the smallest keys, the same on both sides, so that
+what both have is found: a bottom-k sample (Cohen and Kaplan 2007, Summarizing data using bottom-k sketches, PODC)."""
 NAMED = 3
 
 

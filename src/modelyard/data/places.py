@@ -39,9 +39,7 @@ def refuse_models(place: str, root: Path) -> None:
             )
         )
     if (path / "modelyard.yaml").is_file():
-        raise InputError(
-            Problem(f"{place} is a project", f"name its prepared data: {Path(place) / 'prepared'}", place)
-        )
+        raise InputError(Problem(f"{place} is a project", f"name its prepared data: {Path(place) / 'prepared'}", place))
 
 
 def baseline_file(place: str, root: Path) -> Path | None:
@@ -53,5 +51,3 @@ def baseline_file(place: str, root: Path) -> Path | None:
         head = handle.read(_HEAD_BYTES)
     is_ours = b'"schema"' in head and b'"rows"' in head and b'"labels"' in head
     return path if path.name == "baseline.json" or is_ours else None
-
-

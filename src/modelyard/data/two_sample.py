@@ -1,7 +1,7 @@
 """The classifier two-sample test: can a model tell the texts of two sets apart, on texts it has not seen?
 
-Lopez-Paz and Oquab 2017, Revisiting classifier two-sample tests, ICLR: where both sets come from one source, no model is
-right more often than a coin. The model here is a logistic regression on hashed character n-grams: it needs no word
+Lopez-Paz and Oquab 2017, Revisiting classifier two-sample tests, ICLR: where both sets come from one source, no model
+is right more often than a coin. The model here is a logistic regression on hashed character n-grams: it needs no word
 boundaries, so that Chinese is read like English, and it trains in a second.
 """
 
