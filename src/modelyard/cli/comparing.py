@@ -10,6 +10,22 @@ from modelyard.cli.options import AsJson
 from modelyard.errors import InputError, Problem
 
 
+def _list_measures(wanted: bool) -> None:
+    """Before OLD and NEW are asked for, like `--version`."""
+    if not wanted:
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    from modelyard.data.measures import MEASURES
+
+    table = Table("measure", "allowed", "severity", "what it measures, and why this limit", box=None, pad_edge=False)
+    for measure in MEASURES:
+        table.add_row(measure.name, f"at most {measure.limit:g}", measure.severity, f"{measure.asks}: {measure.why}")
+    Console().print(table)
+    raise typer.Exit
+
+
 def compare(
     old: Annotated[
         str,
@@ -36,7 +52,7 @@ def compare(
         typer.Option(
             "--measures",
             is_eager=True,
-            callback=lambda wanted: _list_measures(wanted),
+            callback=_list_measures,
             help="List what is measured and what is allowed.",
         ),
     ] = False,
@@ -84,19 +100,3 @@ def _limits(named: list[str]) -> dict[str, float]:
     if problems:
         raise InputError(problems)
     return found
-
-
-def _list_measures(wanted: bool) -> None:
-    """Before OLD and NEW are asked for, like `--version`."""
-    if not wanted:
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    from modelyard.data.measures import MEASURES
-
-    table = Table("measure", "allowed", "severity", "what it measures, and why this limit", box=None, pad_edge=False)
-    for measure in MEASURES:
-        table.add_row(measure.name, f"at most {measure.limit:g}", measure.severity, f"{measure.asks}: {measure.why}")
-    Console().print(table)
-    raise typer.Exit

@@ -346,7 +346,7 @@ def _rise(before: Interval, after: Interval) -> Interval | None:
 
 
 def _worst(changes: Sequence[tuple[Change | None, Trend]]) -> Trend | None:
-    """The rule that fell by most outcomes; of equal ones what chance does not explain, then what used most of its limit."""
+    """The rule that fell by most outcomes; among equals what is no chance, then what used most of its limit."""
     fell = [(change, trend) for change, trend in changes if change is not None and change.worsened]
     return max(fell, key=lambda one: _weight(*one), default=(None, None))[1]
 
