@@ -2,11 +2,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
-from statsmodels.stats.proportion import proportion_confint
+from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from modelyard.evidence.interval import Limit, at_least, at_most
 from modelyard.evidence.judge import judge
-from modelyard.evidence.proportion import samples_for_proportion, wilson
+from modelyard.evidence.proportion import newcombe, samples_for_proportion, wilson
 
 # Newcombe (1998), Two-sided confidence intervals for the single proportion, Statistics in Medicine 17: 857-872,
 # table I, method 3 (score without continuity correction)
@@ -83,3 +83,30 @@ def test_the_verdict_turns_at_that_number(share: float, limit: Limit) -> None:
     assert judge(wilson(round(share * enough), enough), limit, rule="r").outcome == "PASS"
     assert judge(wilson(round(share * short), short), limit, rule="r").outcome == "INCONCLUSIVE"
     assert judge(wilson(enough, enough), at_most(0.6), rule="r").outcome == "FAIL"
+
+
+# Newcombe (1998), Interval estimation for the difference between independent proportions, table II, method 10
+DIFFERENCES = {
+    (56, 70, 48, 80): (0.0524, 0.3339),
+    (9, 10, 3, 10): (0.1705, 0.8090),
+    (6, 7, 2, 7): (0.0582, 0.8062),
+    (5, 56, 0, 29): (-0.0381, 0.1926),
+    (0, 10, 0, 20): (-0.1611, 0.2775),
+    (10, 10, 0, 20): (0.6791, 1.0),
+    (10, 10, 0, 10): (0.6075, 1.0),
+}
+
+
+@pytest.mark.parametrize(("counts", "ends"), DIFFERENCES.items())
+def test_newcombes_differences(counts: tuple[int, int, int, int], ends: tuple[float, float]) -> None:
+    interval = newcombe(*counts)
+    assert (interval.low, interval.high) == pytest.approx(ends, abs=5e-5)
+    assert interval.estimate == pytest.approx(counts[0] / counts[1] - counts[2] / counts[3])
+    assert (interval.n, interval.unit, interval.method) == (min(counts[1], counts[3]), "fraction", "newcombe")
+    assert interval.low == pytest.approx(confint_proportions_2indep(*counts, method="newcomb")[0])
+
+
+@pytest.mark.parametrize("counts", [(1, 0, 1, 2), (1, 2, 3, 2)])
+def test_no_difference_of_proportions(counts: tuple[int, int, int, int]) -> None:
+    with pytest.raises(ValueError, match="is no proportion"):
+        newcombe(*counts)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from modelyard.project.data import DataSection
 
 from modelyard.cli.console import progress_bar, show_report
+from modelyard.cli.history import show_history
 from modelyard.cli.options import AsJson, ExitZero, ProjectFolder, parse_size
 from modelyard.errors import InputError, Problem
 
@@ -45,6 +46,9 @@ def check(
     project: ProjectFolder = Path(),
     as_json: AsJson = False,
     exit_zero: ExitZero = False,
+    history: Annotated[
+        bool, typer.Option("--history", help="Show what earlier audits found, and the rule that worsened.")
+    ] = False,
     rules: Annotated[
         bool, typer.Option("--rules", help="List the rules, their budgets and what they look for.")
     ] = False,
@@ -52,6 +56,9 @@ def check(
     """Judge the data rule by rule, drop with the reason kept, and make the splits."""
     if rules:
         _list_rules()
+        return
+    if history:
+        show_history(reports or project / "reports", as_json)
         return
     from modelyard.data.check import check as check_data
     from modelyard.evidence.judge import exit_status

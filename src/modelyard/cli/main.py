@@ -7,7 +7,7 @@ import typer
 from typer.main import get_command
 
 from modelyard import __version__
-from modelyard.cli import auditing, compression, data, project, releasing, serving, training
+from modelyard.cli import auditing, comparing, compression, data, project, releasing, serving, training
 from modelyard.cli.console import show_error
 from modelyard.cli.quiet import switch_off
 from modelyard.errors import ModelyardError
@@ -42,6 +42,7 @@ app.command("report")(project.report)
 app.command("doctor")(project.doctor)
 app.command("schema")(project.schema)
 app.command("check")(data.check)
+app.command("compare")(comparing.compare)
 app.command("train")(training.train)
 app.command("compress")(compression.compress)
 app.command("audit")(auditing.audit)

@@ -15,6 +15,8 @@ SCRIPTS = {
     "arabic": r"\p{Arabic}",
     "devanagari": r"\p{Devanagari}",
 }
+NO_SCRIPT = "none"
+"""Of a text without a letter."""
 BINS = 10
 
 
@@ -38,6 +40,7 @@ class Baseline(BaseModel):
             the population stability index wants them.
         scripts: share of each script among the letters of all texts; `other` for the rest.
         slices: slice column -> share of each value.
+        row_scripts: share of the rows by the script of most of their letters; None in files of before 2026-12.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
@@ -48,6 +51,7 @@ class Baseline(BaseModel):
     length_characters: Histogram
     scripts: dict[str, float]
     slices: dict[str, dict[str, float]]
+    row_scripts: dict[str, float] | None = None
 
 
 def histogram(lengths: Mapping[int, int]) -> Histogram:

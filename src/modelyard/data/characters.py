@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from modelyard.data.baseline import SCRIPTS
+from modelyard.data.baseline import NO_SCRIPT, SCRIPTS
 
 CJK = ("han", "kana", "hangul")
 _CODE_POINTS = 0x110000
@@ -104,6 +104,25 @@ def _read_any(values: list[str]) -> tuple[NDArray[np.int64], list[str]]:
         counts.append(_count(row, tables.classes[points], len(part)))
         normal += _normalised(part, points, lengths, row, tables)
     return np.concatenate(counts), normal
+
+
+def row_scripts(texts: pl.Series) -> pl.Series:
+    """The script of most of each text's letters (`dominant_script`); no null."""
+    counts, _ = read_characters(texts)
+    return counts.select(dominant_script()).to_series()
+
+
+def dominant_script() -> pl.Expr:
+    """Over what `read_characters` counts: the script of most letters, the first in the order of `SCRIPTS` among equals.
+
+    `other` for a script that is not in it, `none` without a letter. Rows, unlike letters, can be counted as drawn
+    independently: their shares have an interval.
+    """
+    known = [pl.col(f"script_{name}") for name in SCRIPTS]
+    names = [*SCRIPTS, "other"]
+    most = pl.concat_list(*known, pl.col("letters") - pl.sum_horizontal(known)).list.arg_max()
+    named = most.replace_strict(list(range(len(names))), names, return_dtype=pl.String)
+    return pl.when(pl.col("letters") > 0).then(named).otherwise(pl.lit(NO_SCRIPT)).alias("script")
 
 
 def normalise(texts: pl.Series) -> pl.Series:

@@ -5,6 +5,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from modelyard.artifacts.files import (
 )
 from modelyard.artifacts.prepared import MARK, SPLITS, Dataset, Source
 from modelyard.artifacts.reports import recording, write_report
-from modelyard.data import meeting, verdicts
+from modelyard.data import history, meeting, verdicts
 from modelyard.data.baseline import SCRIPTS, Baseline, histogram, script_shares, shares
 from modelyard.data.features import NEAR_RULES, Plan
 from modelyard.data.locate import locate
@@ -146,6 +147,7 @@ def check(
         progress("apply rules", 5, 5)
         if reports is not None:
             write_report(reports, report)
+            history.append(reports, report, datetime.now(UTC))
     return report
 
 
@@ -398,6 +400,7 @@ def _baseline(train: SplitCount, connection: meeting.Connection) -> Baseline:
         length_characters=histogram(meeting.train_lengths(connection)),
         scripts=script_shares(letters, dict(zip(SCRIPTS, scripts, strict=True))),
         slices={name: shares(values) for name, values in train.slices.items()},
+        row_scripts=shares(meeting.train_scripts(connection)),
     )
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from modelyard.artifacts.files import digest_bytes
 from modelyard.data.baseline import SCRIPTS
-from modelyard.data.characters import read_characters
+from modelyard.data.characters import dominant_script, read_characters
 from modelyard.data.minhash import band_keys
 from modelyard.data.rules import judge_rows
 from modelyard.data.shapes import Shape
@@ -26,13 +26,14 @@ NARROW_SCHEMA = {
     "characters": pl.Int64,
     "letters": pl.Int64,
     **{f"script_{name}": pl.Int64 for name in SCRIPTS},
+    "script": pl.String,
     "id": pl.String,
     "key_high": pl.UInt64,
     "key_low": pl.UInt64,
 }
 """What `features` gives for every row, beside the slice columns."""
 NEAR_RULES = {"duplicate_near", "leak_near"}
-_COUNTS = ("characters", "letters", *(f"script_{name}" for name in SCRIPTS))
+_COUNTS = ("characters", "letters", *(f"script_{name}" for name in SCRIPTS), "script")
 
 
 class Plan(BaseModel):
@@ -71,7 +72,7 @@ def features(rows: pl.DataFrame, plan: Plan) -> pl.DataFrame:
         `id` is the digest of the text; `key_high` and `key_low` are 128 bits of the digest of the normalised text.
     """
     counts, normal = read_characters(rows["text"].fill_null(""))
-    counted = rows.hstack([*counts.get_columns(), normal.alias("normal")])
+    counted = rows.hstack([*counts.get_columns(), normal.alias("normal")]).with_columns(dominant_script())
     judged = judge_rows(counted, plan.rules, plan.minimum, labelled=plan.shape.labelled)
     slices = [name for name in rows.columns if name.startswith("slice_")]
     narrow = judged.select(*list(NARROW_SCHEMA)[:5], *_COUNTS, *slices)

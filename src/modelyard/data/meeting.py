@@ -333,6 +333,12 @@ def train_lengths(connection: Connection) -> dict[int, int]:
     return dict(connection.execute(query).fetchall())
 
 
+def train_scripts(connection: Connection) -> dict[str, int]:
+    """Script of most letters -> rows of train."""
+    query = "SELECT script, count(*) FROM placed JOIN rows USING (row) WHERE split = 'train' GROUP BY script"
+    return dict(connection.execute(query).fetchall())
+
+
 def letter_counts(connection: Connection) -> list[int]:
     """Letters of train, then those of each script in the order of `SCRIPTS`."""
     columns = ["letters", *(f"script_{name}" for name in SCRIPTS)]

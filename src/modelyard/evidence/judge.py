@@ -12,7 +12,7 @@ Outcome = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 Kind = Literal["candidate", "release"]
 Severity = Literal["error", "warning"]
 
-DIFFERENCES = ("tango", "bca", "bootstrap-percentile")  # the methods that compare two models
+DIFFERENCES = ("tango", "bca", "bootstrap-percentile", "dkw", "newcombe")  # methods of a difference of two shares
 MAX_DIGITS = 8  # decimals shown where fewer would hide on which side of the limit an end lies
 
 
@@ -31,7 +31,7 @@ class Verdict(BaseModel):
 
     Attributes:
         rule: name of the rule, a key of `gates:` or `data.rules:` where a user can set it.
-        scope: `overall`, `slice:COLUMN=VALUE`, `class:LABEL` or `split:NAME`.
+        scope: `overall`, `slice:COLUMN=VALUE`, `class:LABEL`, `split:NAME` or `column:NAME`.
         kind: `candidate` verdicts choose among candidates; `release` verdicts set an exit status.
         subject: the candidate, file or split that was judged.
         interval: what was measured; None where a thing is there or not (a signature, a required artefact).

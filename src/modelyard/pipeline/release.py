@@ -2,7 +2,6 @@
 
 import contextlib
 import shutil
-import subprocess
 import time
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from modelyard.artifacts.files import (
     replacing_folder,
     write_text,
 )
+from modelyard.artifacts.git import git, head_commit
 from modelyard.artifacts.keys import key_id, load_private_key, load_public_key
 from modelyard.artifacts.model import read_training
 from modelyard.artifacts.prepared import read_prepared, scopes
@@ -366,21 +366,11 @@ def _manifest(
 
 def _git_commit(root: Path) -> str | None:
     """The project's commit, `-dirty` behind it where settings or pipeline differ from it; None outside Git."""
-
-    def git(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(
-                ["git", *arguments], cwd=root, capture_output=True, text=True, check=False, timeout=60
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    commit = git("rev-parse", "HEAD")
+    commit = head_commit(root)
     if not commit:
         return None
     # reports and dvc.lock change in every run: what counts is what a person writes
-    return f"{commit}-dirty" if git("status", "--porcelain", "--", FILE_NAME, "dvc.yaml") else commit
+    return f"{commit}-dirty" if git(root, "status", "--porcelain", "--", FILE_NAME, "dvc.yaml") else commit
 
 
 def _fill(folder: Path, folders: Folders, reports: Path, manifest: Manifest, report: Report) -> None:

@@ -27,6 +27,7 @@ from modelyard.artifacts.reports import ORDER, find_reports, read_report, read_r
 from modelyard.compression.reference import FOLDER as REFERENCE
 from modelyard.compression.reference import read_reference
 from modelyard.data.baseline import Baseline
+from modelyard.data.history import History, history_file, show
 from modelyard.errors import InputError, Problem
 from modelyard.evidence.report import Report, RunRecord
 from modelyard.reporting.mistakes import Mistakes, find_mistakes
@@ -112,6 +113,7 @@ class Collected:
         ladder: from `candidates/`.
         mistakes: from the trained model's answers on test.
         release: from `release/`.
+        history: from `reports/history/`.
         unread: section -> why what is there cannot be read.
     """
 
@@ -124,6 +126,7 @@ class Collected:
     ladder: Ladder | None = None
     mistakes: Mistakes | None = None
     release: Released | None = None
+    history: History | None = None
     unread: dict[str, list[Problem]] = field(default_factory=dict)
 
     def report(self, stage: str) -> Report | None:
@@ -166,6 +169,7 @@ def collect(place: Path) -> Collected:
         ladder=_tried("ladder", root / "candidates", unread, lambda: _read_ladder(root / "candidates")),
         mistakes=_tried("mistakes", root / "candidates" / REFERENCE, unread, lambda: _read_mistakes(root, data)),
         release=_tried("release", root / "release", unread, lambda: _read_release(root)),
+        history=_tried("history", history_file(folder), unread, lambda: _read_history(folder)),
         unread=unread,
     )
 
@@ -300,6 +304,10 @@ def _read_mistakes(root: Path, data: Data | None) -> Mistakes | None:
         return None
     frame = pl.read_parquet(rows, columns=["id", "source", "text"])
     return find_mistakes(read_reference(root / "candidates", "test"), frame, data.dataset.labels)
+
+
+def _read_history(folder: Path) -> History | None:
+    return show(folder) if history_file(folder).is_file() else None
 
 
 def _read_release(root: Path) -> Released | None:

@@ -15,8 +15,11 @@ from modelyard.artifacts.files import write_text
 from modelyard.artifacts.release import MARK as MANIFEST
 from modelyard.artifacts.release import SIGNATURE
 from modelyard.artifacts.reports import reports_folder
+from modelyard.data.change import DISTRIBUTIONS
+from modelyard.data.change import STAGE as COMPARE
 from modelyard.errors import InputError, Problem
 from modelyard.evidence.report import Measurement, Report
+from modelyard.reporting.changes import change_view, history_view
 from modelyard.reporting.collect import Collected, collect
 from modelyard.reporting.lineage import lineage_view
 from modelyard.reporting.numbers import both_amounts, cut, duration, printable, shown, size
@@ -88,6 +91,17 @@ def write_page(place: Path, output: Path | None = None) -> Path:
     return target
 
 
+def write_report_page(report: Report, target: Path) -> Path:
+    """Write a page of one report that stands alone, and return its path.
+
+    Raises:
+        InputError: the file cannot be written or is somebody else's.
+    """
+    _refuse(target)
+    write_text(target, render(Collected(target.parent, [report], runs={}, report_digests={})))
+    return target
+
+
 def _refuse(target: Path) -> None:
     """Refuse a place where the page would destroy something.
 
@@ -136,6 +150,7 @@ def render(collected: Collected) -> str:
     environment.globals.update(_helpers())
     style = (_HERE / "style.css").read_text(encoding="utf-8")
     script = (_HERE / "switches.js").read_text(encoding="utf-8")
+    compared = collected.report(COMPARE)
     html = environment.get_template("page.html.jinja").render(
         generator=Markup(GENERATOR),
         style=Markup(style),
@@ -143,6 +158,9 @@ def render(collected: Collected) -> str:
         policy=_policy(style, script),
         definitions=DEFINITIONS,
         summary=summarise(collected),
+        sections=_sections(collected),
+        changes=change_view(compared) if compared else None,
+        history=history_view(collected.history) if collected.history else None,
         stages=[_stage(report, collected) for report in collected.reports],
         data=data_of(collected),
         training=training_view(collected.curves) if collected.curves else None,
@@ -152,6 +170,15 @@ def render(collected: Collected) -> str:
         unread=collected.unread,
     )
     return printable(html)
+
+
+def _sections(collected: Collected) -> list[str]:
+    """The sections of the page after the verdicts; of a comparison alone there is nothing else to show."""
+    compared = collected.report(COMPARE) is not None
+    if compared and len(collected.reports) == 1:
+        return ["changes"]
+    history = ["history"] if collected.history or collected.unread.get("history") else []
+    return ["data", *(["changes"] if compared else []), *history, "training", "ladder", "mistakes", "lineage"]
 
 
 def _helpers() -> dict[str, Any]:
@@ -191,7 +218,7 @@ def number(value: float, digits: int = 4) -> str:
 
 
 def _stage(report: Report, collected: Collected) -> StageView:
-    parameters = flattened(report.parameters)
+    parameters = flattened({name: value for name, value in report.parameters.items() if name != DISTRIBUTIONS})
     run = collected.runs.get(report.stage)
     outcome = _outcome(report)
     return StageView(

@@ -6,6 +6,7 @@ from typing import Literal
 from markupsafe import Markup
 
 from modelyard.artifacts.candidate import Card
+from modelyard.data.change import STAGE as COMPARE
 from modelyard.evidence.interval import Interval
 from modelyard.evidence.judge import Verdict, exit_status
 from modelyard.evidence.report import Report
@@ -13,15 +14,28 @@ from modelyard.reporting.collect import Collected
 from modelyard.reporting.numbers import both_amounts, limit_text, shown, size
 from modelyard.reporting.words import words
 
-State = Literal["released", "passed", "refused", "inconclusive", "open"]
-MARKS: dict[State, str] = {"released": "✔", "passed": "✔", "refused": "✘", "inconclusive": "?", "open": "…"}
+State = Literal["released", "passed", "refused", "inconclusive", "open", "same", "changed", "unsettled"]
+MARKS: dict[State, str] = {
+    "released": "✔",
+    "passed": "✔",
+    "refused": "✘",
+    "inconclusive": "?",
+    "open": "…",
+    "same": "✔",
+    "changed": "✘",
+    "unsettled": "?",
+}
 OUTCOMES: dict[State, str] = {
+    "same": "PASS",
+    "changed": "FAIL",
+    "unsettled": "INCONCLUSIVE",
     "released": "PASS",
     "passed": "PASS",
     "refused": "FAIL",
     "inconclusive": "INCONCLUSIVE",
     "open": "OPEN",
 }
+COMPARED: dict[int, State] = {0: "same", 1: "changed", 3: "unsettled"}
 
 
 @dataclass(frozen=True)
@@ -40,7 +54,7 @@ class Summary:
     Attributes:
         project: its name.
         state: what came of it: released; passed, and no release stands on these reports; refused; inconclusive; open,
-            where nothing was judged for release yet.
+            where nothing was judged for release yet. Of a comparison alone: same, changed, unsettled.
         mark: of the state.
         outcome: of the state, the class that colours it.
         last: stage of the last report.
@@ -64,13 +78,17 @@ class Summary:
 
 
 def summarise(collected: Collected) -> Summary:
-    """The head of the page from all reports together, as `modelyard run` takes its exit status from them."""
-    last = collected.reports[-1]
+    """The head of the page from all reports together, as `modelyard run` takes its exit status from them.
+
+    A comparison says nothing about a release: it counts only where no other report is there.
+    """
+    chain = [report for report in collected.reports if report.stage != COMPARE]
+    last = (chain or collected.reports)[-1]
     released = collected.report("release")
-    verdicts = unwaived(collected.reports)
+    verdicts = unwaived(chain or collected.reports)
     status = exit_status(verdicts)
     current = stands_on(collected)
-    state = _state(status, judged=released is not None, current=current)
+    state = _state(status, judged=released is not None, current=current) if chain else COMPARED[status]
     ladder = collected.ladder
     chosen = ladder.choice.chosen if ladder else ""
     if not chosen and collected.release is not None:

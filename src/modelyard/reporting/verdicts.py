@@ -179,13 +179,15 @@ def _drawing(interval: Interval, limit: Limit, outcome: str, span: tuple[float, 
 
 
 def scope_text(scope: str) -> Markup:
-    """`overall`, `slice:site=film`, `class:good`, `split:test` in both languages, a user's words as they are."""
+    """`overall`, `slice:site=film`, `class:good`, `split:test`, `column:price` in both languages; others stay."""
     if scope == "overall":
         return words("scope.overall")
     kind, _, name = scope.partition(":")
+    if kind == "column" and has(f"feature.{name}"):
+        return words(f"feature.{name}")
     if kind == "split" and has(f"split.{name}"):
         return words(f"scope.split.{name}")
-    if kind in ("slice", "class", "split") and name:
+    if kind in ("slice", "class", "split", "column") and name:
         return words(f"scope.{kind}", name=Markup("<bdi>{}</bdi>").format(cut(name.replace("=", " = ", 1), MAX_NAME)))
     return Markup("<bdi>{}</bdi>").format(cut(scope, MAX_NAME))
 
