@@ -24,6 +24,7 @@ NARROW_SCHEMA = {
     "label": pl.String,
     "group": pl.String,
     "characters": pl.Int64,
+    "size_bytes": pl.Int64,
     "letters": pl.Int64,
     **{f"script_{name}": pl.Int64 for name in SCRIPTS},
     "script": pl.String,
@@ -33,7 +34,7 @@ NARROW_SCHEMA = {
 }
 """What `features` gives for every row, beside the slice columns."""
 NEAR_RULES = {"duplicate_near", "leak_near"}
-_COUNTS = ("characters", "letters", *(f"script_{name}" for name in SCRIPTS), "script")
+_COUNTS = ("characters", "size_bytes", "letters", *(f"script_{name}" for name in SCRIPTS), "script")
 
 
 class Plan(BaseModel):
@@ -72,7 +73,9 @@ def features(rows: pl.DataFrame, plan: Plan) -> pl.DataFrame:
         `id` is the digest of the text; `key_high` and `key_low` are 128 bits of the digest of the normalised text.
     """
     counts, normal = read_characters(rows["text"].fill_null(""))
-    counted = rows.hstack([*counts.get_columns(), normal.alias("normal")]).with_columns(dominant_script())
+    counted = rows.hstack([*counts.get_columns(), normal.alias("normal")]).with_columns(
+        dominant_script(), size_bytes=pl.col("text").str.len_bytes().cast(pl.Int64)
+    )
     judged = judge_rows(counted, plan.rules, plan.minimum, labelled=plan.shape.labelled)
     slices = [name for name in rows.columns if name.startswith("slice_")]
     narrow = judged.select(*list(NARROW_SCHEMA)[:5], *_COUNTS, *slices)

@@ -180,7 +180,7 @@ def drop_near(connection: Connection, scratch: Path, rules: Collection[str], rea
     connection.execute(f"""
         CREATE TEMP TABLE near_rows AS
         SELECT (2 - rank) * {_FAR} + row AS row,
-            list_transform(bands, lambda key: xor(key, hash(coalesce(label, '')))) AS bands
+            list_transform(bands, lambda key: xor(key, hash(coalesce(label, '')))) AS bands, size_bytes
         FROM alive WHERE bands IS NOT NULL""")
 
     def read(rows: Sequence[int]) -> pl.DataFrame:
