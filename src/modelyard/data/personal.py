@@ -7,6 +7,7 @@ is asked of the candidates only. Full-width digits and letters count as their AS
 Nothing here drops a row. What is found is shown masked, so that a report does not repeat what it warns of.
 """
 
+import bisect
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -65,7 +66,8 @@ _HAS_WIDE = "[０-９Ａ-Ｚａ-ｚ＠]"  # noqa: RUF001
 _LETTER = "A-Za-z0-9À-ɏ"
 _EMAIL = rf"[{_LETTER}.!#$%&'*+/=?^_`{{|}}~-]+@[{_LETTER}.-]+"
 _IP4 = r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}"
-_IP6 = r"[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3})?"
+_GROUP = "[0-9A-Fa-f]{1,4}"
+_IP6 = rf"(?:{_GROUP}:){{7}}{_GROUP}|(?:{_GROUP}(?::{_GROUP}){{0,6}})?::(?:{_GROUP}(?::{_GROUP}){{0,6}})?(?:(?:\.[0-9]{{1,3}}){{3}})?"
 _IBAN = r"[A-Z]{2}[0-9]{2}(?:[ -]?[A-Z0-9]){11,40}"
 _PASSPORT = r"(?i)(?:passport|护照|護照)"
 # family -> a pattern whose matches are its candidates. Without look-around: `_tokens` relies on it
@@ -84,7 +86,7 @@ _FAMILIES = {
 # much faster than the patterns, and no row without it can match
 _CHEAP = {
     "email": pl.col("text").str.contains("@", literal=True),
-    "ipv6": pl.col("text").str.contains(r"[0-9A-Fa-f:]:[0-9A-Fa-f]{0,4}:"),
+    "ipv6": pl.col("text").str.contains("::", literal=True) | pl.col("text").str.contains(rf"(?:{_GROUP}:){{7}}"),
     "url": pl.col("text").str.contains("://", literal=True),
     "private_key": pl.col("text").str.contains("PRIVATE KEY", literal=True),
 }
@@ -94,7 +96,7 @@ _LABEL = re.compile(rf"[{_LETTER}](?:[{_LETTER}-]{{0,61}}[{_LETTER}])?")
 _TOP_LEVEL = re.compile(r"(?:[A-Za-zÀ-ɏ]{2,24}|xn--[A-Za-z0-9-]{2,59})")
 _NEVER_TOP_LEVEL = frozenset({"png", "jpg", "jpeg", "gif", "svg", "webp", "css", "html", "json", "localdomain"})
 _MESSAGE_ID = re.compile(r"(?i)(?:message-id|in-reply-to|references|content-id|resent-message-id)\s*:\s*<?$")
-_VERSION = re.compile(r"(?i)(?:\bv|\bver\.?|\bversion|\brelease|\bbuild|版本|版)[\s:：为]*$")  # noqa: RUF001
+_VERSION = re.compile(r"(?i)(?:\bv|\bver\.?|\bversion|\brelease|\bbuild|版本|版)[\s:：为号]*$")  # noqa: RUF001
 _PASSPORT_NUMBER = re.compile(r"(?<![A-Za-z0-9])(?=[A-Z0-9]{0,2}\d{5})[A-Z0-9]{7,9}(?![A-Za-z0-9])", re.ASCII)
 _PASSPORT_REACH = 32
 
@@ -187,11 +189,15 @@ def _marked(text: str, places: list[dict[str, object]]) -> str:
 
 def _without_overlaps(spans: list[Found]) -> list[Found]:
     """The most specific kind first, the longer span before the shorter; what overlaps it goes."""
+    starts: list[int] = []
     kept: list[Found] = []
     for kind, start, end in sorted(set(spans), key=lambda span: (_RANK[span[0]], span[1] - span[2], span[1])):
-        if all(end <= other_start or other_end <= start for _, other_start, other_end in kept):
-            kept.append((kind, start, end))
-    return sorted(kept, key=lambda span: span[1])
+        place = bisect.bisect_left(starts, start)
+        free_before = place == 0 or kept[place - 1][2] <= start
+        if free_before and (place == len(kept) or end <= starts[place]):
+            starts.insert(place, start)
+            kept.insert(place, (kind, start, end))
+    return kept
 
 
 def _tokens(text: str, matches: list[str]) -> Iterator[tuple[int, int]]:
@@ -251,11 +257,8 @@ def _check_ip4(text: str, start: int, end: int) -> Iterator[Found]:
 def _check_ip6(text: str, start: int, end: int) -> Iterator[Found]:
     before, after = text[start - 1 : start] if start else "", text[end : end + 1]
     touched = any(mark.isascii() and (mark.isalnum() or mark in "_:") for mark in (before, after) if mark)
-    value = text[start:end]
-    if value.endswith(":") and not value.endswith("::"):
-        value = value[:-1]
-    if not touched and is_ip6(value):
-        yield "ipv6", start, start + len(value)
+    if not touched and is_ip6(text[start:end]):
+        yield "ipv6", start, end
 
 
 def _check_iban(text: str, start: int, end: int) -> Iterator[Found]:

@@ -68,10 +68,15 @@ def is_iban(text: str) -> bool:
 
 def is_resident_id(text: str) -> bool:
     """A Chinese resident identity number of 18 characters (GB 11643): province, date of birth, check character."""
-    if text[:2] not in _PROVINCES or not _is_birthday(text[6:14]):
+    if not has_resident_id_shape(text):
         return False
     total = sum(weight * int(digit) for weight, digit in zip(_ID_WEIGHTS, text[:17], strict=True))
     return _ID_CHECKS[total % 11] == text[17].upper()
+
+
+def has_resident_id_shape(text: str) -> bool:
+    """Eighteen characters with a province and a date of birth, whatever the check character."""
+    return len(text) == 18 and text[:2] in _PROVINCES and _is_birthday(text[6:14])
 
 
 def is_old_resident_id(digits: str) -> bool:

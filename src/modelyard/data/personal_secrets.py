@@ -38,8 +38,8 @@ CREDENTIAL_URL = r"[a-z][a-z0-9+.-]{1,15}://[A-Za-z0-9_.%-]{0,64}:[^\s:/@]{3,128
 PEM = r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
 
 _ASSIGNED = re.compile(rf"{_VALUE}{{16,200}}$")
-_PEM_BODY = re.compile(r"(?:[A-Za-z0-9+/=\s:,.()-]|\\[nr]){0,20000}?-----END [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----")
-_PEM_LOOSE = re.compile(r"(?:[A-Za-z0-9+/=\s]|\\[nr]){0,20000}")
+_PEM_BODY = re.compile(r"(?:[A-Za-z0-9+/=\s:,.()\\]|-(?!----)){0,20000}-----END [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----")
+_PEM_LOOSE = re.compile(r"[A-Za-z0-9+/=\s\\]{0,20000}")
 _DOTTED_NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
 _STAND_INS = frozenset({"pass", "password", "passwd", "pwd", "pw", "secret", "xxx"})
 _HEX = re.compile(r"[0-9a-f]+|[0-9A-F]+")
