@@ -92,11 +92,14 @@ _CHEAP = {
 }
 
 _LOCAL_TRIM = "!#$%&'*+/=?^_`{|}~-."
-_LABEL = re.compile(rf"[{_LETTER}](?:[{_LETTER}-]{{0,61}}[{_LETTER}])?")
-_TOP_LEVEL = re.compile(r"(?:[A-Za-zÀ-ɏ]{2,24}|xn--[A-Za-z0-9-]{2,59})")
+_DOMAIN = re.compile(
+    rf"(?:[{_LETTER}](?:[{_LETTER}-]{{0,61}}[{_LETTER}])?\.){{1,20}}(?:[A-Za-zÀ-ɏ]{{2,24}}|xn--[A-Za-z0-9-]{{2,59}})"
+)
+_GLUED = re.compile(r"(?<=\.)([a-z]{2,24})\.[A-Z][a-z]*$")  # the next sentence: bob@example.com.Thanks
 _NEVER_TOP_LEVEL = frozenset({"png", "jpg", "jpeg", "gif", "svg", "webp", "css", "html", "json", "localdomain"})
-_MESSAGE_ID = re.compile(r"(?i)(?:message-id|in-reply-to|references|content-id|resent-message-id)\s*:\s*<?$")
-_VERSION = re.compile(r"(?i)(?:\bv|\bver\.?|\bversion|\brelease|\bbuild|版本|版)[\s:：为号]*$")  # noqa: RUF001
+_ID_HEADER = re.compile(r"(?i)-id|-to|references")
+_MESSAGE_ID = re.compile(r"(?i)(?:message-id|in-reply-to|references|content-id)\s*:(?:[^:<>]*<[^<>\s]+>)*[^:<>]*<$")
+_VERSION = re.compile(r"(?i)(?:\bv|\bver\.?|\bversion|\brelease|\brevision|\bbuild|版本|版)[\s:：为号]*$")  # noqa: RUF001
 _PASSPORT_NUMBER = re.compile(r"(?<![A-Za-z0-9])(?=[A-Z0-9]{0,2}\d{5})[A-Z0-9]{7,9}(?![A-Za-z0-9])", re.ASCII)
 _PASSPORT_REACH = 32
 
@@ -223,18 +226,28 @@ def _check_email(text: str, start: int, end: int) -> Iterator[Found]:
     local, _, domain = text[start:end].rpartition("@")
     trimmed = local.lstrip(_LOCAL_TRIM)
     start += len(local) - len(trimmed)
-    labels = domain.rstrip(".-").split(".")
-    if len(labels) > 2 and labels[-1][:1].isupper() and labels[-2][-1:].islower():
-        labels.pop()  # the next sentence, glued to the address
-    end = start + len(trimmed) + 1 + len(".".join(labels))
-    if not _is_domain(labels) or not 1 <= len(trimmed) <= 64 or end - start > 254:
+    domain = _GLUED.sub(r"\1", domain.rstrip(".-"))
+    end = start + len(trimmed) + 1 + len(domain)
+    if not 1 <= len(trimmed) <= 64 or end - start > 254 or _DOMAIN.fullmatch(domain) is None:
+        return
+    if domain.rpartition(".")[2].lower() in _NEVER_TOP_LEVEL or ".." in trimmed or trimmed.endswith("."):
         return
     if trimmed == "git" and text[end : end + 1] == ":":  # git@github.com:owner/name is an address of a repository
         return
-    if ".." in trimmed or trimmed.endswith(".") or "://" in text[max(0, start - 100) : start].split(" ")[-1]:
+    if text[max(0, start - 1) : start] in (":", "/") and "://" in text[max(0, start - 100) : start].split(" ")[-1]:
         return
-    if not _MESSAGE_ID.search(text, max(0, start - 32), start):
+    if not _is_message_id(text, start, trimmed):
         yield "email", start, end
+
+
+def _is_message_id(text: str, start: int, local: str) -> bool:
+    """An identifier of RFC 5322 (`Message-ID: <2002….1@host>`) looks like an address: told by its header or its time."""
+    if text[start - 1 : start] != "<":
+        return False
+    if sum(letter.isdigit() for letter in local) >= 12 and ("." in local or "$" in local):
+        return True
+    window = text[max(0, start - 400) : start]
+    return _ID_HEADER.search(window) is not None and _MESSAGE_ID.search(window) is not None
 
 
 def _is_domain(labels: list[str]) -> bool:

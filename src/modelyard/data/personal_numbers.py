@@ -21,11 +21,11 @@ from modelyard.data.personal_checks import (
 _DASH = r"\-\u2010-\u2013\u2212"
 _GAP = rf"[ \u00a0{_DASH}]"
 _PHONE_GAP = rf"[ \u00a0.()/{_DASH}]"
-DIGITS = rf"\+?\(?[0-9](?:{_PHONE_GAP}{{0,3}}[0-9]){{6,}}"
+DIGITS = rf"(?:\+ ?)?\(?[0-9](?:{_PHONE_GAP}{{0,3}}[0-9]){{6,}}"
 
 _SHORT_CONTEXT = 24
 _LONG_CONTEXT = 48
-_TAIL = 12
+_TAIL = 12  # characters behind a run that may belong to its numbers: the X of an identity number, an extension
 
 # each is a whole number: no digit, letter or decimal part touches it
 _BEFORE = r"(?<![0-9A-Za-z_])(?<![0-9][.\-/])"
@@ -61,7 +61,7 @@ _NORTH_AMERICAN = re.compile(
 )
 # a trunk prefix 0, then the area code, then one to four groups: ITU-T E.123
 _TRUNK = re.compile(
-    rf"(?<![0-9A-Za-z_+])(?<![0-9][.,\-/:])(?<![0-9]{_GAP})(?:\(0[1-9]\d{{0,4}}\)|0[1-9]\d{{0,4}})"
+    rf"(?<![0-9A-Za-z_+])(?<![0-9][.,\-/:])(?<![0-9]{_GAP})(?:\(0[1-9]\d{{0,3}}\)|0[1-9]\d{{0,3}})"
     rf"(?:(?:(?<=\)) ?|[ .\-/\u00a0])\d{{2,8}}(?:[ .\-\u00a0]\d{{2,5}}){{0,4}}){_EXTENSION}{_AFTER}",
     re.ASCII | re.IGNORECASE,
 )
@@ -80,24 +80,24 @@ _DATE = re.compile(
     r"|(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:\d\d){0,3})(?: |$)",
     re.ASCII,
 )
-_SAYS_PHONE = re.compile(
-    r"(?is)^.*(?P<word>\b(?:tele)?phones?|\btel|\bmobiles?|\bcell(?:ular|phone)?|\bfax|\bhot ?line|\bhelp ?line|\bwhats ?app|\bsms"
-    r"|\bcontact number|\bpager|\bvoice ?mail|\btelefono?|\btel[eé]fono|\bt[eé]l[eé]phone|\bmóvil|\bhandy"
+_PHONE_WORDS = (
+    r"\b(?:tele)?phones?\b|\btel\b|\bmobiles?\b|\bcell(?:ular|phone)?\b|\bfax|\bhot ?line|\bhelp ?line|\bwhats ?app|\bsms\b"
+    r"|\bcontact number|\bpager|\bvoice ?mail|\btelefono?|\btel[eé]fono|\bt[eé]l[eé]phone|\bmóvil|\bhandy\b"
     r"|\b(?:call|dial|ring|text|reach)(?:ed|ing|s)?(?: (?:me|us|him|her|them|you|back|now|today|at|on|toll[ -]free))*"
-    r"|\b(?:office|desk|direct|work|home|voice) ?[:：]|\banswer(?:ed|ing|s)? (?:at|on)|\bmessages? (?:to|from|at)"
-    r"|电话|電話|手机|手機|座机|传真|傳真|热线|熱線|致电|致電|拨打|撥打|来电|联系方式|联系我|短信|电联)"
-    r"(?P<between>[^0-9\n]{0,24})\(?\+?$"
+    r"|\b(?:office|desk|direct|work|home|voice) ?[:：]|\banswer(?:ed|ing|s)? (?:at|on)|\bmessages? (?:to|from|at)"  # noqa: RUF001
+    r"|电话|電話|手机|手機|座机|传真|傳真|热线|熱線|致电|致電|拨打|撥打|来电|联系方式|联系我|短信|电联"
 )
-# one of these stands in whatever `_SAYS_PHONE` matches: asked first, because it is a hundred times as fast
-_PHONE_STEMS = (
-    *("phone", "tel", "mobile", "cell", "fax", "line", "whats", "sms", "contact", "pager", "voice", "móvil", "handy"),
-    *("office", "desk", "direct", "work", "home", "call", "dial", "ring", "text", "reach", "answer", "message"),
-    *("电", "電", "手机", "手機", "座机", "传真", "傳真", "热线", "熱線", "拨打", "撥打", "联系", "短信"),
+_SSN_WORDS = r"\bssn\b|social security|社会安全号|社会保障号|社保号"
+# the last word counts
+_SAYS_PHONE = re.compile(rf"(?is).*(?P<word>{_PHONE_WORDS})(?P<between>[^0-9\n]{{0,24}}|[ \t]*[:：]\s{{0,3}})\(?\+?$")
+_SAYS_SSN = re.compile(rf"(?i)(?:{_SSN_WORDS})[^0-9\n]{{0,24}}$")
+# one of these stands in whatever those two match: asked first, because it is ten times as fast
+_STEMS = re.compile(
+    "phone|tel|mobile|cell|fax|line|whats|sms|contact|pager|voice|móvil|handy|office|desk|direct|work|home|call|dial"
+    "|ring|text|reach|answer|message|电|電|手机|手機|座机|传真|傳真|热线|熱線|拨打|撥打|联系|短信|ssn|social|社"
 )
-_PHONE_FOLLOW_STEMS = ("office", "fax", "mobile", "cell", "phone", "tel", "desk", "home", "work", "voice", "电话", "手机", "传真")
-_SSN_STEMS = ("ssn", "social", "社")
 _WEAK = re.compile(r"(?i)^(?:call|dial|ring|text|reach)")
-_PHONE_FOLLOWS = re.compile(r"(?i)^[ \-(,]{0,3}(?:office|fax|mobile|cell|phone|tel|desk|home|work|voice|电话|手机|传真)\b")
+_PHONE_FOLLOWS = ("office", "fax", "mobile", "cell", "phone", "tel", "desk", "home", "work", "voice", "电话", "手机", "传真")
 _SAYS_OTHER = re.compile(
     r"(?i)(?:订单|訂單|单号|單號|运单|流水|序列|编号|編號|货号|批次|批号|合同|发票|票号|版本|时间戳|金额|价格|账号|卡号|邮编|工单"
     r"|型号|学号|课程号|条码|条形码|\bQQ|\bISBN|\bISSN|\bDOI|\border|\binvoice|\btracking|\bserial|\bref|\breference|\bid"
@@ -108,13 +108,12 @@ _SAYS_OTHER = re.compile(
 _UNIT_FOLLOWS = re.compile(r"(?i)^ ?(?:元|万|亿|%|次|件|美元|人民币|usd|rmb|cny|eur|dollars|euros|bytes|times|km|kg|mb|gb)")
 _SAYS_ID = re.compile(r"(?i)身份证|身份證|公民身份|证件号|identity (?:card|number)|\bid (?:card|number)")
 _SAYS_CARD = re.compile(r"(?i)\bcards?\b|\bvisa\b|master ?card|\bamex\b|\bcc\b|\bcredit\b|\bdebit\b|卡|账户|帐户|账号|帐号|收款|支付")
-_SAYS_SSN = re.compile(r"(?i)\bssn\b|social security|社会安全号|社会保障号|社保号")
 
 Found = tuple[str, int, int]
 
 
 def find_in_run(text: str, start: int, end: int) -> list[Found]:
-    """Kind, start and end of every number in a run of digits; they may overlap, the caller chooses.
+    """Kind, start and end of the numbers in a run of digits; they may overlap, the caller chooses.
 
     Args:
         text: the text, full-width digits made ASCII.
@@ -123,28 +122,19 @@ def find_in_run(text: str, start: int, end: int) -> list[Found]:
     """
     run = text[start:end]
     digits = sum(map(run.count, "0123456789"))
-    stop = min(len(text), end + _TAIL)  # room for what may follow: the X of an identity number, an extension
+    stop = min(len(text), end + _TAIL)
     found: list[Found] = []
     if digits >= 15:
         found += _find_ids(text, start, stop)
-    if digits >= 9:
-        found += _find_ssns(text, start, stop, run)
+    if _is_date(run) or _in_address(text, start):
+        return found
     if digits >= 12:
         found += _find_cards(text, start, stop)
-    found += _find_phones(text, start, stop, run, digits)
-    return [] if found and _in_address(text, start) else found
-
-
-def _find_phones(text: str, start: int, stop: int, run: str, digits: int) -> list[Found]:
-    """Telephone numbers by their shape, and where there is none by the words beside; `digits` are those of the run."""
-    found: list[Found] = []
     if digits >= 11 and "1" in run:
         found += _find_mobiles(text, start, stop)
-    if "+" in run or (digits >= 10 and "00" in run):
-        found += _find_international(text, start, stop)
-    if digits >= 9:
-        found += _find_national(text, start, stop)
-    return found or list(_find_by_context(text, start, stop))
+    if digits >= 9 and not run.isdigit():
+        found += _find_in_groups(text, start, stop, run)
+    return found or list(_find_by_word(text, start, end, stop))
 
 
 def bare(text: str) -> str:
@@ -161,16 +151,36 @@ def _find_ids(text: str, start: int, stop: int) -> Iterator[Found]:
             yield "cn_resident_id", match.start(), match.end()
 
 
-def _find_ssns(text: str, start: int, stop: int, run: str) -> Iterator[Found]:
+def _find_in_groups(text: str, start: int, stop: int, run: str) -> list[Found]:
+    """What its separators tell: social security numbers, telephone numbers."""
+    found: list[Found] = []
     if "-" in run:
-        for match in _SSN.finditer(text, start, stop):
-            if is_ssn(bare(match[0])):
+        spans = ((match[0], match.start(), match.end()) for match in _SSN.finditer(text, start, stop))
+        found += [("us_ssn", at, end) for number, at, end in spans if is_ssn(bare(number))]
+    if "+" in run or "00" in run:
+        found += _find_international(text, start, stop)
+    return found + list(_find_national(text, start, stop))
+
+
+def _find_by_word(text: str, start: int, end: int, stop: int) -> Iterator[Found]:
+    """The number of a run that only a word makes a telephone or social security number: before it, or behind it."""
+    window = text[max(0, start - _LONG_CONTEXT) : start]
+    if _STEMS.search(window.lower()):
+        if _SAYS_SSN.search(window):
+            match = _SSN_LOOSE.search(text, start, stop)
+            if match is not None and is_ssn(bare(match[0])):
                 yield "us_ssn", match.start(), match.end()
-    window = text[max(0, start - _LONG_CONTEXT) : stop + _SHORT_CONTEXT]
-    if _has_any(window, _SSN_STEMS) and _SAYS_SSN.search(window):
-        for match in _SSN_LOOSE.finditer(text, start, stop):
-            if is_ssn(bare(match[0])):
-                yield "us_ssn", match.start(), match.end()
+        before = _SAYS_PHONE.match(window)
+        numbers = _phones_called_so(text, start, stop) if before else iter(())
+        match = next(numbers, None)
+        if before and match is not None and match.start() - start < 2 and _is_near(before, match[0]):
+            yield "phone_national", match.start(), match.end()
+            return
+    if text[end : end + _TAIL].lstrip(" -(,").lower().startswith(_PHONE_FOLLOWS):
+        for match in _phones_called_so(text, start, stop):
+            if match.end() == end:
+                yield "phone_national", match.start(), end
+                return
 
 
 def _find_cards(text: str, start: int, stop: int) -> Iterator[Found]:
@@ -247,45 +257,38 @@ def _find_national(text: str, start: int, stop: int) -> Iterator[Found]:
 
 
 def _has_trunk_shape(text: str) -> bool:
-    """Nine to twelve digits; groups of two only as in France (five of them, not counting up); no date."""
+    """Nine to twelve digits, and none of the other things that begin with a zero.
+
+    Those are dates, 3-2-4 (an SSN that was never issued), 5-4 (a US ZIP+4), and five groups of two that only climb
+    (a count, lottery numbers); five groups of two are a French number else, and no other number of them is one.
+    """
     groups = re.findall(r"\d+", re.split(r"(?i) ?(?:x|ext|转|轉)", text)[0])
     sizes = [len(group) for group in groups]
-    if not 9 <= sum(sizes) <= 12 or sizes == [3, 2, 4] or _DATE.match(text):  # 3-2-4 is an SSN that was never issued
+    if not 9 <= sum(sizes) <= 12 or sizes in ([3, 2, 4], [5, 4]) or _DATE.match(text):
         return False
     if set(sizes) == {2}:
-        steps = {int(after) - int(before) for before, after in zip(groups, groups[1:], strict=False)}
-        return len(groups) == 5 and len(steps) > 1
+        return len(groups) == 5 and groups != sorted(groups)
     return True
 
 
-def _find_by_context(text: str, start: int, stop: int) -> Iterator[Found]:
-    """The first number of a run if only the word beside it makes it a telephone number."""
-    window = text[max(0, start - _LONG_CONTEXT) : start]
-    before = _SAYS_PHONE.search(window) if _has_any(window, _PHONE_STEMS) else None
-    after = _has_any(text[stop - _TAIL : stop + _SHORT_CONTEXT], _PHONE_FOLLOW_STEMS)
-    if before is None and not after:
-        return
+def _phones_called_so(text: str, start: int, stop: int) -> Iterator[re.Match[str]]:
+    """Numbers of seven to twelve digits in any grouping, for which a word must speak."""
     for pattern in (_BARE_PHONE, _ANY_PHONE):
         for match in pattern.finditer(text, start, stop):
             digits = sum(map(match[0].count, "0123456789"))
-            if not 7 <= digits <= 12 or _DATE.match(match[0]) or _is_called_otherwise(text, match):
-                continue
-            follows = after and _PHONE_FOLLOWS.match(text[match.end() : match.end() + _SHORT_CONTEXT])
-            if follows or (before and match.start() - start < 2 and _is_near(before, digits, match[0])):
-                yield "phone_national", match.start(), match.end()
-                return
+            if 7 <= digits <= 12 and not _is_date(match[0]) and not _is_called_otherwise(text, match):
+                yield match
 
 
-def _has_any(window: str, stems: tuple[str, ...]) -> bool:
-    lowered = window.lower()
-    return any(stem in lowered for stem in stems)
-
-
-def _is_near(before: re.Match[str], digits: int, number: str) -> bool:
+def _is_near(before: re.Match[str], number: str) -> bool:
     """A verb such as `call` must stand right before the number, and a bare number of seven digits needs a noun."""
     if not _WEAK.match(before["word"]):
         return True
-    return before["between"].strip(" :：.,") == "" and (digits > 7 or not number.isdigit())  # noqa: RUF001
+    return before["between"].strip(" :：.,(") == "" and not (len(number) == 7 and number.isdigit())  # noqa: RUF001
+
+
+def _is_date(text: str) -> bool:
+    return text[:1].isdigit() and _DATE.match(text) is not None
 
 
 def _is_called_otherwise(text: str, match: re.Match[str]) -> bool:
@@ -299,5 +302,5 @@ def _is_called_otherwise(text: str, match: re.Match[str]) -> bool:
 def _in_address(text: str, start: int) -> bool:
     """Whether a number stands inside a web address (`tel:` aside)."""
     window = text[max(0, start - 200) : start]
-    word = re.split(r"[\s<>\"'，。；（）]", window)[-1]  # noqa: RUF001
+    word = window[max(map(window.rfind, " \n\t<>\"'，。；（）")) + 1 :]  # noqa: RUF001
     return "://" in word or word.startswith("www.")

@@ -33,7 +33,7 @@ _NAMES = (
     "|account[_-]?key|密码|口令|密钥|令牌|密碼|金鑰"
 )
 _VALUE = r"[A-Za-z0-9+/_=.~@$!%^&*#-]"
-ASSIGNMENT = rf"""(?i)(?:{_NAMES})[0-9A-Za-z_-]{{0,20}}["'”’]?\s{{0,3}}(?:=>|:=|[=:：])\s{{0,3}}["'“‘]?{_VALUE}{{16,200}}"""  # noqa: RUF001
+ASSIGNMENT = rf"""(?i)(?:{_NAMES})[0-9A-Za-z_-]{{0,20}}["'”’]?[ \t]{{0,3}}(?:=>|:=|[=:：])[ \t]{{0,3}}["'“‘]?{_VALUE}{{16,200}}"""  # noqa: RUF001
 CREDENTIAL_URL = r"[a-z][a-z0-9+.-]{1,15}://[A-Za-z0-9_.%-]{0,64}:[^\s:/@]{3,128}@[A-Za-z0-9.-]{3,253}"
 PEM = r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
 
@@ -42,6 +42,7 @@ _PEM_BODY = re.compile(r"(?:[A-Za-z0-9+/=\s:,.()\\]|-(?!----)){0,20000}-----END 
 _PEM_LOOSE = re.compile(r"[A-Za-z0-9+/=\s\\]{0,20000}")
 _DOTTED_NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
 _STAND_INS = frozenset({"pass", "password", "passwd", "pwd", "pw", "secret", "xxx"})
+_WEB_PATH = re.compile(r"[\w-]+(?:\.[\w-]+)*\.[a-z]{2,6}/")
 _HEX = re.compile(r"[0-9a-f]+|[0-9A-F]+")
 _PLACEHOLDER = re.compile(r"example|placeholder|changeme|your[_-]|x{6}|\*{4}|\.{3}|1234567890|abcdef", re.IGNORECASE)
 # A random hexadecimal string of 32 has 3.66 +- 0.15 bits per character, a random base-64 one of 20 has 4.0 +- 0.15;
@@ -74,7 +75,7 @@ def secret_value(text: str, end: int, token: str) -> tuple[int, int] | None:
 def _looks_random(value: str) -> bool:
     digits = sum(letter.isdigit() for letter in value)
     letters = sum(letter.isalpha() for letter in value)
-    if digits < 2 or letters < 2 or _PLACEHOLDER.search(value) or _DOTTED_NAME.fullmatch(value):
+    if digits < 2 or letters < 2 or _PLACEHOLDER.search(value) or _DOTTED_NAME.fullmatch(value) or _WEB_PATH.match(value):
         return False
     least = LEAST_BITS_HEX if _HEX.fullmatch(value) else LEAST_BITS
     return entropy_bits(value) >= least
