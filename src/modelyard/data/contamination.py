@@ -1,0 +1,396 @@
+"""Benchmark questions that stand in a corpus, each with the passage that shows it.
+
+Two things are asked of a row and a question. Both are made so that a phrase that many texts share finds nothing.
+
+Score, 0 to 1: how much of the question stands in the row, close together. A token of the question is found where it
+stands with two others of the question, in their order and within four places, on both sides: a word replaced, put in
+or left out costs that word and not its neighbours, and clauses may change places. Of two shares the smaller is the
+score: that of the tokens found, and that of their weight. A token weighs (r + 5) / (f + 5): f other texts hold the most
+common n-gram around it, r the rarest n-gram of its question. Texts are the rows and the questions, so that "which of
+the following statements is true" weighs next to nothing in a corpus, or in a benchmark, that is full of it, while a
+question that leaked into a thousand rows still weighs what it should, because all of it did.
+
+Evidence, in rare tokens: whether what was found could stand there by chance. Each token found counts
+log((N + 1) / (f + 1)) / log(N + 1) of a whole one, N being all texts: one in a thousand of a million counts half.
+Four words or five characters are needed: names and sayings are as long as that.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from duckdb import DuckDBPyConnection
+from numpy.typing import NDArray
+
+from modelyard.data.contamination_index import (
+    ALONE,
+    GOLDEN,
+    LONG,
+    Counts,
+    Hashes,
+    Index,
+    gram_hashes,
+    mix,
+    tokenise,
+)
+from modelyard.data.rules import normalised
+
+# Chosen in benchmarks/contamination.py on kinds of edit and questions other than those it reports
+THRESHOLD = 0.65  # of the score
+SMOOTHING = 5  # texts: an n-gram in five others weighs half as much as one in none
+TOKENS_PER_EDIT = 5  # one edit in five tokens is still looked at
+COMMON_LEAST = 10  # texts: an n-gram in more than the square root of all of them, or than ten, is no seed
+ANSWER_REACH = 200  # tokens around the question, in which its answer is looked for
+LONG_ANSWER = 6  # tokens: from here on an answer is compared as a question is, below it must stand as it is
+SHOWN_CHARACTERS, CONTEXT_CHARACTERS = 300, 40
+
+_ROWS_AT_ONCE = 256
+_TOKENS_AT_ONCE = 2**20
+_SPACELESS = ALONE.removesuffix("]")
+_PIECE = rf"(?:{ALONE}[\p{{M}}\x{{FF9E}}\x{{FF9F}}]*|[^\s{_SPACELESS.removeprefix('[')}]+)\s*|\s+"
+
+ReadTexts = Callable[[Sequence[int]], pl.DataFrame]
+Flags = NDArray[np.bool_]
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class _Weights:
+    """What each token searched for counts, shape (tokens,): `share` of the score, `rarity` as evidence."""
+
+    share: Numbers
+    rarity: Numbers
+
+
+@dataclass(frozen=True, eq=False)
+class _Pairs:
+    """A row and a question each, shape (pairs,), by row: the places `first` to `last` where the question may begin."""
+
+    row: Counts
+    question: Counts
+    first: Counts
+    last: Counts
+
+    def __getitem__(self, chosen: Counts | Flags | slice) -> "_Pairs":
+        return _Pairs(self.row[chosen], self.question[chosen], self.first[chosen], self.last[chosen])
+
+
+@dataclass(frozen=True, eq=False)
+class _Texts:
+    """The tokens of some rows: `starts` has the shape (rows + 1,)."""
+
+    rows: Counts
+    texts: pl.Series
+    tokens: Hashes
+    starts: Counts
+
+
+def contaminated(
+    connection: DuckDBPyConnection, *, hits: str, rows_total: int, index: Index, read_texts: ReadTexts
+) -> pl.DataFrame:
+    """The rows that hold a benchmark question, or a copy of one with small edits.
+
+    Args:
+        connection: where `hits` can be read.
+        hits: name of the relation of all that `find_hits` found: `row`, `gram`, `position`.
+        rows_total: rows of the corpus.
+        index: of the questions.
+        read_texts: gives `row` and `text` of the rows asked for, as they stood in the files.
+
+    Returns:
+        `row`, `question`, `score` (0.65 to 1), `span` (the passage of the row with some of what stands around it, at
+        most 300 characters), `question_span` (what is compared with it) and `answer` (whether the question's answer
+        stands within 200 tokens of it; null where there is none), by row, the best question first.
+    """
+    frequency = _frequency(connection, hits, index)
+    pairs = _candidates(connection, hits, rows_total, index, frequency)
+    weights = _weights(index, frequency, rows_total)
+    found = [
+        pl.DataFrame(
+            schema={
+                "row": pl.Int64,
+                "question": pl.Int64,
+                "score": pl.Float64,
+                "span": pl.String,
+                "question_span": pl.String,
+                "answer": pl.Boolean,
+            }
+        )
+    ]
+    for some, texts in _read(pairs, read_texts):
+        for part in _portions(some, index):
+            scores, evidence = _scores(part, texts, index, weights)
+            kept = (scores >= THRESHOLD) & (evidence >= index.least[part.question])
+            if kept.any():
+                found.append(_shown(part[kept], scores[kept], texts, index))
+    return pl.concat(found).sort("row", "score", "question", descending=[False, True, False])
+
+
+def _frequency(connection: DuckDBPyConnection, hits: str, index: Index) -> Counts:
+    """How many other texts hold each n-gram, shape (grams,): rows, and questions but for one.
+
+    One row is taken off where there is any, for the row that is judged.
+    """
+    counted = connection.sql(
+        f"SELECT gram, count(*) AS n FROM (SELECT DISTINCT gram, row FROM {hits}) GROUP BY gram"
+    ).fetchnumpy()
+    rows = np.zeros(index.grams.hashes.size, dtype=np.int64)
+    rows[counted["gram"].astype(np.int64)] = counted["n"]
+    return np.maximum(rows - 1, 0) + np.bincount(_distinct(index)[0], minlength=rows.size) - 1
+
+
+def _distinct(index: Index) -> tuple[Counts, Counts]:
+    """Every n-gram of every question once, as two arrays: n-gram, question."""
+    question = _question_of_token(index)
+    begins = index.seeds >= 0
+    both = np.unique(index.seeds[begins] * index.sizes.size + question[begins])
+    return both // index.sizes.size, both % index.sizes.size
+
+
+def _question_of_token(index: Index) -> Counts:
+    return np.repeat(np.arange(index.sizes.size), np.diff(index.starts))
+
+
+def _token_frequency(index: Index, frequency: Counts) -> Counts:
+    """The frequency of the most common n-gram that covers each token."""
+    begins = np.where(index.seeds >= 0, frequency.take(index.seeds, mode="clip"), 0)
+    sizes = np.repeat(index.sizes, np.diff(index.starts))
+    most = begins.copy()
+    for place in range(1, LONG):
+        reaching = np.where(sizes > place, begins, 0)[:-place]
+        np.maximum(most[place:], reaching, out=most[place:])
+    return most
+
+
+def _weights(index: Index, frequency: Counts, rows_total: int) -> _Weights:
+    around = _token_frequency(index, frequency)
+    grams, questions = _distinct(index)
+    rarest = np.full(index.sizes.size, np.iinfo(np.int64).max)
+    np.minimum.at(rarest, questions, frequency[grams])
+    least = np.minimum(rarest[_question_of_token(index)], around)
+    texts = rows_total + index.sizes.size
+    rarity = np.log((texts + 1) / (np.minimum(around, texts) + 1)) / math.log(texts + 1)
+    return _Weights((least + SMOOTHING) / (around + SMOOTHING), rarity)
+
+
+def _candidates(connection: DuckDBPyConnection, hits: str, rows_total: int, index: Index, frequency: Counts) -> _Pairs:
+    """The pairs that share as many seeds as small edits leave, at places that fit.
+
+    A seed at `position` in the row and at `place` in the question says that the question begins at their difference.
+    Those of one copy differ by what was put in or left out, and by the length of what changed places: the beginnings
+    are counted in windows of twice the question's length, one every length, so that a copy lies whole in one of them.
+    At least one seed must be half as rare as the question's rarest.
+    """
+    common = frequency > max(COMMON_LEAST, math.sqrt(rows_total + index.sizes.size))
+    grams, questions = _distinct(index)
+    seeds = np.bincount(questions[~common[grams]], minlength=index.sizes.size)
+    lengths = np.diff(index.starts)
+    needed = np.maximum(1, seeds - np.maximum(1, lengths // TOKENS_PER_EDIT) * index.sizes)
+    begins = np.flatnonzero((index.seeds >= 0) & ~common.take(index.seeds, mode="clip"))
+    question = _question_of_token(index)[begins]
+    rarest = np.full(index.sizes.size, np.iinfo(np.int64).max)
+    np.minimum.at(rarest, questions, frequency[grams])
+    weight = (rarest[question] + SMOOTHING) / (frequency[index.seeds[begins]] + SMOOTHING)
+    tables = {
+        "contamination_seeds": {
+            "gram": index.seeds[begins],
+            "question": question,
+            "place": begins - index.starts[question],
+            "length": lengths[question],
+            "rare": weight >= 0.5,
+        },
+        "contamination_needed": {"question": np.arange(lengths.size), "needed": needed},
+    }
+    for name, table in tables.items():
+        connection.register(name, table)
+    try:
+        found = connection.sql(_CANDIDATES.format(hits=hits)).fetchnumpy()
+    finally:
+        for name in tables:
+            connection.unregister(name)
+    return _Pairs(*(found[name].astype(np.int64) for name in ("row", "question", "first", "last")))
+
+
+_CANDIDATES = """
+    WITH begun AS (
+        SELECT row, question, gram, rare, length, position::BIGINT - place AS first
+        FROM {hits} JOIN contamination_seeds USING (gram)
+    ), counted AS (
+        SELECT row, question, (first + length) // length - back AS around, count(DISTINCT gram) AS seeds,
+               bool_or(rare) AS rare, min(first) AS first, max(first) AS last
+        FROM begun, (VALUES (0), (1)) AS windows(back)
+        GROUP BY ALL
+    )
+    SELECT row, question, first, last FROM counted JOIN contamination_needed USING (question)
+    WHERE rare AND seeds >= needed
+    QUALIFY row_number() OVER (PARTITION BY row, question ORDER BY seeds DESC, around) = 1
+    ORDER BY row, question
+"""
+
+
+def _read(pairs: _Pairs, read_texts: ReadTexts) -> Iterator[tuple[_Pairs, _Texts]]:
+    """The pairs by some rows at a time, with the texts of these rows."""
+    rows, firsts = np.unique(pairs.row, return_index=True)
+    ends = np.append(firsts, pairs.row.size)
+    for start in range(0, rows.size, _ROWS_AT_ONCE):
+        some = rows[start : start + _ROWS_AT_ONCE]
+        texts = read_texts(some.tolist()).select("row", "text").sort("row")
+        tokens, counts, _ = tokenise(texts.select(key=normalised("text"))["key"])
+        starts = np.concatenate([[0], np.cumsum(counts)])
+        here = pairs[slice(ends[start], ends[min(start + _ROWS_AT_ONCE, rows.size)])]
+        yield here, _Texts(texts["row"].to_numpy(), texts["text"], tokens, starts)
+
+
+def _portions(pairs: _Pairs, index: Index) -> Iterator[_Pairs]:
+    """Cut pairs into runs of about a million tokens."""
+    lengths = np.diff(index.starts)[pairs.question]
+    tokens = np.cumsum(pairs.last - pairs.first + 2 * lengths)
+    portion = tokens // _TOKENS_AT_ONCE
+    for number in np.unique(portion):
+        yield pairs[portion == number]
+
+
+def _windows(pairs: _Pairs, texts: _Texts, index: Index, reach: int) -> tuple[Counts, Counts]:
+    """Where in `texts.tokens` each question would stand, and `reach` more on either side: first token, end."""
+    row = np.searchsorted(texts.rows, pairs.row)
+    begin, end = texts.starts[row], texts.starts[row + 1]
+    lengths = np.diff(index.starts)[pairs.question]
+    first = np.clip(begin + pairs.first - reach, begin, end)
+    return first, np.clip(begin + pairs.last + lengths + reach, first, end)
+
+
+def _scores(pairs: _Pairs, texts: _Texts, index: Index, weights: _Weights) -> tuple[Numbers, Numbers]:
+    """Score and evidence of each pair."""
+    first, end = _windows(pairs, texts, index, LONG)
+    begin, stop = index.starts[pairs.question], index.starts[pairs.question + 1]
+    found = _found(_ranges(begin, stop), _ranges(first, end), index.tokens, texts.tokens)
+    places, pair = _ranges(begin, stop)
+
+    def total(values: Numbers | Flags) -> Numbers:
+        return np.bincount(pair, weights=values, minlength=pairs.row.size).astype(np.float64)
+
+    weighed = total(weights.share[places] * found) / total(weights.share[places])
+    return np.minimum(weighed, total(found) / (stop - begin)), total(weights.rarity[places] * found)
+
+
+def _ranges(starts: Counts, stops: Counts) -> tuple[Counts, Counts]:
+    """The numbers of all ranges end to end, and which range each belongs to."""
+    lengths = stops - starts
+    owner = np.repeat(np.arange(starts.size), lengths)
+    return np.arange(owner.size) + np.repeat(starts - np.cumsum(lengths) + lengths, lengths), owner
+
+
+def _found(
+    wanted: tuple[Counts, Counts], offered: tuple[Counts, Counts], wanted_tokens: Hashes, offered_tokens: Hashes
+) -> Flags:
+    """Which of the wanted tokens stand with two others, in order and within four places, among the offered ones.
+
+    Args:
+        wanted: places in `wanted_tokens`, and the pair of each; shape (tokens wanted,).
+        offered: places in `offered_tokens`, and the pair of each; shape (tokens offered,).
+        wanted_tokens: hashes.
+        offered_tokens: hashes.
+
+    Returns:
+        Shape (tokens wanted,).
+    """
+    have = np.concatenate([hashes for hashes, _ in _triples(offered_tokens[offered[0]], offered[1])])
+    found = np.zeros(wanted[0].size, dtype=np.bool_)
+    for hashes, places in _triples(wanted_tokens[wanted[0]], wanted[1]):
+        known = places[:, np.isin(hashes, have)]
+        found[known.ravel()] = True
+    return found
+
+
+def _triples(tokens: Hashes, owner: Counts) -> Iterator[tuple[Hashes, Counts]]:
+    """Three tokens of one owner in order, one between them left out or none: hashes, and places of shape (3, n)."""
+    salt = mix((owner.astype(np.uint64) + np.uint64(1)) * GOLDEN)
+    for middle, last in ((1, 2), (1, 3), (2, 3)):
+        starts = np.arange(max(tokens.size - last, 0))
+        starts = starts[owner[starts] == owner[starts + last]]
+        places = np.stack([starts, starts + middle, starts + last])
+        hashes = (tokens[places[0]] * GOLDEN + tokens[places[1]]) * GOLDEN + tokens[places[2]]
+        yield mix(hashes + salt[starts]), places
+
+
+def _shown(pairs: _Pairs, scores: Numbers, texts: _Texts, index: Index) -> pl.DataFrame:
+    """What a reader sees of each pair."""
+    row = np.searchsorted(texts.rows, pairs.row)
+    first, end = _windows(pairs, texts, index, 0)
+    zeros = np.zeros(pairs.row.size, dtype=np.int64)
+    return pl.DataFrame(
+        {
+            "row": pairs.row,
+            "question": index.questions["question"].cast(pl.Int64)[pairs.question],
+            "score": scores,
+            "span": _passages(texts.texts[row], first - texts.starts[row], end - texts.starts[row]),
+            "question_span": _passages(index.searched[pairs.question], zeros, np.diff(index.starts)[pairs.question]),
+            "answer": _answers(pairs, texts, index),
+        }
+    )
+
+
+def _passages(texts: pl.Series, first: Counts, end: Counts) -> pl.Series:
+    """Tokens `first` to `end` of each text as they are written, with up to 40 characters on either side, cut to 300.
+
+    A text is cut where a token cannot lie across: behind white space, and around each character of a script without
+    spaces. The tokens of such pieces add up to those of the text.
+    """
+    pieces = (
+        pl.DataFrame({"text": texts, "first": first, "end": end})
+        .with_row_index("pair")
+        .with_columns(piece=pl.col("text").str.extract_all(_PIECE))
+        .explode("piece", empty_as_null=True)
+    )
+    _, counts, _ = tokenise(pieces.select(key=normalised("piece"))["key"])
+    characters = pl.col("piece").str.len_chars().cast(pl.Int64)
+    places = (
+        pieces.with_columns(tokens=pl.Series(counts), characters=characters)
+        .with_columns(
+            before=pl.col("tokens").cum_sum().over("pair") - pl.col("tokens"),
+            start=pl.col("characters").cum_sum().over("pair") - pl.col("characters"),
+        )
+        .filter((pl.col("before") + pl.col("tokens") > pl.col("first")) & (pl.col("before") < pl.col("end")))
+        .group_by("pair", maintain_order=True)
+        .agg(
+            start=pl.col("start").min(),
+            stop=(pl.col("start") + pl.col("piece").str.strip_chars_end().str.len_chars()).max(),
+        )
+    )
+    shown = pl.DataFrame({"text": texts}).with_row_index("pair").join(places, on="pair", how="left")
+    start = (pl.col("start").fill_null(0) - CONTEXT_CHARACTERS).clip(0)
+    wanted = pl.col("stop").fill_null(0) + CONTEXT_CHARACTERS - start
+    length = wanted.clip(upper_bound=SHOWN_CHARACTERS)
+    before = pl.when(start > 0).then(pl.lit("…")).otherwise(pl.lit(""))
+    behind = pl.when(start + length < pl.col("text").str.len_chars()).then(pl.lit("…")).otherwise(pl.lit(""))
+    passage = pl.col("text").str.slice(start, length).str.replace_all(r"\s+", " ")
+    return shown.select(passage=before + passage + behind)["passage"]
+
+
+def _answers(pairs: _Pairs, texts: _Texts, index: Index) -> pl.Series:
+    """Whether the answer stands near the question, more often than the question itself says it; null without one."""
+    answers = index.questions["answer"][pairs.question]
+    asked = index.questions["text"][pairs.question]
+    tokens, counts, _ = tokenise(answers.alias("text").to_frame().select(normalised("text"))["text"])
+    said, said_counts, _ = tokenise(asked.alias("text").to_frame().select(normalised("text"))["text"])
+    first, end = _windows(pairs, texts, index, ANSWER_REACH)
+    starts, said_starts = np.cumsum(counts) - counts, np.cumsum(said_counts) - said_counts
+    found: list[bool | None] = []
+    for pair in range(pairs.row.size):
+        answer = tokens[starts[pair] : starts[pair] + counts[pair]]
+        question = said[said_starts[pair] : said_starts[pair] + said_counts[pair]]
+        near = texts.tokens[first[pair] : end[pair]]
+        found.append(_stands(answer, near, question) if answer.size else None)
+    return pl.Series(found, dtype=pl.Boolean)
+
+
+def _stands(answer: Hashes, near: Hashes, question: Hashes) -> bool:
+    if answer.size >= LONG_ANSWER:
+        one, other = np.zeros(answer.size, dtype=np.int64), np.zeros(near.size, dtype=np.int64)
+        found = _found((np.arange(answer.size), one), (np.arange(near.size), other), answer, near)
+        return bool(found.mean() >= THRESHOLD)
+    whole = gram_hashes(answer, answer.size)[0]
+    times, expected = (np.count_nonzero(gram_hashes(text, answer.size) == whole) for text in (near, question))
+    return bool(times > expected)
