@@ -9,9 +9,10 @@ import polars as pl
 import pytest
 
 from modelyard.artifacts.prepared import read_prepared
-from modelyard.artifacts.reports import read_report
+from modelyard.artifacts.reports import read_report, read_run_record
 from modelyard.data.check import check
-from modelyard.data.shapes import Shape
+from modelyard.data.shapes import Shape, recognise
+from modelyard.data.table import first_columns
 from modelyard.errors import InputError
 from modelyard.evidence.judge import exit_status
 from modelyard.evidence.report import Report
@@ -161,3 +162,86 @@ def test_the_same_file_twice_and_unknown_rules_are_refused(tmp_path: Path, rows_
         checked(tmp_path, test="rows.csv")
     with pytest.raises(InputError):
         checked(tmp_path, fields=FieldsSection(text="body", label="label"))
+
+
+def check_files(folder: Path, name: str, **data: object) -> Report:
+    settings = DataSection(**{"train": name, **data})
+    return check(
+        settings,
+        project="test",
+        shape=recognise(first_columns(folder / name), {}, name),
+        root=folder,
+        prepared=folder / "out/prepared",
+        reports=None,
+        gates=GatesSection(),
+    )
+
+
+def test_conversations_become_lists_of_turns(tmp_path: Path) -> None:
+    rows = [
+        {
+            "conversations": [
+                {"from": "human", "value": f"第{n}个问题是什么？"},
+                {"from": "gpt", "value": f"答案是{n}号。"},
+            ]
+        }
+        for n in range(60)
+    ]
+    rows[7]["conversations"].append({"from": "gpt", "value": "again"})
+    rows[8]["conversations"][1]["value"] = "key: AKIAIOSFODNN7EXAMPLQ, call me at 13812345678"
+    (tmp_path / "c.jsonl").write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), encoding="utf-8")
+    report = check_files(tmp_path, "c.jsonl")
+    prepared = read_prepared(tmp_path / "out/prepared")
+    assert (prepared.dataset.task, prepared.dataset.shape) == ("causal_lm", "messages")
+    train = prepared.split("train")
+    assert train.columns == ["id", "source", "messages", "group"]
+    assert [turn["role"] for turn in train["messages"][0]] == ["user", "assistant"]
+    gone = pl.read_parquet(tmp_path / "out/prepared/dropped.parquet")
+    assert gone.select("source", "rule", "evidence").rows() == [
+        ("c.jsonl:8", "row_malformed", "turns 2 and 3 are both by the assistant")
+    ]
+    flagged = pl.read_parquet(tmp_path / "out/prepared/flagged.parquet")
+    assert flagged.select("source", "rule", "kind").rows() == [
+        ("c.jsonl:9", "personal_data", "cn_mobile"),
+        ("c.jsonl:9", "secret", "api_key"),
+    ]
+    assert "13812345678" not in report.model_dump_json() + str(flagged.to_dicts())
+    found = outcomes(report)
+    assert (found["secret"], found["row_malformed"]) == ("FAIL", "FAIL")
+    assert exit_status(report.verdicts) == 1
+
+
+def test_benchmark_questions_are_dropped_with_the_passage_that_shows_them(tmp_path: Path) -> None:
+    rows = [{"text": f"这是第{n}条新闻，讲的是城市里第{n * 7}家书店的故事，读者很多。"} for n in range(80)]
+    rows[40]["text"] = "练习：下列关于光合作用的说法中正确的是哪一项，请从叶绿体的结构说起？谢谢"
+    (tmp_path / "c.jsonl").write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), encoding="utf-8")
+    question = {"question": "下列关于光合作用的说法中，正确的是哪一项？请从叶绿体的结构说起。", "answer": "类囊体"}
+    (tmp_path / "q.jsonl").write_text(json.dumps(question, ensure_ascii=False) + "\n", encoding="utf-8")
+    report = check_files(tmp_path, "c.jsonl", benchmarks="q.jsonl")
+    gone = pl.read_parquet(tmp_path / "out/prepared/dropped.parquet").filter(
+        pl.col("rule") == "contamination"
+    )
+    assert gone["source"].to_list() == ["c.jsonl:41"]
+    assert "q.jsonl:1" in gone["evidence"][0] and "光合作用" in gone["evidence"][0]
+    assert outcomes(report)["contamination"] == "FAIL"
+    assert exit_status(report.verdicts) == 0  # a warning: the rows are out
+
+
+def test_an_empty_setting_of_memory_is_derived_and_a_small_one_holds(
+    tmp_path: Path, rows_of: Callable[[int], Rows]
+) -> None:
+    write(tmp_path / "rows.csv", rows_of(300))
+    one = checked(tmp_path, tmp_path / "one")
+    settings = DataSection(train="rows.csv")
+    two = check(
+        settings,
+        project="test",
+        shape=Shape(name="text_label", columns={"text": "text", "label": "label"}),
+        root=tmp_path,
+        prepared=tmp_path / "two/prepared",
+        reports=tmp_path / "two/reports",
+        gates=GatesSection(),
+        memory_bytes=600 * 1024**2,
+    )
+    assert one == two
+    assert read_run_record(tmp_path / "two/reports/check.run.json").memory_limit_bytes == 600 * 1024**2

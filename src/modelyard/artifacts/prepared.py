@@ -40,7 +40,8 @@ class Dataset(BaseModel):
 
     Attributes:
         schema_version: `schema` in JSON.
-        task: `classification`.
+        task: `classification`, `causal_lm` or `preference`.
+        shape: what a row is made of: `text`, `text_label`, `prompt_completion`, `messages`, `preference`.
         labels: label names in the order of the model's outputs.
         counts: rows in each split.
         digests: digest of each split's file; the test split's is what reports count judgements by.
@@ -53,6 +54,7 @@ class Dataset(BaseModel):
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
     task: str
+    shape: str = "text_label"
     labels: list[str]
     counts: dict[str, int]
     digests: dict[str, str]
@@ -65,8 +67,9 @@ class Dataset(BaseModel):
 class Prepared:
     """An opened `prepared/` folder.
 
-    The frame of a split has the columns `id`, `source`, `text`, `label` (strings), the slice columns (strings) and
-    `group` (string or null), in the order in which rows are judged.
+    The frame of a split has the columns `id`, `source`, those of its shape (`text` and `label`, or `text`, or `prompt`
+    and `completion`, or `messages`, or `prompt`, `chosen` and `rejected`), the slice columns (strings) and `group`
+    (string or null), in the order in which rows are judged. `messages` is a list of `role`, `content`, `tool_calls`.
     """
 
     folder: Path

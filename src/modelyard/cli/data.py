@@ -36,6 +36,10 @@ def check(
             help="With FILES: leave out rows that cannot be read; the rule row_unreadable counts them.",
         ),
     ] = False,
+    benchmark: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE", help="With FILES: questions that must not stand in them; may be given again."),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Where prepared/ goes; with FILES nothing is written without.")
     ] = None,
@@ -75,6 +79,7 @@ def check(
             slices=[part.strip() for part in slices.split(",") if part.strip()],
             group=group,
             skip_bad_rows=skip_bad_rows,
+            benchmarks=benchmark,
         )
         name, root, gates = Path(files[0]).name, Path(), GatesSection()
         reports = reports or (output.absolute().parent / "reports" if output else None)
@@ -110,7 +115,7 @@ def _shape(files: list[str], text: str | None, label: str | None, fields: str) -
     """The shape that the user named, or that the first file's columns have."""
     from modelyard.data.locate import locate
     from modelyard.data.shapes import recognise
-    from modelyard.scaffold.head import read_columns
+    from modelyard.data.table import first_columns
 
     given = {"text": text, "label": label}
     for part in filter(None, (part.strip() for part in fields.split(","))):
@@ -120,21 +125,21 @@ def _shape(files: list[str], text: str | None, label: str | None, fields: str) -
         given[role.strip()] = column.strip()
     named = {role: column for role, column in given.items() if column}
     paths, _ = locate(files, Path())
-    return recognise(read_columns(paths[0]), named, str(paths[0]))
+    return recognise(first_columns(paths[0]), named, str(paths[0]))
 
 
 def _project_shape(task: str, data: "DataSection", root: Path) -> "Shape":
     """The shape that a project's task has; for other tasks than classification by the fields named or found."""
     from modelyard.data.locate import locate
     from modelyard.data.shapes import Shape, recognise
-    from modelyard.scaffold.head import read_columns
+    from modelyard.data.table import first_columns
 
     fields = data.fields
     if task == "classification":
         return Shape(name="text_label", columns={"text": fields.text, "label": fields.label})
     given = {role: column for role in fields.model_fields_set if (column := getattr(fields, role))}
     paths, _ = locate(data.train, root)
-    return recognise(read_columns(paths[0]), given, "data.fields")
+    return recognise(first_columns(paths[0]), given, "data.fields")
 
 
 def _list_rules() -> None:

@@ -21,6 +21,7 @@ from modelyard.artifacts.prepared import MARK, SPLITS, Dataset, Source
 from modelyard.artifacts.reports import recording, write_report
 from modelyard.data import history, meeting, verdicts
 from modelyard.data.baseline import SCRIPTS, Baseline, histogram, script_shares, shares
+from modelyard.data.contamination_index import Index
 from modelyard.data.features import NEAR_RULES, Plan
 from modelyard.data.locate import locate
 from modelyard.data.mapping import (
@@ -34,6 +35,7 @@ from modelyard.data.mapping import (
     map_bundles,
 )
 from modelyard.data.problems import raise_found
+from modelyard.data.questions import load_questions
 from modelyard.data.read import FileFound, find_layout
 from modelyard.data.records import Parse
 from modelyard.data.rules import MINIMUM_CHARACTERS, MINIMUM_CJK_CHARACTERS, Rule, chosen_rules
@@ -132,10 +134,13 @@ def check(
             stack.enter_context(recording(reports, "check", processes=processes, memory_limit_bytes=memory_bytes))
         beside = prepared.absolute().parent if prepared is not None else Path(tempfile.gettempdir())
         scratch = stack.enter_context(scratch_folder(beside, "check"))
-        read = _read(data, root, plan, scratch, processes, progress)
+        asked = data.benchmarks is not None and "contamination" in rules
+        index = load_questions(data.benchmarks or [], root) if asked else None
+        task = Task(plan, scratch, None if index is None else index.grams)
+        read = _read(data, root, task, processes, progress)
         limit = int((memory_bytes - OWN_BYTES) * DATABASE_SHARE)
         connection = stack.enter_context(meeting.open_meeting(scratch, memory_bytes=limit, threads=os.cpu_count() or 1))
-        _meet(connection, scratch, read, data, plan, progress)
+        _meet(connection, scratch, read, data, plan, index, progress)
         counts = meeting.split_counts(connection, list(plan.slices.values()))
         report = _report(data, project, plan, read, counts, connection, rules, gates)
         if any(not counts[name].rows for name in SPLITS):
@@ -174,8 +179,9 @@ def _processes(memory_bytes: int) -> int:
     return max(1, min(cores, (memory_bytes - OWN_BYTES) // WORKER_BYTES, MAX_PROCESSES))
 
 
-def _read(data: DataSection, root: Path, plan: Plan, scratch: Path, processes: int, progress: Progress) -> Read:
+def _read(data: DataSection, root: Path, task: Task, processes: int, progress: Progress) -> Read:
     """Find the files of every split, look each through, and map their pieces."""
+    plan, scratch = task.plan, task.scratch
     named = {"train": data.train, "validation": data.validation, "test": data.test}
     paths, notes = {}, []
     for split, names in named.items():
@@ -197,7 +203,7 @@ def _read(data: DataSection, root: Path, plan: Plan, scratch: Path, processes: i
         parts += _parts(file, len(files), split, plan)
         files.append(file)
     work = bundles(parts)
-    mapped = map_bundles(work, Task(plan, scratch), processes=processes, progress=progress)
+    mapped = map_bundles(work, task, processes=processes, progress=progress)
     by_file: list[list[FileFound]] = [[] for _ in files]
     for one in mapped:
         for number, piece in one.found:
@@ -244,6 +250,7 @@ def _meet(
     read: Read,
     data: DataSection,
     plan: Plan,
+    index: Index | None,
     progress: Progress,
 ) -> None:
     """Drop what takes several rows to see, and divide the rest."""
@@ -257,8 +264,12 @@ def _meet(
     progress("apply rules", 2, 5)
     meeting.drop_leaks(connection)
     progress("apply rules", 3, 5)
+    read_texts = text_reader(scratch, counts, plan.shape)
     if NEAR_RULES & set(plan.rules):
-        meeting.drop_near(connection, scratch, plan.rules, text_reader(scratch, counts, plan.shape))
+        meeting.drop_near(connection, scratch, plan.rules, read_texts)
+    if index is not None:
+        meeting.drop_contaminated(connection, index, read.rows, read_texts)
+    meeting.load_flags(connection)
     split = data.split
     divided = shares_of(split.validation if data.validation is None else 0.0, split.test if data.test is None else 0.0)
     meeting.place_rows(connection, scratch, shares=divided, seed=split.seed, grouped=data.group is not None)
@@ -278,9 +289,10 @@ def _report(
     """Everything found, in the one report schema."""
     dropped = meeting.dropped_by_rule(connection)
     by_rule = {one.rule: one.rows for one in dropped}
+    flagged = meeting.flagged_by_rule(connection)
     share = data.split.test if data.test is None else None
     found = [
-        *verdicts.of_rows(rules, by_rule, read.rows, counts),
+        *verdicts.of_rows(rules, by_rule | {rule: kinds[""] for rule, kinds in flagged.items()}, read.rows, counts),
         *verdicts.of_labels(rules, counts),
         *verdicts.of_sizes(rules, counts["test"], _values(counts, list(plan.slices.values())), gates, share),
     ]
@@ -289,7 +301,7 @@ def _report(
         project=project,
         inputs=_inputs(read),
         parameters=_parameters(data, read, plan, rules),
-        measurements=_measurements(read.rows, counts, by_rule, connection),
+        measurements=[*_measurements(read.rows, counts, by_rule, connection), *_flag_counts(read.rows, flagged)],
         verdicts=found,
         notes=[*verdicts.summary(read.rows, counts, dropped), *_file_notes(read), *read.notes],
     )
@@ -344,6 +356,19 @@ def _measurements(
     return found
 
 
+def _flag_counts(read: int, flagged: Mapping[str, Mapping[str, int]]) -> list[Measurement]:
+    """Rows with a finding, by rule and kind."""
+    return [
+        Measurement(
+            name=f"flagged_{rule}",
+            scope=f"kind:{kind}" if kind else "overall",
+            interval=Interval.exact(rows, n=read, unit="rows"),
+        )
+        for rule, kinds in flagged.items()
+        for kind, rows in kinds.items()
+    ]
+
+
 def _file_notes(read: Read) -> list[str]:
     """What a person should look at: encodings that were guessed, lines that were passed over."""
     guessed = [
@@ -374,11 +399,13 @@ def _write(
     slices = list(plan.slices.values())
     with replacing_folder(target, mark=MARK) as folder:
         for name in SPLITS:
-            meeting.write_split(connection, name, folder / f"{name}.parquet", plan.shape.stored, slices)
+            meeting.write_split(connection, name, folder / f"{name}.parquet", plan.shape, slices)
         meeting.write_dropped(connection, folder / "dropped.parquet", dropped_names(read), RAW)
+        meeting.write_flagged(connection, folder / "flagged.parquet")
         write_json(folder / "baseline.json", _baseline(counts["train"], connection))
         dataset = Dataset(
             task=TASKS[plan.shape.name],
+            shape=plan.shape.name,
             labels=sorted({label for split in counts.values() for label in split.labels}),
             counts={name: split.rows for name, split in counts.items()},
             digests={name: digest_file(folder / f"{name}.parquet") for name in SPLITS},

@@ -17,6 +17,7 @@ to 23 tokens, and 5 from there.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -336,3 +337,14 @@ def _powers(count: int) -> tuple[Hashes, Hashes]:
     bases[:, 0] = 1
     powers = np.cumprod(bases, axis=1)
     return powers[0], powers[1]
+
+
+def save_grams(grams: Grams, path: Path) -> None:
+    """Write what a worker needs; arrays only, nothing that is executed when read."""
+    np.savez(path, sizes=np.array(grams.sizes, np.int64), hashes=grams.hashes, bits=grams.bits)
+
+
+def load_grams(path: Path) -> Grams:
+    """What `save_grams` wrote."""
+    with np.load(path, allow_pickle=False) as held:
+        return Grams(tuple(held["sizes"].tolist()), held["hashes"], held["bits"])

@@ -13,11 +13,14 @@ from pydantic import BaseModel, ConfigDict
 from modelyard.artifacts.files import digest_bytes
 from modelyard.data.baseline import SCRIPTS
 from modelyard.data.characters import dominant_script, read_characters
+from modelyard.data.contamination_index import Grams, find_hits
 from modelyard.data.minhash import band_keys
-from modelyard.data.rules import judge_rows
+from modelyard.data.personal import PERSONAL_KINDS, find_personal
+from modelyard.data.rules import PERSONAL_RULES, SECRET_KINDS, judge_rows
 from modelyard.data.shapes import Shape
 
-NARROW_SCHEMA = {
+NEAR_RULES = {"duplicate_near", "leak_near"}
+NARROW_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "row": pl.Int64,
     "rule": pl.String,
     "evidence": pl.String,
@@ -31,10 +34,13 @@ NARROW_SCHEMA = {
     "id": pl.String,
     "key_high": pl.UInt64,
     "key_low": pl.UInt64,
+    "bands": pl.List(pl.UInt64),
+    "flags": pl.List(pl.Struct({"rule": pl.String, "kind": pl.String, "evidence": pl.String})),
+    "hits": pl.List(pl.Struct({"gram": pl.UInt32, "position": pl.UInt32})),
 }
 """What `features` gives for every row, beside the slice columns."""
-NEAR_RULES = {"duplicate_near", "leak_near"}
-_COUNTS = ("characters", "size_bytes", "letters", *(f"script_{name}" for name in SCRIPTS), "script")
+_OF_ALL = tuple(NARROW_SCHEMA)[: tuple(NARROW_SCHEMA).index("id")]
+_KINDS = {kind.name: kind.what for kind in PERSONAL_KINDS}
 
 
 class Plan(BaseModel):
@@ -59,31 +65,40 @@ class Plan(BaseModel):
     skip_bad_rows: bool = False
 
 
-def features(rows: pl.DataFrame, plan: Plan) -> pl.DataFrame:
+def features(rows: pl.DataFrame, plan: Plan, grams: Grams | None = None) -> pl.DataFrame:
     """Judge rows one by one and boil them down.
 
     Args:
         rows: `row` and what `shapes.row_frame` gives, `unreadable`, `group`, and `slice_NAME` columns.
         plan: what is asked.
+        grams: of benchmark questions, looked for where given.
 
     Returns:
-        A row for each: the columns of `NARROW_SCHEMA` and the slice columns, in the same order; `bands` where near
-        copies are looked for. `rule` and `evidence`
-        are of the first rule that drops the row, null where none does; digests are null where one does.
-        `id` is the digest of the text; `key_high` and `key_low` are 128 bits of the digest of the normalised text.
+        A row for each: the columns of `NARROW_SCHEMA` and the slice columns, in the same order. `rule` and `evidence`
+        are of the first rule that drops the row, null where none does; what stands behind `script` is null where one
+        does. `id` is the digest of the text; `key_high` and `key_low` are 128 bits of the digest of the normalised
+        text; `bands` are the keys by which near copies meet; `flags` what rules found that drop nothing; `hits` the
+        n-grams of benchmark questions and where they stand.
     """
     counts, normal = read_characters(rows["text"].fill_null(""))
     counted = rows.hstack([*counts.get_columns(), normal.alias("normal")]).with_columns(
         dominant_script(), size_bytes=pl.col("text").str.len_bytes().cast(pl.Int64)
     )
     judged = judge_rows(counted, plan.rules, plan.minimum, labelled=plan.shape.labelled)
-    slices = [name for name in rows.columns if name.startswith("slice_")]
-    narrow = judged.select(*list(NARROW_SCHEMA)[:5], *_COUNTS, *slices)
     left = judged.filter(pl.col("rule").is_null())
     found = _digests(left)
     if NEAR_RULES & set(plan.rules):
         found = found.with_columns(band_keys(left["normal"]).cast(pl.List(pl.UInt64)))
-    return narrow.join(found, on="row", how="left", maintain_order="left")
+    if set(PERSONAL_RULES) & set(plan.rules):
+        found = found.join(_personal(left, plan), on="row", how="left", maintain_order="left")
+    if grams is not None:
+        found = found.join(_hits(left, grams), on="row", how="left", maintain_order="left")
+    nothing = {
+        name: pl.lit(None, kind) for name, kind in NARROW_SCHEMA.items() if name not in (*_OF_ALL, *found.columns)
+    }
+    slices = [name for name in rows.columns if name.startswith("slice_")]
+    narrow = judged.select(*_OF_ALL, *slices)
+    return narrow.join(found.with_columns(**nothing), on="row", how="left", maintain_order="left")
 
 
 def _digests(rows: pl.DataFrame) -> pl.DataFrame:
@@ -98,3 +113,26 @@ def _digests(rows: pl.DataFrame) -> pl.DataFrame:
             "key_low": pl.Series(halves[:, 1], dtype=pl.UInt64),
         }
     )
+
+
+def _personal(rows: pl.DataFrame, plan: Plan) -> pl.DataFrame:
+    """`row` and `flags`: each piece of personal data and each secret, masked."""
+    found = find_personal(rows.select("row", "text")).with_columns(
+        rule=pl.when(pl.col("kind").is_in(SECRET_KINDS)).then(pl.lit("secret")).otherwise(pl.lit("personal_data"))
+    )
+    said = pl.format(
+        "{} ({}) at character {}",
+        pl.col("kind").replace_strict(_KINDS, return_dtype=pl.String),
+        "shown",
+        pl.col("start") + 1,
+    )
+    flags = pl.struct("rule", "kind", said.alias("evidence")).alias("flags")
+    chosen = found.filter(pl.col("rule").is_in(plan.rules))
+    return chosen.select("row", flags).group_by("row", maintain_order=True).agg("flags")
+
+
+def _hits(rows: pl.DataFrame, grams: Grams) -> pl.DataFrame:
+    """`row` and `hits`."""
+    found = find_hits(rows.select("row", key="normal"), grams)
+    hits = pl.struct(pl.col("gram").cast(pl.UInt32), pl.col("position").cast(pl.UInt32)).alias("hits")
+    return found.select("row", hits).group_by("row", maintain_order=True).agg("hits")

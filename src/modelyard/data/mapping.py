@@ -22,6 +22,7 @@ import polars as pl
 from pydantic import BaseModel, TypeAdapter
 
 from modelyard.artifacts.prepared import NO_VALUE, write_frame
+from modelyard.data.contamination_index import Grams, load_grams, save_grams
 from modelyard.data.features import Plan, features
 from modelyard.data.read import FileFound, parse_piece
 from modelyard.data.records import Chunk, Layout, Parse, check_columns
@@ -32,6 +33,7 @@ from modelyard.progress import Progress
 
 INLINE_BYTES = 4 * PIECE_BYTES
 """Up to here the rows are judged in this process: starting others would take longer than the work."""
+GRAMS = "grams.npz"
 WORKER_BYTES = 400 * 1024**2
 """What one worker takes at most: the interpreter and its libraries, and some twenty times a piece."""
 
@@ -84,10 +86,11 @@ ROW_SCHEMA = dict.fromkeys(
 
 @dataclass(frozen=True)
 class Task:
-    """What every bundle of a check needs."""
+    """What every bundle of a check needs; with the n-grams of benchmark questions where they are looked for."""
 
     plan: Plan
     scratch: Path
+    grams: Grams | None = None
 
 
 def bundles(parts: Sequence[Part]) -> list[Bundle]:
@@ -144,7 +147,7 @@ def map_bundle(bundle: Bundle, task: Task) -> Mapped:
     if count:
         place = pl.Series("row", range(count), dtype=pl.Int64)
         joined = pl.concat([pl.DataFrame(schema=ROW_SCHEMA), *rows], how="diagonal").with_columns(place)
-        narrow = features(joined.drop("file", "line", "part"), task.plan)
+        narrow = features(joined.drop("file", "line", "part"), task.plan, task.grams)
         narrow = pl.concat([narrow, joined.select("file", "line", "part")], how="horizontal")
         fields = pl.concat(wide, how="diagonal")
         both = (("narrow", narrow.rename({"row": "place"})), ("wide", fields.with_columns(place.alias("place"))))
@@ -263,6 +266,8 @@ def _in_processes(work: Sequence[Bundle], task: Task, processes: int) -> Iterato
     for bundle in work:
         waiting.put(bundle)
     results: SimpleQueue[Mapped | BaseException] = SimpleQueue()
+    if task.grams is not None:
+        save_grams(task.grams, task.scratch / GRAMS)
     plan = task.scratch / "plan.json"
     plan.write_text(task.plan.model_dump_json(), encoding="utf-8")
     workers = [_start_worker(plan, task.scratch) for _ in range(processes)]
@@ -351,7 +356,9 @@ def _refusal(answer: str) -> InputError | None:
 
 def work(plan_file: Path, scratch: Path) -> None:
     """The worker: bundles from standard input, one a line; what each gave to standard output."""
-    task = Task(Plan.model_validate_json(plan_file.read_text(encoding="utf-8")), scratch)
+    grams = scratch / GRAMS
+    plan = Plan.model_validate_json(plan_file.read_text(encoding="utf-8"))
+    task = Task(plan, scratch, load_grams(grams) if grams.is_file() else None)
     for line in sys.stdin:
         try:
             answer = map_bundle(Bundle.model_validate_json(line), task).model_dump_json()

@@ -17,9 +17,12 @@ import polars as pl
 
 from modelyard.artifacts.prepared import NO_VALUE, SPLITS
 from modelyard.data.baseline import SCRIPTS
+from modelyard.data.contamination import contaminated
+from modelyard.data.contamination_index import Index
 from modelyard.data.features import NARROW_SCHEMA
 from modelyard.data.mapping import slice_name, wide_name
 from modelyard.data.near import near_duplicates
+from modelyard.data.shapes import MESSAGES, Shape
 from modelyard.data.split import GREEDY_GROUPS, SplitCount, quotas, split_groups
 from modelyard.data.texts import ReadTexts
 from modelyard.data.verdicts import Dropped
@@ -91,7 +94,6 @@ def load_rows(
             **empty,
             **NARROW_SCHEMA,
             **origin,
-            "bands": pl.List(pl.UInt64),
             **{slice_name(name): pl.String for name in slices},
         }
     )
@@ -198,6 +200,63 @@ def drop_near(connection: Connection, scratch: Path, rules: Collection[str], rea
                 FROM near_copies JOIN rows ON rows.row = kept % {_FAR}
                 WHERE near_copies.row // {_FAR} {same} kept // {_FAR}""")
     connection.execute("DROP TABLE near_rows; DROP TABLE near_copies")
+
+
+def drop_contaminated(connection: Connection, index: Index, rows_total: int, read_texts: ReadTexts) -> None:
+    """Rows that hold a benchmark question or an edited copy of one; the passage that shows it is the evidence."""
+    connection.execute("""
+        CREATE TEMP VIEW question_hits AS
+        SELECT row, hit.gram AS gram, hit.position AS position
+        FROM (SELECT row, unnest(hits) AS hit FROM rows WHERE hits IS NOT NULL)""")
+    found = contaminated(
+        connection, hits="question_hits", rows_total=rows_total, index=index, read_texts=read_texts
+    ).unique("row", keep="first", maintain_order=True)
+    origin = index.questions.select("question", "source")
+    said = found.join(origin, on="question", how="left", maintain_order="left").with_columns(
+        evidence=pl.format(
+            "{}% of {} ({}){}: {}",
+            (100 * pl.col("score")).floor().cast(pl.Int64),
+            pl.col("source"),
+            pl.col("question_span"),
+            pl.when(pl.col("answer").fill_null(value=False)).then(pl.lit(", with its answer")).otherwise(pl.lit("")),
+            pl.col("span"),
+        )
+    )
+    rows = {"row": said["row"].to_numpy(), "evidence": said["evidence"].to_numpy()}
+    connection.register("contaminated_rows", rows)
+    connection.execute("""
+        INSERT INTO dropped SELECT row, 'contamination', evidence
+        FROM contaminated_rows JOIN (SELECT row FROM alive) USING (row)""")
+    connection.unregister("contaminated_rows")
+
+
+def load_flags(connection: Connection) -> None:
+    """Make the table `flagged` of what rules that drop nothing found in the rows left: row, rule, kind, evidence."""
+    connection.execute("""
+        CREATE TABLE flagged AS
+        SELECT row, flag.rule AS rule, flag.kind AS kind, flag.evidence AS evidence
+        FROM (SELECT row, unnest(flags) AS flag FROM alive WHERE flags IS NOT NULL)""")
+
+
+def flagged_by_rule(connection: Connection) -> dict[str, dict[str, int]]:
+    """Rule -> kind -> rows with at least one finding; the kind `` stands for any."""
+    found = connection.execute("""
+        SELECT rule, coalesce(kind, '') AS kind, count(DISTINCT row) FROM flagged
+        GROUP BY GROUPING SETS ((rule, kind), (rule)) ORDER BY rule, kind""").fetchall()
+    by_rule: dict[str, dict[str, int]] = {}
+    for rule, kind, count in found:
+        by_rule.setdefault(rule, {})[kind] = count
+    return by_rule
+
+
+def write_flagged(connection: Connection, target: Path) -> None:
+    """Write what rules that drop nothing found: `id`, `source`, `row`, `rule`, `kind`, `evidence`, row by row."""
+    _copy(
+        connection,
+        "SELECT rows.id, rows.source, rows.row, flagged.rule, flagged.kind, flagged.evidence"
+        " FROM flagged JOIN rows USING (row) ORDER BY rows.row, flagged.rule, flagged.evidence",
+        target,
+    )
 
 
 def place_rows(connection: Connection, scratch: Path, *, shares: Mapping[str, float], seed: int, grouped: bool) -> None:
@@ -348,19 +407,28 @@ def letter_counts(connection: Connection) -> list[int]:
     return [int(value or 0) for value in found or ()]
 
 
-def write_split(
-    connection: Connection, split: str, target: Path, columns: Mapping[str, str], slices: Sequence[str]
-) -> None:
-    """Write a split in its order: `id`, `source`, the shape's columns, `label`, the slice columns, `group`."""
-    texts = ", ".join(f"wide.{wide_name(column)} AS {named(name)}" for name, column in columns.items())
+def write_split(connection: Connection, split: str, target: Path, shape: Shape, slices: Sequence[str]) -> None:
+    """Write a split in its order: `id`, `source`, the shape's columns, `label` where rows have one, slices, `group`.
+
+    A conversation becomes a list of turns with `role`, `content` and `tool_calls` (JSON, null where there is none).
+    """
+    texts = ", ".join(f"{_stored(column)} AS {named(name)}" for name, column in shape.stored.items())
     stored = ", ".join(f"coalesce(rows.{slice_name(name)}, {quoted(NO_VALUE)}) AS {named(name)}" for name in slices)
-    chosen = ", ".join(part for part in ("rows.id", "rows.source", texts, "rows.label", stored, 'rows."group"') if part)
+    label = "rows.label" if shape.labelled else ""
+    chosen = ", ".join(part for part in ("rows.id", "rows.source", texts, label, stored, 'rows."group"') if part)
     _copy(
         connection,
         f"SELECT {chosen} FROM placed JOIN rows USING (row) JOIN wide USING (piece, place)"
         f" WHERE placed.split = {quoted(split)} ORDER BY placed.hash, row",
         target,
     )
+
+
+def _stored(column: str) -> str:
+    """A column of the wide rows as `prepared/` holds it."""
+    wide = f"wide.{wide_name(column)}"
+    turn = '[{"role": "VARCHAR", "content": "VARCHAR", "tool_calls": "VARCHAR"}]'
+    return f"from_json({wide}, {quoted(turn)})" if column == MESSAGES else wide
 
 
 def write_dropped(connection: Connection, target: Path, fields: Mapping[str, str], raw: str) -> None:

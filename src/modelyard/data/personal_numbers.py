@@ -49,7 +49,7 @@ _MOBILE = re.compile(
     re.ASCII,
 )
 _INTERNATIONAL = re.compile(
-    rf"(?<![0-9A-Za-z_+])(?:\+ ?\(?|\(\+|00(?=[1-9]\d{{0,2}}{_PHONE_GAP}))[1-9](?:{_PHONE_GAP}{{0,3}}\d){{6,17}}",
+    rf"(?<![0-9A-Za-z_+])(?:\+ ?\(?|\(\+|(?:00|011{_GAP})(?=[1-9]\d{{0,2}}{_PHONE_GAP}))[1-9](?:{_PHONE_GAP}{{0,3}}\d){{6,17}}",
     re.ASCII,
 )
 _EXTENSION = r"(?: ?(?:x|ext\.?|extension|转|轉) ?\d{1,6})?"
@@ -89,25 +89,43 @@ _PHONE_WORDS = (
 )
 _SSN_WORDS = r"\bssn\b|social security|社会安全号|社会保障号|社保号"
 # the last word counts
-_SAYS_PHONE = re.compile(rf"(?is).*(?P<word>{_PHONE_WORDS})(?P<between>[^0-9\n]{{0,24}}|[ \t]*[:：]\s{{0,3}})\(?\+?$")
-_SAYS_SSN = re.compile(rf"(?i)(?:{_SSN_WORDS})[^0-9\n]{{0,24}}$")
+_SAYS_PHONE = re.compile(rf"(?is).*(?P<word>{_PHONE_WORDS})(?P<between>[^0-9\n]{{0,24}}|[ \t]*[:：]\s{{0,3}})\(?\+?\Z")
+_SAYS_SSN = re.compile(rf"(?i)(?:{_SSN_WORDS})[^0-9\n]{{0,24}}\Z")
 # one of these stands in whatever those two match: asked first, because it is ten times as fast
 _STEMS = re.compile(
     "phone|tel|mobile|cell|fax|line|whats|sms|contact|pager|voice|móvil|handy|office|desk|direct|work|home|call|dial"
     "|ring|text|reach|answer|message|电|電|手机|手機|座机|传真|傳真|热线|熱線|拨打|撥打|联系|短信|ssn|social|社"
 )
 _WEAK = re.compile(r"(?i)^(?:call|dial|ring|text|reach)")
-_PHONE_FOLLOWS = ("office", "fax", "mobile", "cell", "phone", "tel", "desk", "home", "work", "voice", "电话", "手机", "传真")
+_PHONE_FOLLOWS = (
+    "office",
+    "fax",
+    "mobile",
+    "cell",
+    "phone",
+    "tel",
+    "desk",
+    "home",
+    "work",
+    "voice",
+    "电话",
+    "手机",
+    "传真",
+)
 _SAYS_OTHER = re.compile(
     r"(?i)(?:订单|訂單|单号|單號|运单|流水|序列|编号|編號|货号|批次|批号|合同|发票|票号|版本|时间戳|金额|价格|账号|卡号|邮编|工单"
     r"|型号|学号|课程号|条码|条形码|\bQQ|\bISBN|\bISSN|\bDOI|\border|\binvoice|\btracking|\bserial|\bref|\breference|\bid"
     r"|\buid|\btimestamp|\bversion|\bsku|\bticket|\bbug|\bcase|\bpatent|\bpart|\bbarcode|\bEAN|\bUPC|\bzip|\bpostcode|\bbuild|\breceipt|\baccount"
-    r"|[$¥￥€£]|[#=&?]$|[A-Za-z]-$)"
-    r"(?:[\s:：#.=为是（(]|no\b|num\b|number|nr\b|is\b|号码|号|码)*$"  # noqa: RUF001
+    r"|[$¥￥€£]|[#=&?]\Z|(?<![A-Za-z])(?!(?:TEL|FAX|PH|MOB)-)(?-i:[A-Z]{1,4}-)\Z)"
+    r"(?:[\s:：#.=为是（(]|no\b|num\b|number|nr\b|is\b|号码|号|码)*\Z"  # noqa: RUF001
 )
-_UNIT_FOLLOWS = re.compile(r"(?i)^ ?(?:元|万|亿|%|次|件|美元|人民币|usd|rmb|cny|eur|dollars|euros|bytes|times|km|kg|mb|gb)")
+_UNIT_FOLLOWS = re.compile(
+    r"(?i)^ ?(?:元|万|亿|%|次|件|美元|人民币|usd|rmb|cny|eur|dollars|euros|bytes|times|km|kg|mb|gb)"
+)
 _SAYS_ID = re.compile(r"(?i)身份证|身份證|公民身份|证件号|identity (?:card|number)|\bid (?:card|number)")
-_SAYS_CARD = re.compile(r"(?i)\bcards?\b|\bvisa\b|master ?card|\bamex\b|\bcc\b|\bcredit\b|\bdebit\b|卡|账户|帐户|账号|帐号|收款|支付")
+_SAYS_CARD = re.compile(
+    r"(?i)\bcards?\b|\bvisa\b|master ?card|\bamex\b|\bcc\b|\bcredit\b|\bdebit\b|卡|账户|帐户|账号|帐号|收款|支付"
+)
 
 Found = tuple[str, int, int]
 
@@ -147,7 +165,9 @@ def _find_ids(text: str, start: int, stop: int) -> Iterator[Found]:
         if is_resident_id(bare(match[0])):
             yield "cn_resident_id", match.start(), match.end()
     for match in _ID_15.finditer(text, start, stop):
-        if is_old_resident_id(match[0]) and _SAYS_ID.search(text, max(0, match.start() - _SHORT_CONTEXT), match.start()):
+        if is_old_resident_id(match[0]) and _SAYS_ID.search(
+            text, max(0, match.start() - _SHORT_CONTEXT), match.start()
+        ):
             yield "cn_resident_id", match.start(), match.end()
 
 
@@ -157,7 +177,7 @@ def _find_in_groups(text: str, start: int, stop: int, run: str) -> list[Found]:
     if "-" in run:
         spans = ((match[0], match.start(), match.end()) for match in _SSN.finditer(text, start, stop))
         found += [("us_ssn", at, end) for number, at, end in spans if is_ssn(bare(number))]
-    if "+" in run or "00" in run:
+    if "+" in run or "00" in run or "011" in run:
         found += _find_international(text, start, stop)
     return found + list(_find_national(text, start, stop))
 
@@ -171,11 +191,10 @@ def _find_by_word(text: str, start: int, end: int, stop: int) -> Iterator[Found]
             if match is not None and is_ssn(bare(match[0])):
                 yield "us_ssn", match.start(), match.end()
         before = _SAYS_PHONE.match(window)
-        numbers = _phones_called_so(text, start, stop) if before else iter(())
-        match = next(numbers, None)
-        if before and match is not None and match.start() - start < 2 and _is_near(before, match[0]):
-            yield "phone_national", match.start(), match.end()
-            return
+        for match in _phones_called_so(text, start, stop) if before else ():
+            if before and match.start() - start < 2 and _is_near(before, match[0]):
+                yield "phone_national", match.start(), match.end()
+                return
     if text[end : end + _TAIL].lstrip(" -(,").lower().startswith(_PHONE_FOLLOWS):
         for match in _phones_called_so(text, start, stop):
             if match.end() == end:
@@ -215,7 +234,7 @@ def _find_international(text: str, start: int, stop: int) -> Iterator[Found]:
 
 def _international_end(text: str, start: int, end: int) -> int | None:
     """Where the number ends: after the last group with which its country's numbers are not too long."""
-    prefix = 2 if text.startswith("00", start) else 0
+    prefix = 2 if text.startswith("00", start) else 3 if text.startswith("011", start) else 0
     digits = bare(text[start + prefix : end])
     limits = international_length(digits)
     if limits is None:

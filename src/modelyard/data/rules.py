@@ -23,6 +23,10 @@ MINIMUM_CHARACTERS = 10
 MINIMUM_CJK_CHARACTERS = 4
 MAX_TEXT_BYTES = 1024**2
 MAX_LABEL_CHARACTERS = 200
+PERSONAL_RULES = ("personal_data", "secret")
+SECRET_KINDS = ("private_key", "api_key", "secret")
+FLAGGING = (*PERSONAL_RULES, "label_suspect")
+"""Rules that drop nothing: what they find stands in `flagged.parquet`."""
 # pandas.read_csv, `na_values`: what it takes for a missing value by default, case folded
 PLACEHOLDERS = ("nan", "-nan", "null", "none", "n/a", "na", "<na>", "#n/a", "#n/a n/a", "#na", "1.#ind", "1.#qnan")
 
@@ -151,6 +155,24 @@ RULES = (
         "rows of which a near copy stands in the files named for a later split; train loses it first, test never",
         "an edited copy of a test row in train makes the test easier than life",
         "divide the files again, or let check divide one file",
+    ),
+    Rule(
+        "contamination", "fraction", "at_most", 0, "warning",
+        "rows that hold a question of the files named in data.benchmarks, or a copy of one with small edits",
+        "they are dropped; that there was one says that the source knows the benchmark",
+        "look at `evidence` in dropped.parquet and ask where these rows come from",
+    ),
+    Rule(
+        "secret", "fraction", "at_most", 0, "error",
+        "rows with a private key, an API key or a value that its name calls a secret; none is dropped",
+        "what is trained on can be asked for: one key is one too many",
+        "look at flagged.parquet, take them out at the source, and replace the keys: they are known now",
+    ),
+    Rule(
+        "personal_data", "fraction", "at_most", 0, "warning",
+        "rows with an e-mail address, a phone, bank, card, identity or passport number; none is dropped",
+        "a model may repeat them; whether they may be used is for a person to say",
+        "look at flagged.parquet; raise data.rules.personal_data.budget where they may stay",
     ),
     Rule(
         "label_count", "labels", "at_least", 2, "error",

@@ -10,8 +10,8 @@ import polars as pl
 from modelyard.data.features import Plan
 from modelyard.data.mapping import Part, field_name, file_problems, part_frames
 from modelyard.data.problems import raise_found
-from modelyard.data.read import FileFound, find_layout
-from modelyard.data.records import Parse
+from modelyard.data.read import FileFound, find_layout, parse_piece
+from modelyard.data.records import Chunk, Parse
 from modelyard.data.shapes import Shape
 from modelyard.data.survey import Surveyed, survey
 from modelyard.errors import InputError, Problem
@@ -98,3 +98,20 @@ def _read_file(
         if wanted is not None and sum(piece.rows for piece in pieces) >= wanted:
             break
     return pieces
+
+
+def first_columns(path: Path) -> list[str]:
+    """The columns of a file of a kind that is read; none where its first rows cannot be, which `check` will tell."""
+    try:
+        chunk, _ = first_chunk(path)
+    except InputError:
+        return []
+    return [] if chunk is None else list(chunk.cells)
+
+
+def first_chunk(path: Path) -> tuple[Chunk | None, Parse]:
+    """The first records of a file, None where there is none; rows that cannot be read are passed over and kept."""
+    parse = Parse(str(path), (), ("", ""), skip_bad_rows=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        file = survey(path, path.parent, Path(scratch), skip_bad_rows=True)
+        return next(parse_piece(file, file.cuts[0], parse), None), parse

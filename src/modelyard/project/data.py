@@ -75,6 +75,8 @@ class DataSection(Section):
     """Columns by whose values the model is judged as well."""
     group: str | None = None
     """Column whose rows never cross splits: a customer, a document. null: rows are independent."""
+    benchmarks: str | list[str] | None = None
+    """Files of benchmark questions that must not stand in the data, one a row; edited copies are found too."""
     skip_bad_rows: bool = False
     """true: rows that cannot be read go to dropped.parquet, at most 1% (rule `row_unreadable`). false: an error."""
     rules: dict[str, RuleSection] = Field(default_factory=dict)

@@ -1,13 +1,10 @@
 """The first rows of a data file, whatever its format, read by the parsers that `check` will read it with."""
 
-import tempfile
 from pathlib import Path
 
 from modelyard.data.locate import file_format, kind_problem
 from modelyard.data.problems import raise_found
-from modelyard.data.read import parse_piece
-from modelyard.data.records import Chunk, Parse
-from modelyard.data.survey import survey
+from modelyard.data.table import first_chunk
 from modelyard.errors import InputError, Problem
 from modelyard.scaffold.guess import Head
 
@@ -24,7 +21,7 @@ def read_head(path: Path) -> Head:
         raise InputError(Problem(f"{str(path)!r} is not a file", "name a data file", "--data"))
     if file_format(path) is None:
         raise InputError(kind_problem(path, "--data"))
-    chunk, parse = _first_chunk(path)
+    chunk, parse = first_chunk(path)
     raise_found(parse.problems)
     bad = [Problem(one.reason, "mend it", f"{path}:{one.line}") for one in parse.skipped]
     if chunk is None:
@@ -34,19 +31,3 @@ def read_head(path: Path) -> Head:
     count = min(len(chunk.lines), MAX_ROWS)
     rows = [{column: cells[row] for column, cells in chunk.cells.items()} for row in range(count)]
     return Head(list(chunk.cells), rows, bad)
-
-
-def read_columns(path: Path) -> list[str]:
-    """The columns of a file of a kind that is read; none where its first rows cannot be, which `check` will tell."""
-    try:
-        chunk, _ = _first_chunk(path)
-    except InputError:
-        return []
-    return [] if chunk is None else list(chunk.cells)
-
-
-def _first_chunk(path: Path) -> tuple[Chunk | None, Parse]:
-    parse = Parse(str(path), (), ("", ""), skip_bad_rows=True)
-    with tempfile.TemporaryDirectory() as scratch:
-        file = survey(path, path.parent, Path(scratch), skip_bad_rows=True)
-        return next(parse_piece(file, file.cuts[0], parse), None), parse
