@@ -29,10 +29,11 @@ ReadTexts = Callable[[Sequence[int]], pl.DataFrame]
 BATCH_BYTES = 8 * 1024**2  # of text read and compared at once; its shingles and their copies are some five times that
 BATCH_PAIRS = 2**15  # their numbers, and those of their texts, fit into 16 bits
 COMPARED_SHINGLES = 2**20  # of pairs at once: a long text may stand in every pair of a batch
+GROUPED_KEYS = 2**22  # in one query, some 40 bytes each: all bands of a small corpus, one band of a large one
 GROUPING_ROUNDS = 4  # groups within groups that are still compared in full; each costs a text for each row left
 
 _CANDIDATES = """
-    WITH keyed AS (SELECT row, bands[{band}] AS key FROM {rows} WHERE bands IS NOT NULL),
+    WITH keyed AS (SELECT row, unnest(bands[{begin}:{end}]) AS key FROM {rows}),
     shared AS (SELECT key, min(row) AS first FROM keyed GROUP BY key HAVING count(*) > 1)
     INSERT INTO near_found SELECT row, first FROM keyed JOIN shared USING (key) WHERE row <> first
 """
@@ -164,10 +165,12 @@ def _gather(hashes: NDArray[np.uint64], starts: Rows, sizes: Rows) -> NDArray[np
 
 
 def _alike_candidates(corpus: Corpus) -> Pairs:
-    """The candidate pairs that are alike; one band after the other, so that DuckDB groups one key for each row."""
+    """The candidate pairs that are alike; as many bands at a time as make `GROUPED_KEYS` keys, a key being a band's."""
     corpus.connection.execute("CREATE TEMP TABLE near_found (row BIGINT, first BIGINT)")
-    for band in range(1, corpus.number(f"SELECT coalesce(max(len(bands)), 0) FROM {corpus.table}") + 1):
-        corpus.connection.execute(_CANDIDATES.format(band=band, rows=corpus.table))
+    bands = corpus.number(f"SELECT coalesce(max(len(bands)), 0) FROM {corpus.table}")
+    step = max(1, GROUPED_KEYS // max(1, corpus.number(f"SELECT count(*) FROM {corpus.table}")))
+    for begin in range(1, bands + 1, step):
+        corpus.connection.execute(_CANDIDATES.format(begin=begin, end=begin + step - 1, rows=corpus.table))
     return _alike(corpus, "near_found")
 
 
@@ -204,10 +207,13 @@ def _copies(corpus: Corpus, found: Pairs) -> Pairs:
         members, heads = _groups(rest)
         compared = rest.row[rest.first == heads[np.searchsorted(members, rest.row)]]
         open_ = (members != heads) & ~np.isin(members, compared)
-        corpus.connection.register("near_members", {"row": members[open_], "first": heads[open_]})
-        known.append(_alike(corpus, "near_members"))
-        corpus.connection.unregister("near_members")
-        settled = np.concatenate([heads, compared, known[-1].row])
+        more = _joined([])
+        if open_.any():
+            corpus.connection.register("near_members", {"row": members[open_], "first": heads[open_]})
+            more = _alike(corpus, "near_members")
+            corpus.connection.unregister("near_members")
+        known.append(more)
+        settled = np.concatenate([heads, compared, more.row])
         rest = rest.where(~np.isin(rest.first, settled) & ~np.isin(rest.row, settled))
     return _stay_first(_joined(known))
 
