@@ -778,7 +778,7 @@ def prepare(hooked):
 def run(stage, number, at, limit):
     calls = 0
     @contextlib.contextmanager
-    def hooked():
+    def hooked(first=""):
         def progress(what, done, total):
             nonlocal calls
             calls += 1

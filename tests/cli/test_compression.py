@@ -51,7 +51,15 @@ def test_a_model_and_a_file_are_enough(
     shown = capsys.readouterr().out
     choice = json.loads((output / "choice.json").read_text())
     assert f"→ {choice['chosen']}" in shown
-    for part in ("times as fast", "memory MB", "int8", "float32", "PASS, parity", "was not chosen: "):
+    for part in (
+        "as served",
+        "one row alone: a single request",
+        "memory",
+        "int8",
+        "float32",
+        "PASS, parity",
+        "was not chosen: ",
+    ):
         assert part in shown
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["candidates", "reports"]
     assert foreign.read_bytes() == before

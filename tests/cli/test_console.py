@@ -1,10 +1,12 @@
 """What a person reads: blocking verdicts first, passes grouped, the next step beside every no."""
 
 import json
+import threading
 
 import pytest
 
-from modelyard.cli.console import show_error, show_report, shown
+from modelyard.cli import console
+from modelyard.cli.console import progress_bar, show_error, show_report, shown
 from modelyard.errors import InputError, Problem
 from modelyard.evidence.interval import Interval, at_most
 from modelyard.evidence.judge import Verdict, judge
@@ -45,6 +47,41 @@ def test_a_report_for_a_person(capsys: pytest.CaptureFixture[str], monkeypatch: 
 def test_a_report_for_a_program(capsys: pytest.CaptureFixture[str]) -> None:
     show_report(REPORT, as_json=True)
     assert Report.model_validate(json.loads(capsys.readouterr().out)) == REPORT
+
+
+def test_a_log_is_told_at_once_what_begins_and_never_long_nothing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console, "SILENT_SECONDS", 0.05)
+    said = ""
+    with progress_bar("load torch") as progress:
+        assert capsys.readouterr().err == "load torch\n"
+        while "still at it: load torch\n" not in said:
+            said += capsys.readouterr().err
+        progress("train, loss 0.4", 3, 9)
+        while "still at it: train, loss 0.4: 3 of 9\n" not in said:
+            said += capsys.readouterr().err
+    threads = [thread for thread in threading.enumerate() if thread.name == "progress"]
+    for thread in threads:
+        thread.join(30)
+    assert not any(thread.is_alive() for thread in threads)
+
+
+def test_what_is_quick_says_nothing_in_a_log(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_bar() as progress:
+        for done in range(10):
+            progress("read", done + 1, 10)
+    assert capsys.readouterr().err == ""
+
+
+def test_what_is_slow_says_a_line_now_and_then_and_its_end(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console, "LINE_SECONDS", 0.0)
+    with progress_bar() as progress:
+        progress("read", 1, 0)
+        progress("train, loss 0.4", 2, 2)
+    assert capsys.readouterr().err == "read: 1\ntrain, loss 0.4: 2 of 2\n"
 
 
 def test_every_problem_is_shown(capsys: pytest.CaptureFixture[str]) -> None:

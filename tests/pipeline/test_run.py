@@ -254,7 +254,9 @@ def test_a_second_run_is_refused_while_one_is_going(project: Path) -> None:
         going.send_signal(signal.SIGINT)
         _, errors = going.communicate(timeout=30)
     assert going.returncode == 130
-    assert b"stopped: finished stages stand" in errors and b"Traceback" not in errors
+    said = (b"stopping: first ends what it cannot leave", b"stopped: finished stages stand")
+    assert [errors.count(words) for words in said] == [1, 1] and b"Traceback" not in errors
+    assert errors.index(said[0]) < errors.index(said[1])
     wait_for(lambda: not stages_alive(project))
     order(project)
     assert run(project, lambda _: None).status == 0

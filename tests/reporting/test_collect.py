@@ -9,7 +9,7 @@ import pytest
 
 from modelyard.artifacts.files import digest_file
 from modelyard.errors import InputError
-from modelyard.reporting.collect import collect
+from modelyard.reporting.collect import MAX_LINE_BYTES, collect
 
 Make = Callable[..., Any]
 
@@ -75,6 +75,16 @@ def test_the_metrics_file_alone_is_enough_for_curves(make: Make) -> None:
     assert found.curves is not None
     assert found.curves.steps == [(1.0, 0.5)] and found.curves.evaluations == [{"step": 1.0, "validation_loss": 0.4}]
     assert (found.curves.best_step, found.curves.skipped) == (None, 2)
+
+
+def test_a_line_without_end_is_never_held_whole(make: Make) -> None:
+    made = make()
+    metrics = made.reports / "train.metrics.jsonl"
+    metrics.write_bytes(b'{"step": 1, "loss": 0.5}\n{"step": 2, "loss": ' + b"1" * (3 * MAX_LINE_BYTES - 50) + b"}\n")
+    found = collect(made.folder)
+    assert found.curves is not None
+    assert found.curves.steps == [(1.0, 0.5)]
+    assert found.curves.skipped == 3  # three pieces, none of them figures
 
 
 @pytest.mark.parametrize(

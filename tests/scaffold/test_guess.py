@@ -1,6 +1,6 @@
 import pytest
 
-from modelyard.scaffold.guess import Head, guess_label, guess_text, latin_share, slice_candidates
+from modelyard.scaffold.guess import Head, guess_label, guess_text, latin_share, look_swapped, slice_candidates
 
 
 def head(**columns: list[str | None]) -> Head:
@@ -44,6 +44,29 @@ def test_nothing_to_guess_from() -> None:
 
 def test_the_only_column_is_the_text() -> None:
     assert guess_text(head(a=LONG)).column == "a"
+
+
+SHORT: list[str | None] = ["很好看", "一般", "不错啊", "难看死了"] * 5
+
+
+@pytest.mark.parametrize(
+    ("text", "label", "swapped"),
+    [
+        (FEW, LONG, True),
+        (LONG, FEW, False),
+        (FEW, NAMES, False),  # n0, n1: no longer than `down`, perhaps an odd set
+        (["差", "好"] * 10, [f"第{number}条评论，还可以" for number in range(20)], True),
+        (SHORT, FEW, False),  # texts that repeat
+        (SHORT, [f"code {number:04}" for number in range(10)] * 2, True),  # half of the labels are different ones
+        (SHORT, [f"code {number:04}" for number in range(5)] * 4, False),
+        (FEW[:3], LONG[:3], False),  # three rows prove nothing
+    ],
+)
+def test_a_text_of_few_values_and_a_label_of_many_look_swapped(
+    text: list[str | None], label: list[str | None], swapped: bool
+) -> None:
+    said = look_swapped(head(a=text, b=label), "a", "b")
+    assert ("look swapped" in said) is swapped
 
 
 def test_slices_could_be_columns_of_few_values() -> None:

@@ -173,6 +173,16 @@ def test_all_wrong_columns_are_named_at_once() -> None:
     assert "name one of: body, queue, site, customer" in str(caught.value)
 
 
+def test_swapped_columns_are_caught_from_the_file() -> None:
+    with pytest.raises(InputError) as caught:
+        choose_fields(HEAD, text="queue", label="body", slices=[], group=None)
+    (problem,) = caught.value.problems
+    assert "look swapped" in problem.message
+    assert problem.next_step == "name them the other way round: --text 'body' --label 'queue'"
+    with pytest.raises(InputError, match="look swapped"):  # the other one was guessed
+        choose_fields(HEAD, text=None, label="body", slices=["site"], group="customer")
+
+
 def test_one_column_cannot_be_two_things() -> None:
     with pytest.raises(InputError) as caught:
         choose_fields(HEAD, text="body", label="body", slices=["body"], group=None)

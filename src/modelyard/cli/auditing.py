@@ -23,12 +23,13 @@ def audit(
     Three parities (export against trained model, service against engine, alone against in a batch), accuracy as served,
     and calibration. Its report says how many rows the release puts into one batch, and at which temperature.
     """
-    from modelyard.audit.audit import audit as run
     from modelyard.evidence.judge import exit_status
     from modelyard.project.load import load_project
 
     loaded = load_project(project)
-    with progress_bar() as progress:
+    with progress_bar("load the chosen candidate") as progress:
+        from modelyard.audit.audit import audit as run
+
         report = run(
             loaded.settings,
             prepared=prepared or project / "prepared",

@@ -56,7 +56,7 @@ def compress(
     """
     from modelyard.evidence.judge import exit_status
 
-    with progress_bar() as progress:
+    with progress_bar("load torch and the model") as progress:
         if data is None:
             target = output or project / "candidates"
             report = _in_project(
@@ -179,7 +179,7 @@ def show_candidates(folder: Path) -> None:
     console = Console(highlight=False, width=table_width())
     wide = console.width >= WIDE
     table = Table(title="candidates", title_justify="left", title_style="bold", box=None, pad_edge=False)
-    headings = ("MB", "weights", "times as fast", "ms a row", "memory MB", "points lost")
+    headings = ("MB", "weights", "times as fast,\nas served", "ms, one\nrow alone", "memory\nMB", "points\nlost")
     for heading in ("", *(name for name in headings if wide or name != "weights"), "outcome"):
         table.add_column(heading, no_wrap=True)
     for name in dict.fromkeys([choice.chosen, *choice.ranked, *sorted(choice.not_chosen)]):
@@ -188,6 +188,14 @@ def show_candidates(folder: Path) -> None:
         mark = "→ " if name == choice.chosen else "  "
         table.add_row(Text(mark + name), *_numbers(card, wide), Text(f"{outcome}, {by}", style=MARKS[outcome][1]))
     console.print(table)
+    for line in _SPEEDS:
+        console.print(Text(line, style="dim"), soft_wrap=True)
+
+
+_SPEEDS = (
+    "as served: the export's time over this one's on the same rows, in batches where its answers may share one",
+    "one row alone: a single request to an idle service; one that is slower alone may still be faster as served",
+)
 
 
 def _outcome(card: "Card") -> "tuple[Outcome, str]":

@@ -6,6 +6,7 @@ import re
 import shlex
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from modelyard.pipeline.stages import Event
 
 MOST_CHARACTERS = 1_000
+LINE_SECONDS = 10.0
+SILENT_SECONDS = 15.0
+"""A log in which nothing is said for so long is told what is being done."""
 # what a terminal obeys instead of showing it (C0 without tab and line end, C1, bidirectional controls, UAX 9), and what
 # has no UTF-8
 _OBEYED = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -122,6 +126,10 @@ def show_event(event: "Event") -> None:
 
     if event.kind == "output":
         sys.stdout.write(event.text + "\n")
+    elif event.kind == "stopping":
+        what = f"{event.stage} ends what it cannot leave" if event.stage else "DVC ends"
+        sys.stderr.write(f"\nstopping: {what}, 10 s at most; Ctrl-C again kills it\n")
+        sys.stderr.flush()
     else:
         words = {"started": "", "ended": f"  {_duration(event.seconds)}", "unchanged": "  unchanged"}[event.kind]
         mark, style = {"started": ("▶", "bold"), "ended": ("■", "dim"), "unchanged": ("=", "dim")}[event.kind]
@@ -198,17 +206,18 @@ def _duration(seconds: float) -> str:
 
 
 @contextlib.contextmanager
-def progress_bar() -> Iterator[Progress]:
-    """A progress bar on stderr where that is a terminal; elsewhere a plain line every ten seconds."""
-    if sys.stderr.isatty():
-        with _rich_bar() as progress:
-            yield progress
-    else:
-        yield _plain_lines()
+def progress_bar(first: str = "") -> Iterator[Progress]:
+    """A progress bar on stderr where that is a terminal; elsewhere a plain line every ten seconds.
+
+    Args:
+        first: said at once, before there is anything to count, and never followed by a long silence.
+    """
+    with _rich_bar(first) if sys.stderr.isatty() else _plain_lines(first) as progress:
+        yield progress
 
 
 @contextlib.contextmanager
-def _rich_bar() -> Iterator[Progress]:
+def _rich_bar(first: str) -> Iterator[Progress]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as RichProgress
@@ -216,10 +225,13 @@ def _rich_bar() -> Iterator[Progress]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with RichProgress(*columns, console=Console(stderr=True), transient=True) as bar:
         tasks = {}
+        waiting = bar.add_task(first, total=None) if first else None
 
         def progress(what: str, done: int, total: int) -> None:
             # `train, loss 0.41` and `train, loss 0.40` are one bar
             name = what.partition(",")[0]
+            if waiting is not None:
+                bar.update(waiting, visible=False)
             if name not in tasks:
                 tasks[name] = bar.add_task(what, total=total or None)
             bar.update(tasks[name], description=what, completed=done, total=total or None)
@@ -227,17 +239,37 @@ def _rich_bar() -> Iterator[Progress]:
         yield progress
 
 
-def _plain_lines() -> Progress:
+@contextlib.contextmanager
+def _plain_lines(first: str) -> Iterator[Progress]:
     last: dict[str, float] = {}
     slow: set[str] = set()  # whose end is told too
+    now, said_at, over = first, time.monotonic(), threading.Event()
+
+    def say(line: str) -> None:
+        nonlocal said_at
+        said_at = time.monotonic()
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
 
     def progress(what: str, done: int, total: int) -> None:
-        name, now = what.partition(",")[0], time.monotonic()
-        first = last.setdefault(name, now)
-        if now - first >= 10 or (done == total and name in slow):
-            last[name] = now
+        nonlocal now
+        name, moment = what.partition(",")[0], time.monotonic()
+        begun = last.setdefault(name, moment)
+        now = f"{what}: {done}{f' of {total}' if total else ''}"
+        if moment - begun >= LINE_SECONDS or (done == total and name in slow):
+            last[name] = moment
             slow.add(name)
-            sys.stderr.write(f"{what}: {done}{f' of {total}' if total else ''}\n")
-            sys.stderr.flush()
+            say(now)
 
-    return progress
+    def remind() -> None:
+        while not over.wait(SILENT_SECONDS / 10):
+            if time.monotonic() - said_at >= SILENT_SECONDS:
+                say(f"still at it: {now}")
+
+    if first:
+        say(first)
+        threading.Thread(target=remind, name="progress", daemon=True).start()
+    try:
+        yield progress
+    finally:
+        over.set()

@@ -26,10 +26,11 @@ def train(
     """
     from modelyard.evidence.judge import exit_status
     from modelyard.project.load import load_project
-    from modelyard.training.train import train as fine_tune
 
     loaded = load_project(project)
-    with progress_bar() as progress:
+    with progress_bar("load torch and the base model") as progress:
+        from modelyard.training.train import train as fine_tune
+
         report = fine_tune(
             loaded.settings,
             root=project,

@@ -89,6 +89,7 @@ def _reproduce(folder: Path, progress: _Progress, view: View, lock: int, *, term
         _follow(child.stdout, progress, view, relay.drain)
         status = child.wait()
     except BaseException:
+        view(Event("stopping", progress.current))
         _stop(child)
         raise
     finally:

@@ -30,13 +30,14 @@ class Event:
     """Something a person may see while a pipeline runs.
 
     Attributes:
-        kind: a stage `started`, `ended` (whatever came of it) or is `unchanged`; or a line of `output`.
+        kind: a stage `started`, `ended` (whatever came of it) or is `unchanged`; a line of `output`; `stopping`: it was
+            told to stop, by Ctrl-C, and has not yet.
         stage: the stage's name; empty for output outside of any.
         text: the line of an output event.
         seconds: how long it ran, for an `ended` one.
     """
 
-    kind: Literal["started", "ended", "unchanged", "output"]
+    kind: Literal["started", "ended", "unchanged", "output", "stopping"]
     stage: str = ""
     text: str = ""
     seconds: float = 0.0

@@ -35,6 +35,8 @@ from modelyard.reporting.mistakes import Mistakes, find_mistakes
 METRICS = "train.metrics.jsonl"
 EXAMPLES = 4  # dropped rows shown of each rule
 MAX_STEPS = 1_000_000
+MAX_LINE_BYTES = 64 * 1024
+MAX_RULES = 30  # of those that dropped rows, the most rows first
 FIRST_CHARACTERS = 2_000
 Found = TypeVar("Found")
 
@@ -229,7 +231,7 @@ def _read_dropped(path: Path, text: str) -> dict[str, tuple[int, list[DroppedRow
     frame = pl.scan_parquet(path)
     counts = dict(frame.group_by("rule").len().collect().iter_rows())
     found = {}
-    for rule, rows in sorted(counts.items(), key=lambda item: (-item[1], str(item[0]))):
+    for rule, rows in sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))[:MAX_RULES]:
         first = frame.filter(pl.col("rule") == rule).head(EXAMPLES).collect()
         examples = [
             DroppedRow(
@@ -262,8 +264,8 @@ def _read_metrics(path: Path) -> tuple[list[tuple[float, float]], list[dict[str,
     steps: list[tuple[float, float]] = []
     evaluations: list[dict[str, float]] = []
     skipped = 0
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines):
+    with path.open("rb") as handle:
+        for number, line in enumerate(iter(lambda: handle.readline(MAX_LINE_BYTES), b"")):
             if number >= MAX_STEPS:
                 break
             figures = _figures(line)

@@ -91,6 +91,21 @@ def guess_label(head: Head, taken: Sequence[str] = ()) -> Guess:
     return Guess(None, "no column has few values that repeat")
 
 
+def look_swapped(head: Head, text: str, label: str) -> str:
+    """Why text and label look swapped; empty where they do not.
+
+    They do where the text has few values that repeat, and the label as many as there are rows, or nearly, and longer.
+    """
+    texts, labels = head.values(text), head.values(label)
+    distinct = len(set(labels))
+    if not _repeats(texts, MAX_LABELS) or distinct * 2 < len(labels) or _mean_length(labels) <= _mean_length(texts):
+        return ""
+    return (
+        f"the text {text!r} has {_counted(head, text)}, and the label {label!r} {distinct} different ones: "
+        "they look swapped"
+    )
+
+
 def slice_candidates(head: Head, taken: Sequence[str]) -> list[str]:
     """Columns of few repeating values that are neither text nor label: worth judging by."""
     return [

@@ -20,7 +20,7 @@ from modelyard.errors import InputError, MissingDependency, Problem
 from modelyard.progress import Progress, silent
 from modelyard.project.load import FILE_NAME, parse_settings
 from modelyard.scaffold.base_models import KNOWN, require_cached
-from modelyard.scaffold.guess import Guess, Head, guess_label, guess_text, latin_share, slice_candidates
+from modelyard.scaffold.guess import Guess, Head, guess_label, guess_text, latin_share, look_swapped, slice_candidates
 
 MIN_LATIN_SHARE = 0.7
 """MiniLM reads English. At 0.7 Chinese text with names and units in Latin letters is still seen as Chinese."""
@@ -72,6 +72,10 @@ def choose_fields(head: Head, *, text: str | None, label: str | None, slices: li
     taken = [column for column in (text, label, group, *slices) if column]
     label_guess = Guess(label, "named by you") if label else guess_label(head, [*taken, *_longest(head, taken)])
     text_guess = Guess(text, "named by you") if text else guess_text(head, [*taken, label_guess.column or ""])
+    swapped = text_guess.column and label_guess.column and look_swapped(head, text_guess.column, label_guess.column)
+    if swapped:
+        step = f"name them the other way round: --text {label_guess.column!r} --label {text_guess.column!r}"
+        raise InputError(Problem(swapped, step, "--text"))
     used = [*taken, text_guess.column or "", label_guess.column or ""]
     return Fields(text_guess, label_guess, slices, group, slice_candidates(head, used))
 
