@@ -68,7 +68,8 @@ _LETTER = "A-Za-z0-9À-ɏ"
 _EMAIL = rf"[{_LETTER}.%+'_-]+@[{_LETTER}.-]+"
 _IP4 = r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}"
 _GROUP = "[0-9A-Fa-f]{1,4}"
-_IP6 = rf"(?:{_GROUP}:){{7}}{_GROUP}|(?:{_GROUP}(?::{_GROUP}){{0,6}})?::(?:{_GROUP}(?::{_GROUP}){{0,6}})?(?:(?:\.[0-9]{{1,3}}){{3}})?"
+_GROUPS = rf"(?:{_GROUP}(?::{_GROUP}){{0,6}})?"
+_IP6 = rf"(?:{_GROUP}:){{7}}{_GROUP}|{_GROUPS}::{_GROUPS}(?:(?:\.[0-9]{{1,3}}){{3}})?"
 _IBAN = r"[A-Z]{2}[0-9]{2}(?:[ -]?[A-Z0-9]){11,40}"
 _PASSPORT = r"(?i)(?:passport|护照|護照)"
 # family -> a pattern whose matches are its candidates. Without look-around: `_tokens` relies on it
@@ -106,7 +107,7 @@ _STAMPED = re.compile(r"[0-9]{8,}[^.]*\.", re.ASCII)
 _TOUCHED_BEFORE = re.compile(r"(?:[A-Za-z0-9_.]|[0-9]-)\Z", re.ASCII)
 _TOUCHED_AFTER = re.compile(r"[A-Za-z0-9_]|[.-][0-9]", re.ASCII)
 _SAYS_IP = re.compile(r"(?i)\bip|host|server|addr|dns|ping|://|\[|地址|服务器|主机")
-_VERSION = re.compile(r"(?i)(?:\bv|\bver\.?|\bversion|\brelease|\brevision|\bbuild|版本|版)[\s:：为号]*\Z")  # noqa: RUF001
+_VERSION = re.compile(r"(?i)(?:\bv|\bver\.?|\bversion|\brelease|\brevision|\bbuild|版本|版)[\s:：为号]*\Z")
 _PASSPORT_NUMBER = re.compile(r"(?<![A-Za-z0-9])(?=[A-Z0-9]{0,2}\d{5})[A-Z0-9]{7,9}(?![A-Za-z0-9])", re.ASCII)
 _PASSPORT_REACH = 32
 
@@ -177,6 +178,8 @@ def mask(kind: str, value: str) -> str:
     head, tail = _BY_NAME[kind].shown_head, _BY_NAME[kind].shown_tail
     if kind == "cn_mobile":
         return f"{numbers.bare(value)[-11:-8]}****{value[-4:]}"
+    if 2 * (head + tail) > len(value):  # at least half stays hidden
+        tail = 0
     return f"{value[:head]}****{value[len(value) - tail :]}"
 
 
@@ -250,7 +253,7 @@ def _check_email(text: str, start: int, end: int) -> Iterator[Found]:
 
 
 def _is_message_id(text: str, start: int, local: str) -> bool:
-    """An identifier of RFC 5322 (`Message-ID: <2002….1@host>`) looks like an address: told by its header or its time."""
+    """An identifier of RFC 5322 (`Message-ID: <2002….1@host>`) looks like an address: its header or its time tells."""
     if text[max(0, start - 4) : start] == "cid:":
         return True
     if text[start - 1 : start] != "<":
@@ -259,15 +262,6 @@ def _is_message_id(text: str, start: int, local: str) -> bool:
         return True
     window = text[max(0, start - 400) : start]
     return _ID_HEADER.search(window) is not None and _MESSAGE_ID.search(window) is not None
-
-
-def _is_domain(labels: list[str]) -> bool:
-    return (
-        len(labels) >= 2
-        and all(_LABEL.fullmatch(label) for label in labels)
-        and _TOP_LEVEL.fullmatch(labels[-1]) is not None
-        and labels[-1].lower() not in _NEVER_TOP_LEVEL
-    )
 
 
 def _check_ip4(text: str, start: int, end: int) -> Iterator[Found]:

@@ -103,7 +103,8 @@ def is_north_american(digits: str) -> bool:
     """Ten digits as the North American Numbering Plan allows: NXX-NXX-XXXX, neither part of the form N11."""
     area, exchange = digits[:3], digits[3:6]
     return (
-        area[0] in "23456789"
+        len(digits) == 10
+        and area[0] in "23456789"
         and area[1] != "9"
         and exchange[0] in "23456789"
         and not area.endswith("11")

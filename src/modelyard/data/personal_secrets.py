@@ -1,4 +1,4 @@
-"""Keys and passwords: prefixes that the issuers document, PEM blocks, and high-entropy values that a name gives away."""
+"""Keys and passwords: prefixes that issuers document, PEM blocks, and random values that a name gives away."""
 
 import re
 
@@ -33,7 +33,10 @@ _NAMES = (
     "|account[_-]?key|密码|口令|密钥|令牌|密碼|金鑰"
 )
 _VALUE = r"[A-Za-z0-9+/_=.~@$!%^&*#-]"
-ASSIGNMENT = rf"""(?i)(?:{_NAMES})[0-9A-Za-z_-]{{0,20}}["'”’]?[ \t]{{0,3}}(?:=>|:=|[=:：])[ \t]{{0,3}}["'“‘]?{_VALUE}{{16,200}}"""  # noqa: RUF001
+ASSIGNMENT = (
+    rf"""(?i)(?:{_NAMES})[0-9A-Za-z_-]{{0,20}}["'”’]?[ \t]{{0,3}}(?:=>|:=|[=:：])[ \t]{{0,3}}"""
+    rf"""["'“‘]?{_VALUE}{{16,200}}"""  # noqa: RUF001
+)
 CREDENTIAL_URL = r"[a-z][a-z0-9+.-]{1,15}://[A-Za-z0-9_.%-]{0,64}:[^\s:/@]{3,128}@[A-Za-z0-9.-]{3,253}"
 PEM = r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
 
