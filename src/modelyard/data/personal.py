@@ -16,7 +16,7 @@ import polars as pl
 
 from modelyard.data import personal_numbers as numbers
 from modelyard.data import personal_secrets as secrets
-from modelyard.data.personal_checks import iban_length, is_iban, is_ip4, is_ip6
+from modelyard.data.personal_checks import iban_length, is_iban, is_ip4, is_ip6, looks_like_version
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,12 @@ SCHEMA = {"row": pl.Int64, "kind": pl.String, "start": pl.Int64, "length": pl.In
 _WIDE = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: 0x20}
 _HAS_WIDE = "[０-９Ａ-Ｚａ-ｚ＠]"  # noqa: RUF001
 _LETTER = "A-Za-z0-9À-ɏ"
-_EMAIL = rf"[{_LETTER}.!#$%&'*+/=?^_`{{|}}~-]+@[{_LETTER}.-]+"
+# of the marks that RFC 5322 allows, those in use; `=`, `?`, `&` and `/` stand before an address in the links of the web
+_EMAIL = rf"[{_LETTER}.%+'_-]+@[{_LETTER}.-]+"
 _IP4 = r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}"
 _GROUP = "[0-9A-Fa-f]{1,4}"
-_IP6 = rf"(?:{_GROUP}:){{7}}{_GROUP}|(?:{_GROUP}(?::{_GROUP}){{0,6}})?::(?:{_GROUP}(?::{_GROUP}){{0,6}})?(?:(?:\.[0-9]{{1,3}}){{3}})?"
+_GROUPS = rf"(?:{_GROUP}(?::{_GROUP}){{0,6}})?"
+_IP6 = rf"(?:{_GROUP}:){{7}}{_GROUP}|{_GROUPS}::{_GROUPS}(?:(?:\.[0-9]{{1,3}}){{3}})?"
 _IBAN = r"[A-Z]{2}[0-9]{2}(?:[ -]?[A-Z0-9]){11,40}"
 _PASSPORT = r"(?i)(?:passport|护照|護照)"
 # family -> a pattern whose matches are its candidates. Without look-around: `_tokens` relies on it
@@ -91,15 +93,21 @@ _CHEAP = {
     "private_key": pl.col("text").str.contains("PRIVATE KEY", literal=True),
 }
 
-_LOCAL_TRIM = "!#$%&'*+/=?^_`{|}~-."
+_LOCAL_TRIM = ".%+'_-"
 _DOMAIN = re.compile(
     rf"(?:[{_LETTER}](?:[{_LETTER}-]{{0,61}}[{_LETTER}])?\.){{1,20}}(?:[A-Za-zÀ-ɏ]{{2,24}}|xn--[A-Za-z0-9-]{{2,59}})"
 )
 _GLUED = re.compile(r"(?<=\.)([a-z]{2,24})\.[A-Z][a-z]*$")  # the next sentence: bob@example.com.Thanks
-_NEVER_TOP_LEVEL = frozenset({"png", "jpg", "jpeg", "gif", "svg", "webp", "css", "html", "json", "localdomain"})
+_NEVER_TOP_LEVEL = frozenset(
+    {"png", "jpg", "jpeg", "gif", "svg", "webp", "css", "html", "json", "local", "localdomain"}
+)
 _ID_HEADER = re.compile(r"(?i)-id|-to|references")
-_MESSAGE_ID = re.compile(r"(?i)(?:message-id|in-reply-to|references|content-id)\s*:(?:[^:<>]*<[^<>\s]+>)*[^:<>]*<$")
-_VERSION = re.compile(r"(?i)(?:\bv|\bver\.?|\bversion|\brelease|\brevision|\bbuild|版本|版)[\s:：为号]*$")  # noqa: RUF001
+_MESSAGE_ID = re.compile(r"(?i)(?:message-id|in-reply-to|references|content-id)\s*:(?:\s*<[^<>\s]+>)*\s*<\Z")
+_STAMPED = re.compile(r"[0-9]{8,}[^.]*\.", re.ASCII)
+_TOUCHED_BEFORE = re.compile(r"(?:[A-Za-z0-9_.]|[0-9]-)\Z", re.ASCII)
+_TOUCHED_AFTER = re.compile(r"[A-Za-z0-9_]|[.-][0-9]", re.ASCII)
+_SAYS_IP = re.compile(r"(?i)\bip|host|server|addr|dns|ping|://|\[|地址|服务器|主机")
+_VERSION = re.compile(r"(?i)(?:\bv|\bver\.?|\bversion|\brelease|\brevision|\bbuild|版本|版)[\s:：为号]*\Z")
 _PASSPORT_NUMBER = re.compile(r"(?<![A-Za-z0-9])(?=[A-Z0-9]{0,2}\d{5})[A-Z0-9]{7,9}(?![A-Za-z0-9])", re.ASCII)
 _PASSPORT_REACH = 32
 
@@ -122,7 +130,9 @@ def find_personal(rows: pl.DataFrame) -> pl.DataFrame:
     held: dict[int, str] = {}
     for family, pattern in _FAMILIES.items():
         hits = texts.filter(_CHEAP.get(family, pl.col("text").str.contains(pattern)))
-        tokens = hits.with_columns(tokens=pl.col("text").str.extract_all(pattern)).filter(pl.col("tokens").list.len() > 0)
+        tokens = hits.with_columns(tokens=pl.col("text").str.extract_all(pattern)).filter(
+            pl.col("tokens").list.len() > 0
+        )
         for row, text, matches in tokens.select("row", "text", "tokens").iter_rows():
             spans = list(_validated(family, text, matches))
             if spans:
@@ -168,6 +178,8 @@ def mask(kind: str, value: str) -> str:
     head, tail = _BY_NAME[kind].shown_head, _BY_NAME[kind].shown_tail
     if kind == "cn_mobile":
         return f"{numbers.bare(value)[-11:-8]}****{value[-4:]}"
+    if 2 * (head + tail) > len(value):  # at least half stays hidden
+        tail = 0
     return f"{value[:head]}****{value[len(value) - tail :]}"
 
 
@@ -234,36 +246,29 @@ def _check_email(text: str, start: int, end: int) -> Iterator[Found]:
         return
     if trimmed == "git" and text[end : end + 1] == ":":  # git@github.com:owner/name is an address of a repository
         return
-    if text[max(0, start - 1) : start] in (":", "/") and "://" in text[max(0, start - 100) : start].split(" ")[-1]:
-        return
+    if text[max(0, start - 1) : start] in (":", "/") and "://" in text[max(0, start - 100) : start].split()[-1]:
+        return  # the user of a link, not an address
     if not _is_message_id(text, start, trimmed):
         yield "email", start, end
 
 
 def _is_message_id(text: str, start: int, local: str) -> bool:
-    """An identifier of RFC 5322 (`Message-ID: <2002….1@host>`) looks like an address: told by its header or its time."""
+    """An identifier of RFC 5322 (`Message-ID: <2002….1@host>`) looks like an address: its header or its time tells."""
+    if text[max(0, start - 4) : start] == "cid:":
+        return True
     if text[start - 1 : start] != "<":
         return False
-    if sum(letter.isdigit() for letter in local) >= 12 and ("." in local or "$" in local):
+    if _STAMPED.match(local):
         return True
     window = text[max(0, start - 400) : start]
     return _ID_HEADER.search(window) is not None and _MESSAGE_ID.search(window) is not None
 
 
-def _is_domain(labels: list[str]) -> bool:
-    return (
-        len(labels) >= 2
-        and all(_LABEL.fullmatch(label) for label in labels)
-        and _TOP_LEVEL.fullmatch(labels[-1]) is not None
-        and labels[-1].lower() not in _NEVER_TOP_LEVEL
-    )
-
-
 def _check_ip4(text: str, start: int, end: int) -> Iterator[Found]:
-    before, after = text[max(0, start - 12) : start], text[end : end + 2]
-    part_of_more = before[-1:].isalnum() and before[-1:].isascii() or before[-1:] in ("_", ".") or before[-1:] == "-" and before[-2:-1].isdigit()
-    longer = after[:1].isalnum() and after[:1].isascii() or after[:1] == "_" or (after[:1] in (".", "-") and after[1:].isdigit())
-    if not part_of_more and not longer and is_ip4(text[start:end]) and not _VERSION.search(before):
+    if _TOUCHED_BEFORE.search(text[max(0, start - 2) : start]) or _TOUCHED_AFTER.match(text[end : end + 2]):
+        return
+    value, before = text[start:end], text[max(0, start - 16) : start]
+    if is_ip4(value) and not _VERSION.search(before) and (not looks_like_version(value) or _SAYS_IP.search(before)):
         yield "ipv4", start, end
 
 

@@ -20,7 +20,7 @@ _ID_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 _ID_CHECKS = "10X98765432"
 # numbers that were printed in advertisements (SSA, "Social Security Number Randomization", and its history pages)
 _SSN_ADVERTISED = frozenset({"078051120", "219099999"})
-_IPV6_GROUPS = 8
+_IP6_NETWORKS = tuple(ipaddress.IPv6Network(network) for network in ("2000::/3", "fc00::/7", "fe80::/10"))
 
 
 def _read_card_ranges() -> tuple[tuple[str, str, frozenset[int]], ...]:
@@ -103,7 +103,8 @@ def is_north_american(digits: str) -> bool:
     """Ten digits as the North American Numbering Plan allows: NXX-NXX-XXXX, neither part of the form N11."""
     area, exchange = digits[:3], digits[3:6]
     return (
-        area[0] in "23456789"
+        len(digits) == 10
+        and area[0] in "23456789"
         and area[1] != "9"
         and exchange[0] in "23456789"
         and not area.endswith("11")
@@ -129,23 +130,25 @@ def is_ip4(text: str) -> bool:
     return not (address.is_unspecified or address.is_loopback or text.startswith(("0.", "255.")))
 
 
-def is_ip6(text: str) -> bool:
-    """An IPv6 address of one machine, told from C++ names and lists of bytes.
+def looks_like_version(address: str) -> bool:
+    """Four numbers below 32, such as `7.1.4.0`: so are most versions, and one public address in 4,096.
 
-    `std::` and `a::b` parse as addresses; so a digit and a group of three or four are asked for. A list of eight bytes
-    (`00:1b:44:11:3a:b7:00:01`) parses as well; so not every group may have two characters.
+    Not those of 10.0.0.0/8, which every company's network is numbered from (RFC 1918).
+    """
+    return not address.startswith("10.") and all(int(part) < 32 for part in address.split("."))
+
+
+def is_ip6(text: str) -> bool:
+    """An IPv6 address of one machine, told from names in C++ (`a::b`) and lists of bytes, which parse as well.
+
+    In the blocks that are in use (IANA, IPv6 address space): global unicast, unique local, link-local; or an IPv4
+    address in the mapped form.
     """
     try:
         address = ipaddress.IPv6Address(text)
     except ValueError:
         return False
-    if address.is_unspecified or address.is_loopback:
-        return False
-    groups = [group for group in text.split(":") if group]
-    sizes = {len(group) for group in groups}
-    if len(groups) == _IPV6_GROUPS and sizes == {2}:
-        return False
-    return any(letter.isdigit() for letter in text) and max(sizes) >= 3
+    return address.ipv4_mapped is not None or any(address in network for network in _IP6_NETWORKS)
 
 
 def entropy_bits(text: str) -> float:

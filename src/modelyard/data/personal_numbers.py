@@ -21,8 +21,9 @@ from modelyard.data.personal_checks import (
 _DASH = r"\-\u2010-\u2013\u2212"
 _GAP = rf"[ \u00a0{_DASH}]"
 _PHONE_GAP = rf"[ \u00a0.()/{_DASH}]"
-DIGITS = rf"(?:\+ ?)?\(?[0-9](?:{_PHONE_GAP}{{0,3}}[0-9]){{6,}}"
+DIGITS = rf"(?:\+ ?)?\(?[0-9](?:{_PHONE_GAP}{{0,3}}[0-9]){{6,}}"  # the least digits less one
 
+_LEAST_DIGITS = 7
 _SHORT_CONTEXT = 24
 _LONG_CONTEXT = 48
 _TAIL = 12  # characters behind a run that may belong to its numbers: the X of an identity number, an extension
@@ -49,7 +50,8 @@ _MOBILE = re.compile(
     re.ASCII,
 )
 _INTERNATIONAL = re.compile(
-    rf"(?<![0-9A-Za-z_+])(?:\+ ?\(?|\(\+|00(?=[1-9]\d{{0,2}}{_PHONE_GAP}))[1-9](?:{_PHONE_GAP}{{0,3}}\d){{6,17}}",
+    rf"(?<![0-9A-Za-z_+])(?:\+ ?\(?|\(\+|(?:00|011{_GAP})(?=[1-9]\d{{0,2}}{_PHONE_GAP}))"
+    rf"[1-9](?:{_PHONE_GAP}{{0,3}}\d){{6,17}}",
     re.ASCII,
 )
 _EXTENSION = r"(?: ?(?:x|ext\.?|extension|转|轉) ?\d{1,6})?"
@@ -77,37 +79,46 @@ _DATE = re.compile(
     r"(?:(?:19|20)\d\d[.\-/ ](?:0?[1-9]|1[0-2])[.\-/ ](?:0?[1-9]|[12]\d|3[01])"
     r"|(?:(?:0?[1-9]|1[0-2])[.\-/](?:0?[1-9]|[12]\d|3[01])|(?:0?[1-9]|[12]\d|3[01])[.\-/](?:0?[1-9]|1[0-2]))"
     r"[.\-/](?:19|20)?\d\d"
-    r"|(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:\d\d){0,3})(?: |$)",
+    r"|(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:\d\d){0,3})(?: |\Z)",
     re.ASCII,
 )
 _PHONE_WORDS = (
-    r"\b(?:tele)?phones?\b|\btel\b|\bmobiles?\b|\bcell(?:ular|phone)?\b|\bfax|\bhot ?line|\bhelp ?line|\bwhats ?app|\bsms\b"
-    r"|\bcontact number|\bpager|\bvoice ?mail|\btelefono?|\btel[eé]fono|\bt[eé]l[eé]phone|\bmóvil|\bhandy\b"
+    r"\b(?:tele)?phones?\b|\btel\b|\bmobiles?\b|\bcell(?:ular|phone)?\b|\bfax|\bhot ?line|\bhelp ?line"
+    r"|\bwhats ?app|\bsms\b|\bcontact number|\bpager|\bvoice ?mail|\btelefono?|\btel[eé]fono|\bt[eé]l[eé]phone"
+    r"|\bmóvil|\bhandy\b"
     r"|\b(?:call|dial|ring|text|reach)(?:ed|ing|s)?(?: (?:me|us|him|her|them|you|back|now|today|at|on|toll[ -]free))*"
-    r"|\b(?:office|desk|direct|work|home|voice) ?[:：]|\banswer(?:ed|ing|s)? (?:at|on)|\bmessages? (?:to|from|at)"  # noqa: RUF001
+    r"|\b(?:office|desk|direct|work|home|voice) ?[:：]|\banswer(?:ed|ing|s)? (?:at|on)|\bmessages? (?:to|from|at)"
     r"|电话|電話|手机|手機|座机|传真|傳真|热线|熱線|致电|致電|拨打|撥打|来电|联系方式|联系我|短信|电联"
 )
 _SSN_WORDS = r"\bssn\b|social security|社会安全号|社会保障号|社保号"
 # the last word counts
-_SAYS_PHONE = re.compile(rf"(?is).*(?P<word>{_PHONE_WORDS})(?P<between>[^0-9\n]{{0,24}}|[ \t]*[:：]\s{{0,3}})\(?\+?$")
-_SAYS_SSN = re.compile(rf"(?i)(?:{_SSN_WORDS})[^0-9\n]{{0,24}}$")
+_SAYS_PHONE = re.compile(rf"(?is).*(?P<word>{_PHONE_WORDS})(?P<between>[^0-9\n]{{0,24}}|[ \t]*[:：]\s{{0,3}})\(?\+?\Z")
+_SAYS_SSN = re.compile(rf"(?i)(?:{_SSN_WORDS})[^0-9\n]{{0,24}}\Z")
 # one of these stands in whatever those two match: asked first, because it is ten times as fast
 _STEMS = re.compile(
     "phone|tel|mobile|cell|fax|line|whats|sms|contact|pager|voice|móvil|handy|office|desk|direct|work|home|call|dial"
     "|ring|text|reach|answer|message|电|電|手机|手機|座机|传真|傳真|热线|熱線|拨打|撥打|联系|短信|ssn|social|社"
 )
 _WEAK = re.compile(r"(?i)^(?:call|dial|ring|text|reach)")
-_PHONE_FOLLOWS = ("office", "fax", "mobile", "cell", "phone", "tel", "desk", "home", "work", "voice", "电话", "手机", "传真")
+_PHONE_FOLLOWS = (
+    *("office", "fax", "mobile", "cell", "phone", "tel", "desk", "home", "work", "voice"),
+    *("电话", "手机", "传真"),
+)
 _SAYS_OTHER = re.compile(
     r"(?i)(?:订单|訂單|单号|單號|运单|流水|序列|编号|編號|货号|批次|批号|合同|发票|票号|版本|时间戳|金额|价格|账号|卡号|邮编|工单"
     r"|型号|学号|课程号|条码|条形码|\bQQ|\bISBN|\bISSN|\bDOI|\border|\binvoice|\btracking|\bserial|\bref|\breference|\bid"
-    r"|\buid|\btimestamp|\bversion|\bsku|\bticket|\bbug|\bcase|\bpatent|\bpart|\bbarcode|\bEAN|\bUPC|\bzip|\bpostcode|\bbuild|\breceipt|\baccount"
-    r"|[$¥￥€£]|[#=&?]$|[A-Za-z]-$)"
-    r"(?:[\s:：#.=为是（(]|no\b|num\b|number|nr\b|is\b|号码|号|码)*$"  # noqa: RUF001
+    r"|\buid|\btimestamp|\bversion|\bsku|\bticket|\bbug|\bcase|\bpatent|\bpart|\bbarcode"
+    r"|\bEAN|\bUPC|\bzip|\bpostcode|\bbuild|\breceipt|\baccount"
+    r"|[$¥￥€£]|[#=&?]\Z|(?<![A-Za-z])(?!(?:TEL|FAX|PH|MOB)-)(?-i:[A-Z]{1,4}-)\Z)"
+    r"(?:[\s:：#.=为是（(]|no\b|num\b|number|nr\b|is\b|号码|号|码)*\Z"
 )
-_UNIT_FOLLOWS = re.compile(r"(?i)^ ?(?:元|万|亿|%|次|件|美元|人民币|usd|rmb|cny|eur|dollars|euros|bytes|times|km|kg|mb|gb)")
+_UNIT_FOLLOWS = re.compile(
+    r"(?i)^ ?(?:元|万|亿|%|次|件|美元|人民币|usd|rmb|cny|eur|dollars|euros|bytes|times|km|kg|mb|gb)"
+)
 _SAYS_ID = re.compile(r"(?i)身份证|身份證|公民身份|证件号|identity (?:card|number)|\bid (?:card|number)")
-_SAYS_CARD = re.compile(r"(?i)\bcards?\b|\bvisa\b|master ?card|\bamex\b|\bcc\b|\bcredit\b|\bdebit\b|卡|账户|帐户|账号|帐号|收款|支付")
+_SAYS_CARD = re.compile(
+    r"(?i)\bcards?\b|\bvisa\b|master ?card|\bamex\b|\bcc\b|\bcredit\b|\bdebit\b|卡|账户|帐户|账号|帐号|收款|支付"
+)
 
 Found = tuple[str, int, int]
 
@@ -120,13 +131,15 @@ def find_in_run(text: str, start: int, end: int) -> list[Found]:
         start: of the run.
         end: of the run.
     """
+    stop = min(len(text), end + _TAIL)
+    found = list(_find_ids(text, start, stop)) if end - start >= 15 else []
+    if _in_address(text, start):
+        return found
+    while (date := _DATE.match(text, start, end)) is not None:
+        start = date.end()
     run = text[start:end]
     digits = sum(map(run.count, "0123456789"))
-    stop = min(len(text), end + _TAIL)
-    found: list[Found] = []
-    if digits >= 15:
-        found += _find_ids(text, start, stop)
-    if _is_date(run) or _in_address(text, start):
+    if digits < _LEAST_DIGITS:
         return found
     if digits >= 12:
         found += _find_cards(text, start, stop)
@@ -147,7 +160,8 @@ def _find_ids(text: str, start: int, stop: int) -> Iterator[Found]:
         if is_resident_id(bare(match[0])):
             yield "cn_resident_id", match.start(), match.end()
     for match in _ID_15.finditer(text, start, stop):
-        if is_old_resident_id(match[0]) and _SAYS_ID.search(text, max(0, match.start() - _SHORT_CONTEXT), match.start()):
+        window = text[max(0, match.start() - _SHORT_CONTEXT) : match.start()]
+        if is_old_resident_id(match[0]) and _SAYS_ID.search(window):
             yield "cn_resident_id", match.start(), match.end()
 
 
@@ -157,7 +171,7 @@ def _find_in_groups(text: str, start: int, stop: int, run: str) -> list[Found]:
     if "-" in run:
         spans = ((match[0], match.start(), match.end()) for match in _SSN.finditer(text, start, stop))
         found += [("us_ssn", at, end) for number, at, end in spans if is_ssn(bare(number))]
-    if "+" in run or "00" in run:
+    if "+" in run or "00" in run or "011" in run:
         found += _find_international(text, start, stop)
     return found + list(_find_national(text, start, stop))
 
@@ -171,11 +185,10 @@ def _find_by_word(text: str, start: int, end: int, stop: int) -> Iterator[Found]
             if match is not None and is_ssn(bare(match[0])):
                 yield "us_ssn", match.start(), match.end()
         before = _SAYS_PHONE.match(window)
-        numbers = _phones_called_so(text, start, stop) if before else iter(())
-        match = next(numbers, None)
-        if before and match is not None and match.start() - start < 2 and _is_near(before, match[0]):
-            yield "phone_national", match.start(), match.end()
-            return
+        for match in _phones_called_so(text, start, stop) if before else ():
+            if before and match.start() - start < 2 and _is_near(before, match[0]):
+                yield "phone_national", match.start(), match.end()
+                return
     if text[end : end + _TAIL].lstrip(" -(,").lower().startswith(_PHONE_FOLLOWS):
         for match in _phones_called_so(text, start, stop):
             if match.end() == end:
@@ -215,7 +228,7 @@ def _find_international(text: str, start: int, stop: int) -> Iterator[Found]:
 
 def _international_end(text: str, start: int, end: int) -> int | None:
     """Where the number ends: after the last group with which its country's numbers are not too long."""
-    prefix = 2 if text.startswith("00", start) else 0
+    prefix = 2 if text.startswith("00", start) else 3 if text.startswith("011", start) else 0
     digits = bare(text[start + prefix : end])
     limits = international_length(digits)
     if limits is None:
@@ -276,7 +289,7 @@ def _phones_called_so(text: str, start: int, stop: int) -> Iterator[re.Match[str
     for pattern in (_BARE_PHONE, _ANY_PHONE):
         for match in pattern.finditer(text, start, stop):
             digits = sum(map(match[0].count, "0123456789"))
-            if 7 <= digits <= 12 and not _is_date(match[0]) and not _is_called_otherwise(text, match):
+            if _LEAST_DIGITS <= digits <= 12 and not _is_date(match[0]) and not _is_called_otherwise(text, match):
                 yield match
 
 
@@ -284,7 +297,7 @@ def _is_near(before: re.Match[str], number: str) -> bool:
     """A verb such as `call` must stand right before the number, and a bare number of seven digits needs a noun."""
     if not _WEAK.match(before["word"]):
         return True
-    return before["between"].strip(" :：.,(") == "" and not (len(number) == 7 and number.isdigit())  # noqa: RUF001
+    return before["between"].strip(" :：.,(") == "" and not (len(number) == 7 and number.isdigit())
 
 
 def _is_date(text: str) -> bool:
@@ -302,5 +315,5 @@ def _is_called_otherwise(text: str, match: re.Match[str]) -> bool:
 def _in_address(text: str, start: int) -> bool:
     """Whether a number stands inside a web address (`tel:` aside)."""
     window = text[max(0, start - 200) : start]
-    word = window[max(map(window.rfind, " \n\t<>\"'，。；（）")) + 1 :]  # noqa: RUF001
+    word = window[max(map(window.rfind, " \n\t<>\"'，。；（）")) + 1 :]
     return "://" in word or word.startswith("www.")

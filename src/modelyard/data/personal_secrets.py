@@ -1,4 +1,4 @@
-"""Keys and passwords: prefixes that the issuers document, PEM blocks, and high-entropy values that a name gives away."""
+"""Keys and passwords: prefixes that issuers document, PEM blocks, and random values that a name gives away."""
 
 import re
 
@@ -33,12 +33,17 @@ _NAMES = (
     "|account[_-]?key|密码|口令|密钥|令牌|密碼|金鑰"
 )
 _VALUE = r"[A-Za-z0-9+/_=.~@$!%^&*#-]"
-ASSIGNMENT = rf"""(?i)(?:{_NAMES})[0-9A-Za-z_-]{{0,20}}["'”’]?[ \t]{{0,3}}(?:=>|:=|[=:：])[ \t]{{0,3}}["'“‘]?{_VALUE}{{16,200}}"""  # noqa: RUF001
+ASSIGNMENT = (
+    rf"""(?i)(?:{_NAMES})[0-9A-Za-z_-]{{0,20}}["'”’]?[ \t]{{0,3}}(?:=>|:=|[=:：])[ \t]{{0,3}}"""
+    rf"""["'“‘]?{_VALUE}{{16,200}}"""  # noqa: RUF001
+)
 CREDENTIAL_URL = r"[a-z][a-z0-9+.-]{1,15}://[A-Za-z0-9_.%-]{0,64}:[^\s:/@]{3,128}@[A-Za-z0-9.-]{3,253}"
 PEM = r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
 
 _ASSIGNED = re.compile(rf"{_VALUE}{{16,200}}$")
-_PEM_BODY = re.compile(r"(?:[A-Za-z0-9+/=\s:,.()\\]|-(?!----)){0,20000}-----END [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----")
+_PEM_BODY = re.compile(
+    r"(?:[A-Za-z0-9+/=\s:,.()\\]|-(?!----)){0,20000}-----END [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
+)
 _PEM_LOOSE = re.compile(r"[A-Za-z0-9+/=\s\\]{0,20000}")
 _DOTTED_NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
 _STAND_INS = frozenset({"pass", "password", "passwd", "pwd", "pw", "secret", "xxx"})
@@ -75,7 +80,13 @@ def secret_value(text: str, end: int, token: str) -> tuple[int, int] | None:
 def _looks_random(value: str) -> bool:
     digits = sum(letter.isdigit() for letter in value)
     letters = sum(letter.isalpha() for letter in value)
-    if digits < 2 or letters < 2 or _PLACEHOLDER.search(value) or _DOTTED_NAME.fullmatch(value) or _WEB_PATH.match(value):
+    if (
+        digits < 2
+        or letters < 2
+        or _PLACEHOLDER.search(value)
+        or _DOTTED_NAME.fullmatch(value)
+        or _WEB_PATH.match(value)
+    ):
         return False
     least = LEAST_BITS_HEX if _HEX.fullmatch(value) else LEAST_BITS
     return entropy_bits(value) >= least
