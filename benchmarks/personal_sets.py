@@ -66,7 +66,7 @@ def people() -> list[Person]:
 
 
 def english_templates() -> list[str]:
-    """The sentence templates; `\\n` is a line break in them."""
+    """The sentence templates, with line breaks where they write them as two characters."""
     table = read_members(fetch_package("presidio-evaluator"), prefix=f"{RAW}templates")
     text = next(iter(table.values())).decode("utf-8", "replace")
     return [line.strip().replace("\\n", "\n").replace("\\,", ",") for line in text.splitlines() if line.strip()]
@@ -91,7 +91,9 @@ def make_iban(person: Person, chance: random.Random) -> str:
         ]
     )  # fmt: skip
     number = iban(country, body)
-    return number if chance.random() < 0.5 else " ".join(number[start : start + 4] for start in range(0, len(number), 4))
+    return (
+        number if chance.random() < 0.5 else " ".join(number[start : start + 4] for start in range(0, len(number), 4))
+    )
 
 
 def make_ip(person: Person, chance: random.Random) -> str:
@@ -242,12 +244,14 @@ CHINESE_NEGATIVES = (
     "增值税发票代码{{order12}}，号码{{order8}}",
     "成交量1380000000股，成交额13912345678元",
 )
-_MOBILE_STARTS = "130 131 132 133 134 135 136 137 138 139 145 147 150 151 152 153 155 156 157 158 159 166 170 171 173 175"
+_MOBILE_STARTS = (
+    "130 131 132 133 134 135 136 137 138 139 145 147 150 151 152 153 155 156 157 158 159 166 170 171 173 175"
+)
 _MOBILE_STARTS += " 176 177 178 180 181 182 183 184 185 186 187 188 189 191 193 195 196 197 198 199"
 _REGIONS = "110105 120101 130102 210102 220104 310104 320106 330106 340104 350203 370202 410105 420106 430104 440106"
 _REGIONS += " 440305 450103 500103 510104 520103 530102 610113 620102 650104"
 _AREAS = "010 020 021 022 023 024 025 027 028 029 0311 0371 0411 0512 0531 0571 0591 0755 0769 0871"
-_WIDE = str.maketrans("0123456789X", "０１２３４５６７８９Ｘ")
+_WIDE = {ord(letter): ord(letter) + 0xFEE0 for letter in "0123456789X"}  # full-width forms
 
 
 def make_id(person: Person, chance: random.Random) -> str:

@@ -21,7 +21,6 @@ from presidio_analyzer.predefined_recognizers import (
     UsPassportRecognizer,
     UsSsnRecognizer,
 )
-
 from spacy.language import Language
 from spacy.tokens import Doc
 
