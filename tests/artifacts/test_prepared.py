@@ -55,7 +55,7 @@ def test_a_full_disk_is_the_systems_own_error(tmp_path: Path) -> None:
 def test_an_end_of_file_that_cannot_be_written_is_the_systems_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(*_: object) -> None:
+    def fails(*_: object, **__: object) -> None:
         raise pl.exceptions.ComputeError("parquet: File out of specification: Invalid thrift: transport error")
 
     monkeypatch.setattr(pl.DataFrame, "write_parquet", fails)
