@@ -126,6 +126,7 @@ def check(
         rules=tuple(rules),
         minimum=data.rules["text_too_short"].minimum if "text_too_short" in data.rules else None,
         skip_bad_rows=data.skip_bad_rows,
+        keep_fields=prepared is not None or bool(NEAR_RULES & set(rules)) or data.benchmarks is not None,
     )
     if prepared is not None:
         check_output(prepared, mark=MARK)

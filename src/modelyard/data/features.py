@@ -53,6 +53,7 @@ class Plan(BaseModel):
         rules: names of the rules to apply.
         minimum: least characters of a text; None depends on the script.
         skip_bad_rows: rows that cannot be read are kept as findings.
+        keep_fields: the fields are wanted once more: to be written, or to be compared.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -63,6 +64,7 @@ class Plan(BaseModel):
     rules: tuple[str, ...]
     minimum: int | None = None
     skip_bad_rows: bool = False
+    keep_fields: bool = True
 
 
 def features(rows: pl.DataFrame, plan: Plan, grams: Grams | None = None) -> pl.DataFrame:

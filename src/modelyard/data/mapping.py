@@ -149,9 +149,10 @@ def map_bundle(bundle: Bundle, task: Task) -> Mapped:
         joined = pl.concat([pl.DataFrame(schema=ROW_SCHEMA), *rows], how="diagonal").with_columns(place)
         narrow = features(joined.drop("file", "line", "part"), task.plan, task.grams)
         narrow = pl.concat([narrow, joined.select("file", "line", "part")], how="horizontal")
-        fields = pl.concat(wide, how="diagonal")
-        both = (("narrow", narrow.rename({"row": "place"})), ("wide", fields.with_columns(place.alias("place"))))
-        for name, frame in both:
+        written = {"narrow": narrow.rename({"row": "place"})}
+        if task.plan.keep_fields:
+            written["wide"] = pl.concat(wide, how="diagonal").with_columns(place.alias("place"))
+        for name, frame in written.items():
             piece = frame.with_columns(piece=pl.lit(bundle.number, pl.Int32))
             write_frame(piece, task.scratch / f"{name}-{bundle.number:07d}.parquet", brief=True)
     return Mapped(number=bundle.number, rows=count, found=found)

@@ -445,7 +445,7 @@ def write_dropped(connection: Connection, target: Path, fields: Mapping[str, str
 
 
 def _copy(connection: Connection, query: str, target: Path) -> None:
-    options = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP_ROWS}"
+    options = f"FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE {ROW_GROUP_ROWS}"
     connection.execute(f"COPY ({query}) TO {quoted(str(target))} ({options})")
 
 
