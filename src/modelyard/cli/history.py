@@ -86,7 +86,7 @@ def limit_text(point: "Point") -> str:
 def _amount(value: float, unit: str, *, short: bool = False) -> str:
     if unit == "fraction":
         return f"{100 * value:.10g}%" if short else f"{100 * value:.2f}%"
-    return f"{value:,.10g}" + ("" if unit == "ratio" else f" {unit}")
+    return f"{value:,.10g}" + ("" if unit == "ratio" else f" {unit.removesuffix('s') if value == 1 else unit}")
 
 
 def sentences(history: "History") -> list[str]:

@@ -1,5 +1,6 @@
 """The columns of two data sets: which are numbers, which kinds, what is measured of a text, and how each is drawn."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -167,13 +168,22 @@ def _edges(values: Numbers, pooled: Counts) -> Numbers:
 
 
 def category_drawing(name: str, cells: Cells) -> dict[str, Any]:
-    """Shares of the kinds on both sides, the most frequent first; what is left out is `hidden`."""
-    shown = slice(0, SHOWN_KINDS)
+    """Shares of the kinds on both sides, the most frequent first, numbers in their order; `hidden` are left out."""
+    places = list(range(min(SHOWN_KINDS, len(cells.names))))
+    if len(places) == len(cells.names) and all(_is_number(kind) for kind in cells.names):
+        places.sort(key=lambda place: float(cells.names[place]))
     return {
         "column": name,
         "kind": "category",
-        "names": [kind[:SHOWN_CHARACTERS] for kind in cells.names[shown]],
-        "old": (cells.old / cells.old.sum())[shown].round(6).tolist(),
-        "new": (cells.new / cells.new.sum())[shown].round(6).tolist(),
+        "names": [cells.names[place][:SHOWN_CHARACTERS] for place in places],
+        "old": (cells.old / cells.old.sum())[places].round(6).tolist(),
+        "new": (cells.new / cells.new.sum())[places].round(6).tolist(),
         "hidden": max(0, len(cells.names) - SHOWN_KINDS),
     }
+
+
+def _is_number(kind: str) -> bool:
+    try:
+        return math.isfinite(float(kind))
+    except ValueError:
+        return False

@@ -226,7 +226,7 @@ def _psi(column: str, cells: Cells, measure: Measure) -> Verdict:
 def _most_moved(cells: Cells) -> str:
     shares = [side / side.sum() for side in (cells.old, cells.new)]
     order = np.argsort(-np.abs(shares[1] - shares[0]), kind="stable")[:MOST_MOVED]
-    moved = [f"{short(cells.names[place])} {shares[0][place]:.1%} to {shares[1][place]:.1%}" for place in order]
+    moved = [f"{short(cells.names[place])} {shares[0][place]:.1%} → {shares[1][place]:.1%}" for place in order]
     return f"most moved: {', '.join(moved)}"
 
 

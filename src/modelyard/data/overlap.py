@@ -67,7 +67,7 @@ def overlap(old: pl.DataFrame, new: pl.DataFrame, most: int = MOST_TEXTS) -> Ove
         first_removed=removed["source"].head(NAMED).to_list(),
         first_added=added["source"].head(NAMED).to_list(),
         first_relabelled=changed.head(NAMED)
-        .select(pl.format("{} ({} to {})", "source_new", "labels", "labels_new"))
+        .select(pl.format("{} ({} → {})", "source_new", "labels", "labels_new"))
         .to_series()
         .to_list(),
     )

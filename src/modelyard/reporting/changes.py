@@ -11,7 +11,7 @@ from modelyard.data.change import DISTRIBUTIONS
 from modelyard.data.history import Change, History, Trend
 from modelyard.evidence.report import Report
 from modelyard.reporting.distributions import kind_pair, number_pair, trend_line
-from modelyard.reporting.numbers import both_amounts, cut, shown
+from modelyard.reporting.numbers import both_amounts, cut, minus, shown
 from modelyard.reporting.verdicts import MARKS, scope_text
 from modelyard.reporting.words import words
 
@@ -111,11 +111,15 @@ def _column(drawn: Drawn, report: Report) -> ColumnView:
         return ColumnView(scope_text(scope), outcomes, picture, text, [], 0)
     largest = max(*drawn.old, *drawn.new)
     kinds = [
-        KindView(cut(name, MAX_NAME), kind_pair(old, new, largest), f"{old:.1%}", f"{new:.1%}")
+        KindView(cut(name, MAX_NAME), kind_pair(old, new, largest), _percent(old), _percent(new))
         for name, old, new in zip(drawn.names[:MAX_KINDS], drawn.old, drawn.new, strict=False)
     ]
     hidden = drawn.hidden + max(0, len(drawn.names) - MAX_KINDS)
     return ColumnView(scope_text(scope), outcomes, Markup(), Markup(), kinds, hidden)
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}" if share >= 0.001 or share == 0 else "<0.1%"
 
 
 @dataclass(frozen=True)
@@ -209,14 +213,19 @@ def _worst(trend: Trend | None, which: Literal["since_last", "since_first"], key
         rule=cut(trend.rule, MAX_NAME),
         before=both_amounts(numbers.estimate, numbers.unit),
         after=_value(trend, -1),
-        moved=_moved(change),
+        moved=words("history.in_brackets", moved=_moved(change)) if change.interval is not None else Markup(),
     )
 
 
 def _moved(change: Change) -> Markup:
-    """By how many points a share moved towards its limit, with the interval; empty for what is counted."""
+    """By how many points a share became worse or better, with the interval; empty for what is counted."""
     if change.interval is None:
         return Markup()
-    low, estimate, high = (f"{100 * end:+.2f}" for end in (change.interval.low, change.worse, change.interval.high))
-    key = "history.moved" if change.certain or change.worse <= 0 else "history.moved_by_chance"
-    return words(key, points=estimate, low=low, high=high)
+    if change.worse == 0.0:
+        return words("history.unchanged")
+    sign = 1 if change.worse > 0.0 else -1
+    low, high = sorted((sign * change.interval.low, sign * change.interval.high))
+    key = "history.worse" if sign > 0 else "history.better"
+    ends = {"low": minus(f"{100 * low:.2f}"), "high": f"{100 * high:.2f}"}
+    chance = words("history.chance") if low <= 0.0 else Markup()
+    return words(key, points=f"{100 * abs(change.worse):.2f}", **ends, chance=chance)

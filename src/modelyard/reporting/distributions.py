@@ -8,8 +8,8 @@ from modelyard.evidence.interval import Limit
 from modelyard.reporting.svg import Scale, compact, drawing, label, mark, px, span_of, ticks
 from modelyard.reporting.words import svg_words
 
-WIDTH, HEIGHT = 420.0, 210.0
-LEFT, RIGHT, TOP, BOTTOM = 44.0, 10.0, 26.0, 22.0
+WIDTH, HEIGHT = 420.0, 220.0
+LEFT, RIGHT, TOP, BOTTOM = 44.0, 10.0, 36.0, 22.0
 PAIR_WIDTH, PAIR_HEIGHT = 180.0, 20.0
 TREND_WIDTH, TREND_HEIGHT = 240.0, 56.0
 EACH_MARKED = 30
