@@ -17,14 +17,18 @@ def size(rows: int, scope: str = "overall", share: float | None = 0.25) -> Verdi
 
 # z^2 / (n + z^2) with z^2 = 3.841459: 381 rows leave 0.998 of a point, 380 leave 1.0008, 60 leave 6.02, none leaves all
 @pytest.mark.parametrize(
-    ("rows", "able", "points"),
-    [(381, "can", "0.998"), (380, "cannot", "1.001"), (60, "cannot", "6.02"), (0, "cannot", "100.00")],
+    ("rows", "enough", "leaves"),
+    [
+        (381, "are enough", "an unchanged model leaves up to 0.998"),
+        (380, "are too few", "even an unchanged model leaves up to 1.001"),
+        (60, "are too few", "even an unchanged model leaves up to 6.02"),
+        (0, "are too few", "even an unchanged model leaves up to 100.00"),
+    ],
 )
-def test_the_reason_is_no_measurement(rows: int, able: str, points: str) -> None:
+def test_the_reason_is_no_measurement(rows: int, enough: str, leaves: str) -> None:
     verdict = size(rows)
     assert verdict.reason == (
-        f"nothing is measured yet: {rows} test rows {able} show a drop to be at most 1.0 points: "
-        f"even if not one answer changes, up to {points} points remain possible"
+        f"nothing is measured yet: {rows} test rows {enough} to show a drop of at most 1.0 points ({leaves} possible)"
     )
     assert "尚未测量" in reason(verdict)
     assert "95%" not in reason(verdict)

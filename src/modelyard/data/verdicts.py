@@ -179,11 +179,13 @@ def _size_verdict(rule: Rule, scope: str, rows: int, limit: float, setting: str,
     )
     # the sentence of a measurement would say that 0.00 points were found, and nothing was measured yet
     ends = f"{100 * interval.high:.{shown_digits(interval, at_most(limit), 100)}f}"
-    able = "can show a drop" if verdict.outcome == "PASS" else "cannot show a drop"
     allowed = f"{100 * limit:.10g}"
     allowed += ".0" if allowed == "1" else ""
-    reason = f"nothing is measured yet: {rows} test rows {able} to be at most {allowed} points: "
-    reason += f"even if not one answer changes, up to {ends} points remain possible"
+    enough, even = ("are enough", "an") if verdict.outcome == "PASS" else ("are too few", "even an")
+    reason = (
+        f"nothing is measured yet: {rows} test rows {enough} to show a drop of at most {allowed} points "
+        f"({even} unchanged model leaves up to {ends} possible)"
+    )
     return verdict.model_copy(update={"reason": reason})
 
 

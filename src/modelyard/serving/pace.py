@@ -4,7 +4,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from modelyard.engines.base import Row
+from modelyard.errors import InputError, Problem
 from modelyard.serving.predict import Predictor
 from modelyard.serving.turns import BatchLimits
 
@@ -35,9 +38,10 @@ def measure_pace(predictor: Predictor) -> Pace:
     """Time batches of 1 and 16 rows of 32 tokens; the fastest of five runs each, as others only slow it down.
 
     Raises:
-        InputError: the engine does not answer a probe.
+        InputError: the engine does not answer a probe with one finite number for each label.
     """
     row = probe_row(predictor)
+    _check_answer(predictor, row)
     length = len(row)
     few, many = (_seconds(predictor, [row] * rows) for rows in ROWS)
     token_seconds = max((many - few) / ((ROWS[1] - ROWS[0]) * length), 1e-9)
@@ -53,10 +57,27 @@ def measure_pace(predictor: Predictor) -> Pace:
 
 def probe_row(predictor: Predictor) -> Row:
     """A row of 32 tokens, or as many as the model reads: the probe's tokens, repeated between its first and last."""
-    first, *inner, last = predictor.encode([PROBE_TEXT])[0].row
+    row = predictor.encode([PROBE_TEXT])[0].row
+    if len(row) < 3:  # a tokenizer that knows none of these letters
+        return row
+    first, *inner, last = row
     length = min(ROW_TOKENS, predictor.max_length_tokens)
     repeated = (inner * ROW_TOKENS)[: length - 2]
     return [first, *repeated, last]
+
+
+def _check_answer(predictor: Predictor, row: Row) -> None:
+    """Refuse to serve what would answer every request with an error."""
+    next_step = "run `modelyard compress` and `modelyard release` again, or name another model"
+    try:
+        logits = predictor.engine.run([row])
+    except Exception as error:  # an engine may raise anything
+        message = f"the engine does not answer a probe: {type(error).__name__}: {error}"[:500]
+        raise InputError(Problem(message, next_step, predictor.name)) from error
+    wanted = (1, len(predictor.labels))
+    if logits.shape != wanted or not np.isfinite(logits).all():
+        message = f"the engine answers a probe with {np.array2string(logits, threshold=10)}, expected shape {wanted}"
+        raise InputError(Problem(message[:500], f"its labels are {', '.join(predictor.labels[:5])}; {next_step}"))
 
 
 def _seconds(predictor: Predictor, rows: Sequence[Row]) -> float:
