@@ -1,13 +1,14 @@
 """datatrove's MinHash pipeline, run in its own environment by benchmarks/near_duplicates.py.
 
     python -m venv /tmp/peers/near-datatrove
-    /tmp/peers/near-datatrove/bin/pip install datatrove==0.10.1 spacy jieba regex "xxhash<4" tokenizers fasteners ftfy orjson
+    /tmp/peers/near-datatrove/bin/pip install datatrove==0.10.1 spacy jieba regex "xxhash<4" tokenizers fasteners
 
     near_datatrove.py INPUT.jsonl OUTPUT.json {"language": "eng"}
 
 The steps of its own example at their defaults (5-grams, 14 buckets of 8, xxhash) on the words that it finds for the
-language: spaCy's for `eng`, jieba's for `zho`, or those of its white space tokenizer for `space`. Each is run by two processes that are forked once the tokenizer is loaded, so that the clock sees no start-up. The
-fourth step, which only writes the documents again, is left out.
+language: spaCy's for `eng`, jieba's for `zho`, those of its white space tokenizer for `space`. Each step is run by two
+processes that are forked once the tokenizer is loaded, so that the clock sees no start-up. The fourth step, which only
+writes the documents again, is left out.
 """
 
 import json

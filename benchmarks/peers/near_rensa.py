@@ -6,8 +6,8 @@
 
 `batch`: signatures by from_token_sets, insert_many and query_all of an RMinHashLSH; candidates whose estimated
 similarity reaches the threshold are joined. `dedup`: the README's RMinHashDeduplicator, which tells only whether a row
-is a duplicate of some earlier one. `rho`: the README's fastest, flags only. Tokens are Modelyard's shingles, or with `split` the words between spaces, as in the README. The text is
-read before the clock.
+is a duplicate of some earlier one. `rho`: the README's fastest, flags only. Tokens are Modelyard's shingles, or with
+`split` the words between spaces, as in the README. The text is read before the clock.
 """
 
 import json

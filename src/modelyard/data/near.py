@@ -133,7 +133,8 @@ def jaccards(texts: pl.Series, left: Rows, right: Rows, *, threshold: float = 0.
     counts = np.concatenate([part.counts for part in parts])
     hashes = np.concatenate([part.hashes for part in parts]) >> np.uint64(16)
     hashes |= np.repeat(np.arange(counts.size, dtype=np.uint64) << np.uint64(48), counts)
-    hashes = np.unique(hashes)  # each text's set, one after the other
+    hashes.sort()  # and, several times faster than np.unique:
+    hashes = hashes[np.diff(hashes, prepend=~hashes[:1]) != 0]  # each text's set, one after the other
     sizes = np.bincount((hashes >> np.uint64(48)).view(np.int64), minlength=counts.size)
     smaller, larger = np.minimum(sizes[left], sizes[right]), np.maximum(sizes[left], sizes[right])
     similarities = np.zeros(left.size)
