@@ -238,7 +238,7 @@ def _check_email(text: str, start: int, end: int) -> Iterator[Found]:
     local, _, domain = text[start:end].rpartition("@")
     trimmed = local.lstrip(_LOCAL_TRIM)
     start += len(local) - len(trimmed)
-    domain = _GLUED.sub(r"\1", domain.rstrip(".-"))
+    domain = _GLUED.sub(r"\1", domain.partition("---")[0].rstrip(".-"))
     end = start + len(trimmed) + 1 + len(domain)
     if not 1 <= len(trimmed) <= 64 or end - start > 254 or _DOMAIN.fullmatch(domain) is None:
         return
