@@ -1,0 +1,223 @@
+"""Words of many texts at once, and how much of a text its repeated n-grams make up.
+
+A word is a run of letters, marks and digits; in a script without spaces between words (`UNSEGMENTED`) every letter with
+its marks is one. Unicode's word boundaries hold the same for ideographs and hiragana, and say that Thai and its kin
+want a dictionary (Unicode Standard Annex 29, section 4.1); a dictionary per language would make the count depend on its
+edition and take a thousand times as long. Katakana, which the annex keeps together, is counted by character like
+hiragana, so that one text is measured in one way.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from modelyard.data.characters import (
+    FIRST_LETTER,
+    MARK,
+    NUMBER,
+    UNSEGMENTED,
+    WHITE,
+    Piece,
+    letter_kinds,
+    pieces,
+)
+
+TOP_SIZES = (2, 3, 4)
+DUPLICATE_SIZES = (5, 6, 7, 8, 9, 10)
+
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2**64 / golden ratio, odd: Knuth, volume 3, section 6.4
+_STEP = np.uint64(0xD6E8FEB86659FD93)  # any odd number
+_BUCKETS_A_KEY = 4
+
+
+@dataclass(frozen=True)
+class Words:
+    """The words of a piece, in order.
+
+    Attributes:
+        texts: shape (words,), the place of the text each belongs to.
+        characters: shape (words,), its length.
+        hashes: shape (words,), equal for equal words.
+        text_count: texts in the piece.
+    """
+
+    texts: NDArray[np.int64]
+    characters: NDArray[np.int64]
+    hashes: NDArray[np.uint64]
+    text_count: int
+
+
+def count_words(texts: pl.Series) -> pl.DataFrame:
+    """Words of every text.
+
+    Returns:
+        `words`, `alphabetic_words` (they hold a letter), `word_characters` (in all of them together), and
+        `symbol_runs`: what stands between white space and holds neither letter nor digit.
+    """
+    found = [np.zeros((4, 0), dtype=np.int64)]
+    for piece in pieces(texts):
+        in_word = _WORD_KINDS[piece.kinds]
+        words = np.flatnonzero(_word_begins(piece, in_word))
+        runs = np.flatnonzero(_begins(piece.kinds != WHITE, piece.ends))
+        alphabetic = words[_hold(piece.kinds >= FIRST_LETTER, words)]
+        bare = runs[~_hold(in_word, runs)]
+        counted = [words, alphabetic, np.flatnonzero(in_word), bare]
+        found.append(np.stack([np.diff(np.searchsorted(places, piece.ends)) for places in counted]))
+    names = ("words", "alphabetic_words", "word_characters", "symbol_runs")
+    return pl.DataFrame(dict(zip(names, np.concatenate(found, axis=1), strict=True)))
+
+
+def words_of(piece: Piece) -> Words:
+    """The words of a piece."""
+    in_word = _WORD_KINDS[piece.kinds]
+    at = np.flatnonzero(in_word)
+    starts = np.flatnonzero(_word_begins(piece, in_word)[at])
+    lengths = np.diff(starts, append=len(at))
+    powers, inverse = _powers(len(at))
+    sums = np.zeros(len(at) + 1, dtype=np.uint64)
+    np.cumsum(_mix(piece.codes[at].astype(np.uint64)) * powers[: len(at)], out=sums[1:])
+    return Words(
+        texts=np.searchsorted(piece.ends, at[starts], side="right") - 1,
+        characters=lengths,
+        hashes=_mix((sums[starts + lengths] - sums[starts]) * inverse[starts]),
+        text_count=len(piece.ends) - 1,
+    )
+
+
+def measure_repetition(texts: pl.Series) -> pl.DataFrame:
+    """Shares of a text's letters, marks and digits that stand in repeated n-grams of words.
+
+    Rae et al. (2021), Scaling Language Models: Methods, Analysis & Insights from Training Gopher, appendix A.1.1: the
+    characters in the most frequent n-gram, and those in all n-grams that occur more than once, none of them counted
+    twice where n-grams overlap. What occurs once is no repetition, however short the text.
+
+    Returns:
+        `top_2` to `top_4` and `duplicate_5` to `duplicate_10`, from 0 to 1, null for a text without a word.
+    """
+    found = [np.zeros((len(TOP_SIZES) + len(DUPLICATE_SIZES), 0))]
+    for piece in pieces(texts):
+        words = words_of(piece)
+        total = np.bincount(words.texts, weights=words.characters, minlength=words.text_count)
+        with np.errstate(invalid="ignore"):
+            found.append(_repeated(words) / total)
+    names = [f"top_{size}" for size in TOP_SIZES] + [f"duplicate_{size}" for size in DUPLICATE_SIZES]
+    return pl.DataFrame(dict(zip(names, np.concatenate(found, axis=1), strict=True))).fill_nan(None)
+
+
+def _repeated(words: Words) -> NDArray[np.float64]:
+    """Characters in repeated n-grams, shape (sizes, texts).
+
+    An n-gram is repeated only where the one a word shorter is, so that every size looks at what the last one left.
+    """
+    rows = []
+    at = np.arange(len(words.texts))
+    keys = words.hashes + words.texts.astype(np.uint64) * _MULTIPLIER  # equal words of two texts differ
+    for size in range(2, max((*TOP_SIZES, *DUPLICATE_SIZES)) + 1):
+        fits = at + size <= len(words.texts)
+        at, keys = at[fits], keys[fits]
+        last = at + size - 1
+        whole = words.texts[at] == words.texts[last]
+        at, keys = at[whole], keys[whole] * _STEP + words.hashes[last[whole]]
+        order, runs = _runs(keys)
+        at, keys = at[order], keys[order]
+        chosen = at
+        if size in TOP_SIZES:
+            chosen = _most_frequent(words, at, runs, size)
+        if size in TOP_SIZES or size in DUPLICATE_SIZES:
+            rows.append(_covered(words, chosen, size))
+    return np.stack(rows)
+
+
+def _runs(keys: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Places of the keys that are not alone, equal ones side by side, and how long each run of equal ones is.
+
+    Most keys are alone, and a count per bucket finds most of those without sorting.
+    """
+    if not len(keys):
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    bits = int(np.ceil(np.log2(_BUCKETS_A_KEY * len(keys))))
+    buckets = (_mix(keys) >> np.uint64(64 - bits)).astype(np.int64)
+    order = np.flatnonzero(np.bincount(buckets)[buckets] > 1)
+    order = order[np.argsort(keys[order])]
+    firsts = np.flatnonzero(np.diff(keys[order], prepend=~keys[order[:1]])) if len(order) else order
+    lengths = np.diff(firsts, append=len(order))
+    return order[np.repeat(lengths > 1, lengths)], lengths[lengths > 1]
+
+
+def _most_frequent(words: Words, at: NDArray[np.int64], runs: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+    """The places, among those of repeated n-grams, of each text's most frequent one; of equals the longest, one of it."""
+    ends = np.concatenate([[0], np.cumsum(words.characters)])
+    first = at[np.cumsum(runs) - runs]
+    score = runs * (ends[-1] + 1) + ends[first + size] - ends[first]
+    text = words.texts[first]
+    best = np.zeros(words.text_count, dtype=np.int64)
+    np.maximum.at(best, text, score)
+    winners = np.flatnonzero(score == best[text])
+    one_each = winners[np.unique(text[winners], return_index=True)[1]]
+    chosen = np.zeros(len(runs), dtype=np.bool_)
+    chosen[one_each] = True
+    return at[np.repeat(chosen, runs)]
+
+
+def _covered(words: Words, at: NDArray[np.int64], size: int) -> NDArray[np.float64]:
+    """Characters of the words that n-grams at these places hold, each counted once, shape (texts,)."""
+    change = np.zeros(len(words.texts) + 1, dtype=np.int64)
+    change[at] += 1
+    change[at + size] -= 1
+    inside = np.cumsum(change[:-1]) > 0
+    return np.bincount(words.texts[inside], weights=words.characters[inside], minlength=words.text_count)
+
+
+def _word_begins(piece: Piece, in_word: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Whether a word begins at a character, shape (characters,)."""
+    begins = _begins(in_word, piece.ends)
+    alone = _ALONE_KINDS[piece.kinds]
+    if alone.any():
+        begins |= alone
+        begins[1:] |= in_word[1:] & alone[:-1] & (piece.kinds[1:] != MARK)
+    return begins
+
+
+def _begins(inside: NDArray[np.bool_], ends: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Where a run of true values begins; one that crosses from a text to the next is two."""
+    begins = inside.copy()
+    begins[1:] &= ~inside[:-1]
+    cuts = ends[:-1][ends[:-1] < len(inside)]
+    begins[cuts] = inside[cuts]
+    return begins
+
+
+def _hold(wanted: NDArray[np.bool_], starts: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether something wanted stands from each start up to the next; shape (starts,)."""
+    counts = np.zeros(len(wanted) + 1, dtype=np.int32)
+    np.cumsum(wanted, out=counts[1:])
+    return np.diff(counts[starts], append=counts[-1:]) > 0
+
+
+def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Spread the low bits over all 64: one round of the finaliser of SplitMix64 (Steele et al. 2014)."""
+    values = (values + np.uint64(1)) * _MULTIPLIER
+    return (values ^ (values >> np.uint64(32))) * _STEP
+
+
+def _powers(count: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """`_STEP` to the power of 0, 1, 2, … and its inverse, modulo 2**64; at least `count` of each."""
+    return _powers_up_to(1 << max(18, count.bit_length()))
+
+
+@lru_cache(maxsize=2)
+def _powers_up_to(count: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    def of(base: int) -> NDArray[np.uint64]:
+        powers = np.full(count, base, dtype=np.uint64)
+        powers[0] = 1
+        return np.cumprod(powers)
+
+    return of(int(_STEP)), of(pow(int(_STEP), -1, 2**64))
+
+
+_WORD_KINDS = np.arange(256) >= FIRST_LETTER
+_WORD_KINDS[[MARK, NUMBER]] = True
+_ALONE_KINDS = letter_kinds(UNSEGMENTED)
