@@ -2,11 +2,14 @@
 
 import polars as pl
 
-from modelyard.data.characters import MAX_CHARACTERS, SCRIPTS, UNSEGMENTED
+from modelyard.data.scripts import MAX_CHARACTERS, SCRIPTS, UNSEGMENTED
+from modelyard.data.words import unsegmented_letters
 
 SHORT_LINE_CHARACTERS = 30
-SHORT_LINE_UNSEGMENTED = 12
 LINE_WORDS = 5
+LINE_LETTERS = unsegmented_letters(LINE_WORDS)
+"""Of a script without spaces, for 5 words and for 30 characters: those are 5.2 English words of 4.8 letters and a space
+(Norvig 2012, English Letter Frequency Counts, mean word length)."""
 POLICY = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies")
 
 _ALONE = "[" + "".join(SCRIPTS[name].strip("[]") for name in UNSEGMENTED) + r"&&\p{L}]"
@@ -22,18 +25,18 @@ _TAIL = 4
 def measure_lines(texts: pl.Series) -> pl.DataFrame:
     """Lines of every text that are not blank, white space around them gone, and how many are of which sort.
 
-    A line is short below 30 characters (Penedo et al. 2024, section 3.6), or where it is in a script without spaces,
-    below 12 letters of it: a Chinese sentence of 12 characters says what 30 say in English, at the ratio of 4 to 10
-    that `text_too_short` goes by. It repeats where an earlier line of its text is the same. Terminal punctuation is
+    A line is short below 30 characters (Penedo et al. 2024, section 3.6), unless it holds 9 letters of a script without
+    spaces. It repeats where an earlier line of its text is the same. Terminal punctuation is
     what Unicode calls so (the property Sentence_Terminal), an ellipsis, or a closing quotation mark.
 
     Returns:
         `lines`, `line_characters`, `bullet_lines`, `ellipsis_lines`, `terminal_lines`, `short_lines`, `repeated_lines`,
-        `repeated_characters`, `javascript_lines`, `policy_lines`, `long_lines` (of 5 words or more).
+        `repeated_characters`, `javascript_lines`, `policy_lines`, `long_lines` (of 5 words, or 9 such letters, or
+        more).
     """
     line, end = pl.col("part"), pl.col("part").str.tail(_TAIL)
     characters = line.str.len_chars().cast(pl.Int64)
-    long = (characters >= SHORT_LINE_CHARACTERS) | line.str.contains(_at_least(SHORT_LINE_UNSEGMENTED))
+    long = (characters >= SHORT_LINE_CHARACTERS) | line.str.contains(_at_least(LINE_LETTERS))
     return _sums(
         _parts(texts, "\n").with_columns(_repeats()),
         {
@@ -127,8 +130,8 @@ def _says(words: str) -> pl.Expr:
 
 
 def _has_words() -> pl.Expr:
-    """Whether a line has 5 words, or 5 letters of a script without spaces."""
-    return pl.col("part").str.contains(rf"^\S+(?:\s+\S+){{{LINE_WORDS - 1}}}|" + _at_least(LINE_WORDS))
+    """Whether a line has 5 words, or 9 letters of a script without spaces."""
+    return pl.col("part").str.contains(rf"^\S+(?:\s+\S+){{{LINE_WORDS - 1}}}|" + _at_least(LINE_LETTERS))
 
 
 def _at_least(letters: int) -> str:

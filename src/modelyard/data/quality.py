@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 
 import polars as pl
 
-from modelyard.data.characters import SCRIPTS, UNSEGMENTED, count_characters
+from modelyard.data.scripts import SCRIPTS, UNSEGMENTED, count_characters
 from modelyard.data.lines import measure_c4, measure_lines, measure_paragraphs
-from modelyard.data.words import DUPLICATE_SIZES, TOP_SIZES, count_words, measure_repetition
+from modelyard.data.words import DUPLICATE_SIZES, LETTERS_PER_WORD, TOP_SIZES, count_words, measure_repetition
 
 SCANS: dict[str, Callable[[pl.Series], pl.DataFrame]] = {
     "characters": count_characters,
@@ -84,7 +84,10 @@ def _over(part: pl.Expr, whole: pl.Expr) -> pl.Expr:
 
 
 _WORDS = _field("words", "words")
-_UNSEGMENTED = _over(pl.sum_horizontal(_field("characters", name) for name in UNSEGMENTED), _field("characters", "letters"))
+_UNSEGMENTED_SHARE = _over(pl.sum_horizontal(_field("characters", name) for name in UNSEGMENTED), _field("characters", "letters"))
+
+_MOSTLY_UNSEGMENTED = (_UNSEGMENTED_SHARE > 0.5).fill_null(value=False)
+_ENGLISH_WORDS = pl.when(_MOSTLY_UNSEGMENTED).then(_WORDS / LETTERS_PER_WORD).otherwise(_WORDS)
 
 FEATURES: dict[str, pl.Expr] = {
     "length_characters": _TEXT.str.len_chars(),
@@ -101,7 +104,7 @@ FEATURES: dict[str, pl.Expr] = {
     "upper_case_share": _share("characters", "upper", "letters"),
     "script": _field("characters", "script"),
     **{f"{name}_share": _share("characters", name, "letters") for name in (*SCRIPTS, "other")},
-    "unsegmented_share": _UNSEGMENTED,
+    "unsegmented_share": _UNSEGMENTED_SHARE,
     # damage: how often
     "mojibake": _TEXT.str.count_matches(_mojibake()),
     "replacement_characters": _TEXT.str.count_matches("\ufffd", literal=True),
@@ -109,11 +112,11 @@ FEATURES: dict[str, pl.Expr] = {
     "mixed_widths": _TEXT.str.contains(_FULL_WIDTH) & _TEXT.str.contains("[0-9A-Za-z]"),
     "html_tags": _TEXT.str.count_matches(_HTML_TAG),
     "html_entities": _TEXT.str.count_matches(_HTML_ENTITY),
-    # words
-    "mean_word_length": pl.when(_UNSEGMENTED <= 0.5).then(_over(_field("words", "word_characters"), _WORDS)),
+    # words; the ratios are per English word, for which 1.72 letters of a script without spaces stand
+    "mean_word_length": pl.when(~_MOSTLY_UNSEGMENTED).then(_over(_field("words", "word_characters"), _WORDS)),
     "alphabetic_word_share": _over(_field("words", "alphabetic_words"), _WORDS + _field("words", "symbol_runs")),
-    "hash_ratio": _over(_TEXT.str.count_matches("#", literal=True), _WORDS),
-    "ellipsis_ratio": _over(_TEXT.str.count_matches(_ELLIPSES), _WORDS),
+    "hash_ratio": _over(_TEXT.str.count_matches("#", literal=True), _ENGLISH_WORDS),
+    "ellipsis_ratio": _over(_TEXT.str.count_matches(_ELLIPSES), _ENGLISH_WORDS),
     "stop_words": pl.sum_horizontal(_TEXT.str.contains(rf"(?i)(?-u:\b){word}(?-u:\b)") for word in STOP_WORDS),
     **{f"top_{size}_gram_share": _field("repetition", f"top_{size}") for size in TOP_SIZES},
     **{f"duplicate_{size}_gram_share": _field("repetition", f"duplicate_{size}") for size in DUPLICATE_SIZES},

@@ -14,14 +14,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from modelyard.data import baseline
+
 SCRIPTS = {
-    "latin": r"\p{Latin}",
-    "han": r"\p{Han}",
+    **baseline.SCRIPTS,
     "kana": r"[\p{Hiragana}\p{Katakana}ーｰ]",  # the sound marks are of no script of their own, and only kana has them
-    "hangul": r"\p{Hangul}",
-    "cyrillic": r"\p{Cyrillic}",
-    "arabic": r"\p{Arabic}",
-    "devanagari": r"\p{Devanagari}",
     "greek": r"\p{Greek}",
     "hebrew": r"\p{Hebrew}",
     "thai": r"\p{Thai}",
@@ -32,6 +29,7 @@ SCRIPTS = {
     "bengali": r"\p{Bengali}",
     "gurmukhi": r"\p{Gurmukhi}",
     "gujarati": r"\p{Gujarati}",
+    "oriya": r"\p{Oriya}",
     "tamil": r"\p{Tamil}",
     "telugu": r"\p{Telugu}",
     "kannada": r"\p{Kannada}",
@@ -41,26 +39,29 @@ SCRIPTS = {
     "armenian": r"\p{Armenian}",
     "ethiopic": r"\p{Ethiopic}",
 }
-"""Script -> its letters, as a regular expression. The one table of scripts."""
+"""Script -> its letters, as a regular expression: what the baseline counts, and the others of the living languages."""
 UNSEGMENTED = ("han", "kana", "thai", "lao", "khmer", "myanmar", "tibetan")
 """Scripts that put no space between words."""
 MAX_CHARACTERS = 1024**2
 """Characters of a text that are looked at; `text_too_long` finds the texts that have more."""
 
 OTHER, WHITE, CONTROL, MARK, NUMBER, PUNCTUATION, SYMBOL, FIRST_LETTER = range(8)
-_KINDS = {
+_NAMES = (*SCRIPTS, "other")
+"""A letter's kind is `FIRST_LETTER + 2 * place in _NAMES`, one more where it is upper case."""
+_PATTERNS = {
     WHITE: r"\s",
     CONTROL: r"\p{Cc}",
     MARK: r"\p{M}",
     NUMBER: r"\p{N}",
     PUNCTUATION: r"\p{P}",
     SYMBOL: r"\p{S}",
+    **{FIRST_LETTER + 2 * place: rf"[{SCRIPTS[name]}&&\p{{L}}]" for place, name in enumerate(_NAMES[:-1])},
+    FIRST_LETTER + 2 * (len(_NAMES) - 1): r"\p{L}",
 }
-_NAMES = (*SCRIPTS, "other")
-"""A letter's kind is `FIRST_LETTER + 2 * place in _NAMES`, one more where it is upper case."""
+"""Kind -> pattern; the first that matches is a character's."""
 _KIND_COUNT = FIRST_LETTER + 2 * len(_NAMES)
+_UNKNOWN = 255
 _CODE_POINTS = 0x110000
-_LAST_LETTER = 0x323B0  # above lie no letters (Unicode 16: the last block of ideographs ends there)
 _PIECE_BYTES = 256 * 1024
 """Texts looked at together: their arrays stay in a core's cache, which is twice as fast as 10 MB of them."""
 
@@ -91,7 +92,6 @@ def pieces(texts: pl.Series) -> Iterator[Piece]:
     Args:
         texts: strings, shape (rows,).
     """
-    table = kind_table()
     texts = texts.fill_null("").str.head(MAX_CHARACTERS)
     reached = np.cumsum(texts.str.len_bytes().to_numpy(), dtype=np.int64) // _PIECE_BYTES
     cuts = np.flatnonzero(np.diff(reached, prepend=-1, append=-1)).tolist()
@@ -99,7 +99,7 @@ def pieces(texts: pl.Series) -> Iterator[Piece]:
         some = texts[start:end]
         codes = np.frombuffer("".join(some.to_list()).encode("utf-32-le"), dtype=np.uint32)
         ends = np.concatenate([[0], np.cumsum(some.str.len_chars().to_numpy(), dtype=np.int64)])
-        yield Piece(table[codes], codes, ends)
+        yield Piece(_kinds(codes), codes, ends)
 
 
 def count_characters(texts: pl.Series) -> pl.DataFrame:
@@ -135,26 +135,31 @@ def count_characters(texts: pl.Series) -> pl.DataFrame:
     ).with_columns(pl.when(pl.col("letters") > 0).then("script").alias("script"))
 
 
+def _kinds(codes: NDArray[np.uint32]) -> NDArray[np.uint8]:
+    """The kind of each code point: what Polars' regular expressions say of its character, asked once a process."""
+    table = _known_kinds()
+    kinds = table[codes]
+    new = np.unique(codes[kinds == _UNKNOWN])
+    if len(new):
+        table[new] = _ask(new)
+        kinds = table[codes]
+    return kinds
+
+
 @lru_cache(maxsize=1)
-def kind_table() -> NDArray[np.uint8]:
-    """Code point -> kind, shape (1,114,112,): what Polars' regular expressions say of every character, asked once."""
-    points = np.setdiff1d(np.arange(_LAST_LETTER), np.arange(0xD800, 0xE000))  # surrogates are no characters
-    table = np.full(_CODE_POINTS, OTHER, dtype=np.uint8)
-    rest = pl.DataFrame({"point": points, "character": list(map(chr, points.tolist()))})
-    letters = rest.filter(pl.col("character").str.contains(r"\p{L}"))
-    rest = rest.join(letters, on="point", how="anti")
-    for kind, pattern in _KINDS.items():
-        found = rest["character"].str.contains(pattern)
-        table[rest.filter(found)["point"].to_numpy()] = kind
-        rest = rest.filter(~found)
-    upper = letters["character"].str.contains(r"\p{Lu}").to_numpy()
-    upper_points = letters["point"].to_numpy()[upper]
-    for place in np.argsort([name not in ("han", "hangul") for name in _NAMES], kind="stable"):  # nine tenths first
-        found = letters["character"].str.contains(SCRIPTS.get(_NAMES[place], ""))
-        table[letters.filter(found)["point"].to_numpy()] = FIRST_LETTER + 2 * place
-        letters = letters.filter(~found)
-    table[upper_points] += 1
-    return table
+def _known_kinds() -> NDArray[np.uint8]:
+    """Code point -> kind, shape (1,114,112,), `_UNKNOWN` until it is met: a cache that `_kinds` fills."""
+    return np.full(_CODE_POINTS, _UNKNOWN, dtype=np.uint8)
+
+
+def _ask(codes: NDArray[np.uint32]) -> NDArray[np.uint8]:
+    character = pl.col("character")
+    kinds = [
+        pl.when(character.str.contains(pattern)).then(pl.lit(kind, pl.UInt8)) for kind, pattern in _PATTERNS.items()
+    ]
+    upper = character.str.contains(r"\p{Lu}").cast(pl.UInt8)
+    frame = pl.DataFrame({"character": list(map(chr, codes.tolist()))})
+    return frame.select(pl.coalesce(*kinds, pl.lit(OTHER, pl.UInt8)) + upper).to_series().to_numpy()
 
 
 def letter_kinds(names: tuple[str, ...]) -> NDArray[np.bool_]:
