@@ -32,7 +32,7 @@ def people_daily() -> list[list[list[tuple[str, str]]]]:
         if not words:
             continue
         text = "".join(word for word, _ in words)
-        ends = re.search("[。！？”）…]$", text) is not None  # noqa: RUF001
+        ends = re.search("[。！？”）…]$", text) is not None
         if not articles or (ended and not ends and len(text) < 40):
             articles.append([])
         articles[-1].append(words)

@@ -11,7 +11,12 @@ import warnings
 from pathlib import Path
 
 from datatrove.data import Document
-from datatrove.pipeline.filters import C4QualityFilter, FineWebQualityFilter, GopherQualityFilter, GopherRepetitionFilter
+from datatrove.pipeline.filters import (
+    C4QualityFilter,
+    FineWebQualityFilter,
+    GopherQualityFilter,
+    GopherRepetitionFilter,
+)
 
 warnings.filterwarnings("ignore")  # the mean of no words
 texts_path, language, found_path = sys.argv[1:]
@@ -71,7 +76,11 @@ RULES = {
     "c4_javascript": c4(filter_javascript=True),
     "c4_policy": c4(filter_policy=True),
     "c4_sentences": c4(
-        filter_no_terminal_punct=True, min_words_per_line=5, filter_javascript=True, filter_policy=True, min_num_sentences=3
+        filter_no_terminal_punct=True,
+        min_words_per_line=5,
+        filter_javascript=True,
+        filter_policy=True,
+        min_num_sentences=3,
     ),
     "c4_curly_brace": c4(min_num_sentences=-1, filter_curly_bracket=True),
     "c4_lorem_ipsum": c4(min_num_sentences=-1, filter_lorem_ipsum=True),
@@ -82,7 +91,11 @@ RULES = {
 OWN = {
     "c4_line_words": c4(min_words_per_line=3),
     "c4_sentences": c4(
-        filter_no_terminal_punct=True, min_words_per_line=3, filter_javascript=True, filter_policy=True, min_num_sentences=5
+        filter_no_terminal_punct=True,
+        min_words_per_line=3,
+        filter_javascript=True,
+        filter_policy=True,
+        min_num_sentences=5,
     ),
     "fineweb_repeated_line_characters": fineweb(char_duplicates_ratio=0.01),
     "fineweb_short_lines": fineweb(short_line_thr=0.67),

@@ -11,7 +11,7 @@ The thresholds are the papers'. datatrove, which most people run when they name 
 without spaces by letters, 1.72 for a word (`words.LETTERS_PER_WORD`); what has no meaning there is not asked.
 
 C4 works on lines; a row is found where nothing, or too little, of it would be left. Not here: C4's list of bad words,
-its removal of repeated spans of three sentences (duplicates have rules of their own), and its English only (`language`).
+its removal of repeated spans of three sentences (duplicates have rules of their own), its English only (`language`).
 They were made for web pages: most are no rule for short texts, such as reviews.
 """
 
@@ -35,7 +35,7 @@ _ALL = "all"
 _BY_LETTERS = "all; in a text mostly of a script without spaces between words 1.72 letters stand for a word"
 _SPACED = "scripts with spaces between words; a text mostly of Han, kana, Thai, Lao, Khmer, Burmese or Tibetan passes"
 _ENGLISH = "English; a text mostly of another script than Latin passes"
-_TERMINAL = "all; whatever Unicode calls the end of a sentence is one: 。！？ too"  # noqa: RUF001
+_TERMINAL = "all; whatever Unicode calls the end of a sentence is one: 。！？ too"
 
 
 @dataclass(frozen=True)
@@ -114,10 +114,10 @@ def _outside(value: pl.Expr, least: float, most: float, what: str, note: str = "
 
 def _too_few_or_many_words(least: int, most: int) -> pl.Expr:
     words = pl.col("length_words")
-    letters = [unsegmented_letters(words) for words in (least, most)]
+    fewest, most_letters = unsegmented_letters(least), unsegmented_letters(most)
     return (
         pl.when(pl.col("unsegmented_share") > 0.5)
-        .then(_outside(words, *letters, "letters", " (1.72 for a word)"))
+        .then(_outside(words, fewest, most_letters, "letters", " (1.72 for a word)"))
         .otherwise(_outside(words, least, most, "words"))
     )
 
@@ -258,8 +258,8 @@ def _gopher_ngrams() -> list[Filter]:
     return top + [
         rule(
             "duplicate", size, _DUPLICATE[size], f"{size} words in a row that occur more than once",
-            "the first time does not count; white space is among all characters and not among the repeated; punctuation "
-            "marks are words",
+            "the first time does not count; white space is among all characters and not among the repeated; marks of "
+            "punctuation are words",
         )
         for size in DUPLICATE_SIZES
     ]  # fmt: skip

@@ -13,10 +13,10 @@ LINE_LETTERS = unsegmented_letters(LINE_WORDS)
 POLICY = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies")
 
 _ALONE = "[" + "".join(SCRIPTS[name].strip("[]") for name in UNSEGMENTED) + r"&&\p{L}]"
-_BULLETS = r"^[•‣▶◀◦■□▪▫●○◆◇★☆·*–-]"  # noqa: RUF001  (bullets that people type)
+_BULLETS = r"^[•‣▶◀◦■□▪▫●○◆◇★☆·*–-]"
 _ELLIPSIS = r"(?:\.\.\.|…|。。。)$"
-_TERMINAL = r"""[\p{Sentence_Terminal}…"'”’」』][)\]）】]?$"""  # noqa: RUF001
-_SENTENCE_END = r"""[.!?]+["'”’)\]]*(?:\s|$)|[\p{Sentence_Terminal}--[.!?]]+[”’」』）】]*"""  # noqa: RUF001
+_TERMINAL = r"""[\p{Sentence_Terminal}…"'”’」』][)\]）】]?$"""
+_SENTENCE_END = r"""[.!?]+["'”’)\]]*(?:\s|$)|[\p{Sentence_Terminal}--[.!?]]+[”’」』）】]*"""
 _CITATION = r"\[(?:\d*|edit|citation needed)\]"
 _TAIL = 4
 """Last characters of a line that the patterns for its end look at."""

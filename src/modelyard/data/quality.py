@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 
 import polars as pl
 
-from modelyard.data.scripts import SCRIPTS, UNSEGMENTED, count_characters
 from modelyard.data.lines import measure_c4, measure_lines, measure_paragraphs
+from modelyard.data.scripts import SCRIPTS, UNSEGMENTED, count_characters
 from modelyard.data.words import DUPLICATE_SIZES, LETTERS_PER_WORD, TOP_SIZES, count_words, measure_repetition
 
 SCANS: dict[str, Callable[[pl.Series], pl.DataFrame]] = {
@@ -44,7 +44,7 @@ def _gbk_characters(first: range, second: range) -> str:
 
 
 def _mojibake() -> str:
-    """Text decoded by another encoding than it was written in, as a regular expression.
+    r"""Text decoded by another encoding than it was written in, as a regular expression.
 
     * UTF-8 read as Latin-1 or Windows-1252: a lead byte's character before those of continuation bytes (RFC 3629,
       section 3): `Ã©`, `â€™`; of letters in use by themselves two such groups side by side: `ä½\xa0å¥½`, `Ð¿Ñ€`.
@@ -84,7 +84,9 @@ def _over(part: pl.Expr, whole: pl.Expr) -> pl.Expr:
 
 
 _WORDS = _field("words", "words")
-_UNSEGMENTED_SHARE = _over(pl.sum_horizontal(_field("characters", name) for name in UNSEGMENTED), _field("characters", "letters"))
+_UNSEGMENTED_SHARE = _over(
+    pl.sum_horizontal(_field("characters", name) for name in UNSEGMENTED), _field("characters", "letters")
+)
 
 _MOSTLY_UNSEGMENTED = (_UNSEGMENTED_SHARE > 0.5).fill_null(value=False)
 _ENGLISH_WORDS = pl.when(_MOSTLY_UNSEGMENTED).then(_WORDS / LETTERS_PER_WORD).otherwise(_WORDS)

@@ -1,10 +1,10 @@
 """Words of many texts at once, and how much of a text its repeated n-grams make up.
 
 A word is what stands between white space and holds a letter or a digit; its length is that of its letters, marks and
-digits, and two are equal where these are. In a script without spaces between words (`UNSEGMENTED`) every letter with its
-marks is a word. Unicode's word boundaries hold the same for ideographs and hiragana, and say that Thai and its kin want
-a dictionary (Unicode Standard Annex 29, section 4.1); a dictionary per language would make the count depend on its
-edition and take a thousand times as long. Katakana, which the annex keeps together, is counted by letter like hiragana,
+digits, and two are equal where these are. In a script without spaces between words (`UNSEGMENTED`) every letter is a
+word, its marks with it. Unicode's word boundaries hold the same for ideographs and hiragana, and say that Thai and its
+kin want a dictionary (Unicode Standard Annex 29, section 4.1); a dictionary per language would make the count depend on
+its edition and take a thousand times as long. Katakana, which the annex keeps together, is counted by letter like hiragana,
 so that one text is measured in one way.
 
 Where a threshold was published for English words, `unsegmented_letters` says how many letters stand for them.
@@ -64,8 +64,9 @@ class Words:
 
     def only(self, chosen: NDArray[np.bool_]) -> "Words":
         """Some of the words, shape (words,)."""
-        parts = (self.texts, self.characters, self.hashes, self.alone)
-        return Words(*(part[chosen] for part in parts), self.text_count)
+        return Words(
+            self.texts[chosen], self.characters[chosen], self.hashes[chosen], self.alone[chosen], self.text_count
+        )
 
 
 def count_words(texts: pl.Series) -> pl.DataFrame:
@@ -176,7 +177,7 @@ def _runs(keys: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64
 
 
 def _most_frequent(words: Words, at: NDArray[np.int64], runs: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    """The places, among those of repeated n-grams, of each text's most frequent one; of equals the longest, one of it."""
+    """Of the places of repeated n-grams, those of each text's most frequent one; of equals one, the longest."""
     ends = np.concatenate([[0], np.cumsum(words.characters)])
     first = at[np.cumsum(runs) - runs]
     score = runs * (ends[-1] + 1) + ends[first + size] - ends[first]
@@ -196,7 +197,8 @@ def _covered(words: Words, at: NDArray[np.int64], size: int) -> NDArray[np.float
     change[at] += 1
     change[at + size] -= 1
     inside = np.cumsum(change[:-1]) > 0
-    return np.bincount(words.texts[inside], weights=words.characters[inside], minlength=words.text_count)
+    weights = words.characters[inside].astype(np.float64)
+    return np.bincount(words.texts[inside], weights=weights, minlength=words.text_count).astype(np.float64)
 
 
 def _word_starts(piece: Piece, in_word: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
