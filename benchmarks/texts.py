@@ -7,6 +7,7 @@ import io
 import re
 import zipfile
 
+import yaml
 from inputs import fetch_package, read_members
 
 
@@ -62,3 +63,26 @@ def english_mail() -> list[str]:
         if isinstance(body, bytes) and body.strip():
             texts.append(body.decode("utf-8", "replace"))
     return texts
+
+
+LANGUAGES = {
+    "bengali": "bn", "chinese": "zh", "dutch": "nl", "english": "en", "french": "fr", "german": "de", "hebrew": "he",
+    "hindi": "hi", "indonesian": "id", "italian": "it", "japanese": "ja", "korean": "ko", "marathi": "mr",
+    "oriya": "or", "persian": "fa", "portuguese": "pt", "russian": "ru", "spanish": "es", "tamil": "ta",
+    "telugu": "te", "thai": "th", "traditionalchinese": "zh", "turkish": "tr", "ukrainian": "uk", "urdu": "ur",
+    "yoruba": "yo",
+}  # fmt: skip
+"""Folder of chatterbot-corpus -> ISO 639. Not Swedish, half of which is English, nor Hinglish, which has no code."""
+
+
+def short_texts() -> list[tuple[str, str]]:
+    """(folder, utterance) of the dialogues of chatterbot-corpus in 26 folders, each utterance of a folder once."""
+    found = set()
+    members = read_members(fetch_package("chatterbot-corpus"), prefix="chatterbot_corpus/data/", suffix=".yml")
+    for path, data in members.items():
+        folder = path.split("/")[2]
+        if folder not in LANGUAGES:
+            continue
+        for turns in yaml.safe_load(data)["conversations"]:
+            found |= {(folder, turn.strip()) for turn in turns if isinstance(turn, str) and turn.strip()}
+    return sorted(found)

@@ -4,8 +4,8 @@ A word is what stands between white space and holds a letter or a digit; its len
 digits, and two are equal where these are. In a script without spaces between words (`UNSEGMENTED`) every letter is a
 word, its marks with it. Unicode's word boundaries hold the same for ideographs and hiragana, and say that Thai and its
 kin want a dictionary (Unicode Standard Annex 29, section 4.1); a dictionary per language would make the count depend on
-its edition and take a thousand times as long. Katakana, which the annex keeps together, is counted by letter like hiragana,
-so that one text is measured in one way.
+its edition and take a thousand times as long. Katakana, which the annex keeps together, is counted by letter like
+hiragana, so that one text is measured in one way.
 
 Where a threshold was published for English words, `unsegmented_letters` says how many letters stand for them.
 """
