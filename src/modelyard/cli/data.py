@@ -81,13 +81,15 @@ def check(
             skip_bad_rows=skip_bad_rows,
             benchmarks=benchmark,
         )
-        name, root, gates = Path(files[0]).name, Path(), GatesSection()
+        name, root, gates, tokenizer = Path(files[0]).name, Path(), GatesSection(), None
         reports = reports or (output.absolute().parent / "reports" if output else None)
     else:
         loaded = load_project(project)
         settings = loaded.settings
         data, name, root, gates = settings.data, settings.project, project, settings.gates
         shape = _project_shape(settings.task, data, project)
+        base = project / settings.model.base / "tokenizer.json" if settings.model else None
+        tokenizer = base if base is not None and base.is_file() else None
         output, reports = output or project / "prepared", reports or project / "reports"
         if skip_bad_rows:
             raise InputError(
@@ -102,6 +104,7 @@ def check(
             prepared=output,
             reports=reports,
             gates=gates,
+            tokenizer=tokenizer,
             memory_bytes=None if memory is None else parse_size(memory, "--memory"),
             progress=progress,
         )

@@ -35,10 +35,11 @@ from modelyard.data.mapping import (
     map_bundles,
 )
 from modelyard.data.problems import raise_found
+from modelyard.data.profile import SAMPLED_ROWS, language_note, profile
 from modelyard.data.questions import load_questions
 from modelyard.data.read import FileFound, find_layout
 from modelyard.data.records import Parse
-from modelyard.data.rules import MINIMUM_CHARACTERS, MINIMUM_CJK_CHARACTERS, Rule, chosen_rules
+from modelyard.data.rules import MINIMUM_CHARACTERS, MINIMUM_CJK_CHARACTERS, Rule, chosen_rules, filter_names
 from modelyard.data.shapes import TASKS, Shape
 from modelyard.data.split import SplitCount, shares_of
 from modelyard.data.survey import MAX_ROWS, Surveyed, survey
@@ -94,6 +95,7 @@ def check(
     prepared: Path | None,
     reports: Path | None,
     gates: GatesSection,
+    tokenizer: Path | None = None,
     memory_bytes: int | None = None,
     progress: Progress = silent,
 ) -> Report:
@@ -107,6 +109,7 @@ def check(
         prepared: folder to write; None writes none. It stays untouched where no division is possible.
         reports: folder for `check.json` and `check.run.json`; None writes none.
         gates: the limits that the test split must be large enough for.
+        tokenizer: the model's `tokenizer.json`, to count tokens of a sample with; None counts none.
         memory_bytes: what may be used at most; None for half of what is free, at least 1 GiB.
         progress: told while files are read and at each step after.
 
@@ -116,7 +119,8 @@ def check(
     Raises:
         InputError: the files cannot be read as rows, all problems at once; a setting or an output is wrong.
     """
-    rules = chosen_rules(data.rules, labelled=shape.labelled)
+    filters = filter_names(data.filters)
+    rules = chosen_rules(data.rules, labelled=shape.labelled, filters=filters)
     memory_bytes = memory_bytes or _free_memory()
     processes = _processes(memory_bytes)
     plan = Plan(
@@ -126,6 +130,7 @@ def check(
         rules=tuple(rules),
         minimum=data.rules["text_too_short"].minimum if "text_too_short" in data.rules else None,
         skip_bad_rows=data.skip_bad_rows,
+        filters=tuple(name for name in filters if name in rules),
         keep_fields=prepared is not None or bool(NEAR_RULES & set(rules)) or data.benchmarks is not None,
     )
     if prepared is not None:
@@ -144,6 +149,13 @@ def check(
         _meet(connection, scratch, read, data, plan, index, progress)
         counts = meeting.split_counts(connection, list(plan.slices.values()))
         report = _report(data, project, plan, read, counts, connection, rules, gates)
+        if plan.keep_fields and counts["train"].rows:
+            texts = text_reader(scratch, [one.rows for one in read.mapped], shape)(
+                meeting.sampled_rows(connection, SAMPLED_ROWS)
+            )["text"]
+            profiled = profile(texts, population=counts["train"].rows, tokenizer=tokenizer)
+            report.measurements += profiled
+            report.notes += language_note(profiled, counts["train"].rows)
         if any(not counts[name].rows for name in SPLITS):
             empty = ", ".join(name for name in SPLITS if not counts[name].rows)
             report.notes.append(f"nothing was prepared: no row is left for {empty}")

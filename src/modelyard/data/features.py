@@ -14,6 +14,7 @@ from modelyard.artifacts.files import digest_bytes
 from modelyard.data.baseline import SCRIPTS
 from modelyard.data.characters import dominant_script, read_characters
 from modelyard.data.contamination_index import Grams, find_hits
+from modelyard.data.filters import find_filtered
 from modelyard.data.minhash import band_keys
 from modelyard.data.personal import PERSONAL_KINDS, find_personal
 from modelyard.data.rules import PERSONAL_RULES, SECRET_KINDS, judge_rows
@@ -53,6 +54,7 @@ class Plan(BaseModel):
         rules: names of the rules to apply.
         minimum: least characters of a text; None depends on the script.
         skip_bad_rows: rows that cannot be read are kept as findings.
+        filters: names of published filters to apply.
         keep_fields: the fields are wanted once more: to be written, or to be compared.
     """
 
@@ -64,6 +66,7 @@ class Plan(BaseModel):
     rules: tuple[str, ...]
     minimum: int | None = None
     skip_bad_rows: bool = False
+    filters: tuple[str, ...] = ()
     keep_fields: bool = True
 
 
@@ -87,6 +90,8 @@ def features(rows: pl.DataFrame, plan: Plan, grams: Grams | None = None) -> pl.D
         dominant_script(), size_bytes=pl.col("text").str.len_bytes().cast(pl.Int64)
     )
     judged = judge_rows(counted, plan.rules, plan.minimum, labelled=plan.shape.labelled)
+    if plan.filters:
+        judged = _filtered(judged, plan.filters)
     left = judged.filter(pl.col("rule").is_null())
     found = _digests(left)
     if NEAR_RULES & set(plan.rules):
@@ -101,6 +106,15 @@ def features(rows: pl.DataFrame, plan: Plan, grams: Grams | None = None) -> pl.D
     slices = [name for name in rows.columns if name.startswith("slice_")]
     narrow = judged.select(*_OF_ALL, *slices)
     return narrow.join(found.with_columns(**nothing), on="row", how="left", maintain_order="left")
+
+
+def _filtered(judged: pl.DataFrame, names: tuple[str, ...]) -> pl.DataFrame:
+    """Rows with the first published filter that finds them, where no rule did."""
+    left = judged.filter(pl.col("rule").is_null()).select("row", "text")
+    found = find_filtered(left, names).unique("row", keep="first", maintain_order=True)
+    both = judged.join(found, on="row", how="left", suffix="_found", maintain_order="left")
+    filled = [pl.coalesce(name, f"{name}_found").alias(name) for name in ("rule", "evidence")]
+    return both.with_columns(filled).drop("rule_found", "evidence_found")
 
 
 def _digests(rows: pl.DataFrame) -> pl.DataFrame:

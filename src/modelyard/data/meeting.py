@@ -407,6 +407,12 @@ def letter_counts(connection: Connection) -> list[int]:
     return [int(value or 0) for value in found or ()]
 
 
+def sampled_rows(connection: Connection, most: int) -> list[int]:
+    """Rows of train drawn by their hashes, ascending."""
+    query = f"SELECT row FROM placed WHERE split = 'train' ORDER BY hash, row LIMIT {most:d}"
+    return sorted(row for (row,) in connection.execute(query).fetchall())
+
+
 def write_split(connection: Connection, split: str, target: Path, shape: Shape, slices: Sequence[str]) -> None:
     """Write a split in its order: `id`, `source`, the shape's columns, `label` where rows have one, slices, `group`.
 

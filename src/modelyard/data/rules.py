@@ -6,13 +6,14 @@ conflicts, leaks) is found in `meeting.py`.
 """
 
 import difflib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import polars as pl
 
 from modelyard.data.characters import normalise
+from modelyard.data.filters import FILTERS
 from modelyard.data.problems import raise_found
 from modelyard.errors import Problem
 from modelyard.evidence.interval import Interval, Limit
@@ -23,6 +24,7 @@ MINIMUM_CHARACTERS = 10
 MINIMUM_CJK_CHARACTERS = 4
 MAX_TEXT_BYTES = 1024**2
 MAX_LABEL_CHARACTERS = 200
+FILTER_BUDGET = 0.5
 PERSONAL_RULES = ("personal_data", "secret")
 SECRET_KINDS = ("private_key", "api_key", "secret")
 FLAGGING = (*PERSONAL_RULES, "label_suspect")
@@ -213,17 +215,47 @@ RULES = (
 )  # fmt: skip
 
 
-def chosen_rules(changes: Mapping[str, RuleSection], *, labelled: bool = True) -> dict[str, Rule]:
+def filter_names(chosen: Sequence[str]) -> tuple[str, ...]:
+    """Published filters by their own names or by their family's: `gopher`, `c4`, `fineweb`; in the table's order.
+
+    Raises:
+        InputError: a name that is neither.
+    """
+    families = {found.family for found in FILTERS.values()}
+    problems = []
+    for name in chosen:
+        if name not in families and name not in FILTERS:
+            near = difflib.get_close_matches(name, [*families, *FILTERS], n=1)
+            advice = f"did you mean {near[0]}" if near else f"name {', '.join(sorted(families))}, or one of their rules"
+            problems.append(Problem(f"{name!r} is no published filter", advice, "data.filters"))
+    raise_found(problems)
+    return tuple(name for name, found in FILTERS.items() if name in chosen or found.family in chosen)
+
+
+def _filter_rule(name: str) -> Rule:
+    found = FILTERS[name]
+    return Rule(
+        name, "fraction", "at_most", FILTER_BUDGET, "warning",
+        f"texts outside the published threshold, {found.threshold} ({found.source})",
+        f"it is for {found.languages}; beyond half of the rows it is not the filter for this corpus",
+        "look at dropped.parquet; take the filter out of data.filters where it drops what you want",
+    )  # fmt: skip
+
+
+def chosen_rules(
+    changes: Mapping[str, RuleSection], *, labelled: bool = True, filters: Sequence[str] = ()
+) -> dict[str, Rule]:
     """The table with a project's changes; rules that are off are left out.
 
     Args:
         changes: rule -> what to change about it.
         labelled: whether rows have a label; rules about labels are left out where they have none.
+        filters: names of published filters, which are rules as well.
 
     Raises:
-        InputError: every unknown rule, every required one that is off, a setting that a rule does not have.
+        InputError: every unknown rule or filter, every required one that is off, a setting that a rule does not have.
     """
-    table = {rule.name: rule for rule in RULES}
+    table = {rule.name: rule for rule in (*RULES, *map(_filter_rule, filters))}
     problems = []
     for name, change in changes.items():
         where = f"data.rules.{name}"

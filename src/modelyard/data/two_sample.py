@@ -89,7 +89,7 @@ def rows_to_tell(limit_value: float) -> int | None:
 
 
 def _trained(sides: list[pl.DataFrame], seed: int):  # type: ignore[no-untyped-def]  # noqa: ANN202  (scikit-learn)
-    from sklearn.linear_model import SGDClassifier  # type: ignore[import-untyped]
+    from sklearn.linear_model import SGDClassifier
 
     model = SGDClassifier(loss="log_loss", max_iter=EPOCHS, tol=None, average=True, random_state=seed)
     truth = np.repeat([0, 1], [side.height for side in sides])

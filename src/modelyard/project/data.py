@@ -77,6 +77,8 @@ class DataSection(Section):
     """Column whose rows never cross splits: a customer, a document. null: rows are independent."""
     benchmarks: str | list[str] | None = None
     """Files of benchmark questions that must not stand in the data, one a row; edited copies are found too."""
+    filters: list[str] = Field(default_factory=list)
+    """Published filters that drop rows: `gopher`, `c4`, `fineweb`, or rules of theirs such as `gopher_word_count`."""
     skip_bad_rows: bool = False
     """true: rows that cannot be read go to dropped.parquet, at most 1% (rule `row_unreadable`). false: an error."""
     rules: dict[str, RuleSection] = Field(default_factory=dict)
