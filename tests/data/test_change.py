@@ -222,7 +222,7 @@ def test_broken_baselines(write: Write, tmp_path: Path) -> None:
     report = compare("baseline.json", new, root=tmp_path)
     assert "'text.characters' is not compared: the baseline's histogram is broken" in report.notes
     check_sentences(report)
-    with pytest.raises(InputError, match="NEW is a baseline, baseline.json, which holds no rows"):
+    with pytest.raises(InputError, match=r"NEW is a baseline, baseline\.json, which holds no rows"):
         compare(new, "baseline.json", root=tmp_path)
 
 

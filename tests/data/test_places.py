@@ -32,7 +32,7 @@ def test_the_data_of_a_release_can_be_compared(tmp_path: Path) -> None:
     (tmp_path / "release").mkdir()
     for name in ("manifest.json", "signature", "baseline.json"):
         (tmp_path / "release" / name).touch()
-    with pytest.raises(InputError, match="Next: name its data: release/baseline.json as OLD;"):
+    with pytest.raises(InputError, match=r"Next: name its data: release/baseline\.json as OLD;"):
         refuse_models("release", tmp_path)
     refuse_models("release/baseline.json", tmp_path)
 
@@ -42,7 +42,7 @@ def test_a_file_of_weights_and_a_project(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"m.safetensors is a model"):
         refuse_models("m.safetensors", tmp_path)
     (tmp_path / "modelyard.yaml").touch()
-    with pytest.raises(InputError, match="is a project. Next: name its prepared data"):
+    with pytest.raises(InputError, match=r"is a project\. Next: name its prepared data"):
         refuse_models(".", tmp_path)
 
 

@@ -139,7 +139,8 @@ def compare(
 
 def _open_all(places: Sequence[str], root: Path, text: str, label: str | None, progress: Progress) -> list[Opened]:
     """Both sides, or the problems of both."""
-    opened, problems = [], []
+    opened: list[Opened] = []
+    problems: list[Problem] = []
     for place in places:
         try:
             opened.append(open_data(place, root, text=text, label=label, progress=progress))
