@@ -46,7 +46,7 @@ def test_a_table_that_needs_no_colour(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "not_empty split:test" in shown and "1 row" in shown and "1 rows" not in shown
     assert (
         "worsened most since the audit before (2026-11-02): duplicate_exact, 19.00% to 25.00%, "
-        "6.00 points worse (95% interval 2.36 to 9.62)"
+        "6.00 points worse (95% interval 2.37 to 9.61)"
     ) in shown
     assert "worsened most since the first audit (2026-11-01): duplicate_exact, 10.00% to 25.00%, 15.00" in shown
 

@@ -1,7 +1,7 @@
 import polars as pl
 import pytest
 
-from modelyard.data.baseline import histogram, profile, script_shares
+from modelyard.data.baseline import Baseline, histogram, profile, row_scripts, script_shares
 
 
 def test_deciles_hold_equal_parts() -> None:
@@ -29,3 +29,14 @@ def test_profile() -> None:
     assert found.rows == 2
     assert found.labels == {"x": 0.5, "y": 0.5}
     assert found.slices == {"site": {"film": 1.0}}
+    assert found.row_scripts == {"latin": 1.0}
+
+
+def test_the_script_of_most_letters_of_each_row() -> None:
+    texts = pl.Series(["ab 电影", "a电影", "電影を見る", "123 !", "", "αβa", "한국 ok", "Ж"])
+    assert row_scripts(texts).to_list() == ["latin", "han", "han", "none", "none", "other", "latin", "cyrillic"]
+
+
+def test_a_baseline_of_before_is_read() -> None:
+    held = {"schema": 1, "rows": 1, "labels": {}, "length_characters": {"edges": [], "counts": [1]}}
+    assert Baseline.model_validate({**held, "scripts": {}, "slices": {}}).row_scripts is None
