@@ -1,6 +1,6 @@
 import pytest
 
-from modelyard.data.baseline import histogram, script_shares, shares
+from modelyard.data.baseline import Baseline, histogram, script_shares, shares
 
 
 def test_deciles_hold_equal_parts() -> None:
@@ -31,3 +31,8 @@ def test_scripts_are_shares_of_letters() -> None:
 
 def test_shares_are_in_the_order_of_the_values() -> None:
     assert list(shares({"y": 1, "x": 3}).items()) == [("x", 0.75), ("y", 0.25)]
+
+
+def test_a_baseline_of_before_is_read() -> None:
+    held = {"schema": 1, "rows": 1, "labels": {}, "length_characters": {"edges": [], "counts": [1]}}
+    assert Baseline.model_validate({**held, "scripts": {}, "slices": {}}).row_scripts is None

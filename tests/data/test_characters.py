@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelyard.data import characters
-from modelyard.data.characters import normalise, read_characters
+from modelyard.data.characters import normalise, read_characters, row_scripts
 
 
 def counts(*texts: str) -> dict[str, list[int]]:
@@ -68,3 +68,8 @@ def test_slices_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = counts(*texts), normalise(pl.Series(texts)).to_list()
     monkeypatch.setattr(characters, "_SLICE_CHARACTERS", 3)
     assert (counts(*texts), normalise(pl.Series(texts)).to_list()) == whole
+
+
+def test_the_script_of_most_letters_of_each_row() -> None:
+    texts = pl.Series(["ab 电影", "a电影", "電影を見る", "123 !", "", "αβa", "한국 ok", "Ж"])
+    assert row_scripts(texts).to_list() == ["latin", "han", "han", "none", "none", "other", "latin", "cyrillic"]

@@ -3,6 +3,7 @@ import hashlib
 import re
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ from xml.etree import ElementTree
 import pytest
 
 from modelyard.artifacts.files import write_text
-from modelyard.artifacts.reports import write_report
+from modelyard.artifacts.reports import read_report, write_report
+from modelyard.data.history import append, history_file
 from modelyard.errors import InputError
 from modelyard.evidence.report import Report
 from modelyard.reporting.collect import collect
-from modelyard.reporting.page import flattened, number, render, write_page
+from modelyard.reporting.page import flattened, number, render, write_page, write_report_page
 from modelyard.reporting.words import read_words
 
 Make = Callable[..., Any]
@@ -257,3 +259,32 @@ def test_deep_parameters_end(tmp_path: Path) -> None:
 
 def test_numbers_that_are_none() -> None:
     assert [number(value, 2) for value in (1234.5, float("nan"), float("-inf"))] == ["1,234.50", "nan", "-inf"]
+
+
+HOSTILE = "<script>alert(1)</script>\"'>{{7*7}}"
+
+
+def test_a_comparison_alone_shows_only_itself(tmp_path: Path) -> None:
+    drawn = {"column": f"price{HOSTILE}", "kind": "category", "names": [HOSTILE], "old": [1.0], "new": [1.0]}
+    report = Report(stage="compare", project=f"a -> b{HOSTILE}", parameters={"distributions": [drawn], "old": HOSTILE})
+    html = write_report_page(report, tmp_path / "change.html").read_text(encoding="utf-8")
+    page = Page(html)
+    assert page.open == [] and "<script>alert" not in html
+    assert [one.get("id") for one in page.named("section")] == ["verdicts", "changes"]
+    assert "<code>distributions" not in html  # it is drawn, not listed
+    write_report_page(report, tmp_path / "change.html")  # ours may be replaced
+    (tmp_path / "change.html").write_text("mine")
+    with pytest.raises(InputError, match="no report page of ours"):
+        write_report_page(report, tmp_path / "change.html")
+
+
+def test_changes_and_trends_of_a_project(make: Make) -> None:
+    made = make()
+    write_report(made.reports, Report(stage="compare", project="a -> b"))
+    append(made.reports, read_report(made.reports / "check.json"), datetime(2026, 11, 1, tzinfo=UTC))
+    page = Page(html_of(made))
+    sections = ["verdicts", "data", "changes", "history", "training", "ladder", "mistakes", "lineage"]
+    assert [one.get("id") for one in page.named("section")] == sections
+    assert page.open == []
+    history_file(made.reports).write_text("{")
+    assert "there is no audit in" in html_of(made)  # why it is left out

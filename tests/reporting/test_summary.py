@@ -1,5 +1,6 @@
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -77,3 +78,26 @@ def test_figures_from_the_card_and_earlier_reports(make: Make) -> None:
     accuracy_figure, lost, _, _ = summary(made).figures
     assert accuracy_figure.value == "80.00%" and "50 validation rows" in accuracy_figure.below
     assert "0.10 points" in lost.value  # of the card's own verdict
+
+
+@pytest.mark.parametrize(
+    ("high", "state", "mark"), [(0.05, "same", "✔"), (0.4, "unsettled", "?"), (None, "changed", "✘")]
+)
+def test_a_comparison_alone(tmp_path: Path, high: float | None, state: str, mark: str) -> None:
+    ends = (0.3, 0.35, 0.4) if high is None else (0.0, 0.02, high)
+    interval = Interval(low=ends[0], estimate=ends[1], high=ends[2], n=9, unit="fraction", method="dkw")
+    verdict = judge(interval, at_most(0.1), rule="ks", scope="column:price")
+    write_report(tmp_path, Report(stage="compare", project="a -> b", verdicts=[verdict]))
+    found = summarise(collect(tmp_path))
+    assert (found.state, found.mark, found.project, found.blocking) == (state, mark, "a -> b", high != 0.05)
+
+
+def test_a_comparison_says_nothing_about_a_release(make: Make) -> None:
+    made = make()
+    before = summary(made)
+    interval = Interval(low=0.3, estimate=0.35, high=0.4, n=9, unit="fraction", method="dkw")
+    write_report(
+        made.reports, Report(stage="compare", project="x", verdicts=[judge(interval, at_most(0.1), rule="ks")])
+    )
+    after = summary(made)
+    assert (after.state, after.project, after.last, after.blocking) == (before.state, "toy", "release", before.blocking)

@@ -77,6 +77,13 @@ def test_unknown_rules_have_no_title() -> None:
     assert "Accuracy lost" in arrange([verdict(0, 1, rule="drop_max")]).singles[0].title
 
 
+def test_columns_and_features_in_both_languages() -> None:
+    assert "列 <bdi>price</bdi>" in scope_text("column:price")
+    assert "文本：字符数" in scope_text("column:text.characters") and "texts: characters" in scope_text(
+        "column:text.characters"
+    )
+
+
 def test_scopes_in_both_languages() -> None:
     assert "切片 <bdi>site = film</bdi>" in scope_text("slice:site=film")
     assert "class <bdi>&lt;b&gt;</bdi>" in scope_text("class:<b>")

@@ -40,6 +40,7 @@ from modelyard.data.measures import (
 )
 from modelyard.data.overlap import Overlap, overlap
 from modelyard.data.places import baseline_file, refuse_models
+from modelyard.data.problems import raise_found
 from modelyard.data.rules import normalised
 from modelyard.data.shapes import Shape
 from modelyard.data.table import read_table
@@ -114,6 +115,8 @@ def compare(
         InputError: a side cannot be read as rows, or is a model or a release; a limit is wrong.
     """
     measures = chosen_measures(limits or {})
+    if text == label:
+        raise InputError(Problem(f"--text and --label both name {text!r}", "name two different columns", "--label"))
     for place in (old, new):
         refuse_models(place, root)
     known = baseline_file(old, root)
@@ -122,18 +125,31 @@ def compare(
             Problem(f"NEW is a baseline, {new}, which holds no rows", "name the rows as NEW, the baseline as OLD", new)
         )
     with recording(reports, STAGE) if reports is not None else contextlib.nullcontext():
-        right = open_data(new, root, text=text, label=label, progress=progress)
+        places = [new] if known is not None else [old, new]
+        opened = _open_all(places, root, text, label, progress)
         if known is not None:
-            report = _against_baseline(known, right, measures)
+            report = _against_baseline(known, opened[0], measures)
         else:
-            left = open_data(old, root, text=text, label=label, progress=progress)
-            report = _two_sides(left, right, measures, progress)
+            report = _two_sides(opened[0], opened[1], measures, progress)
         report.project = f"{Path(old).name} -> {Path(new).name}"
         report.parameters |= {"old": old, "new": new, "text": text, "label": label or "label", "seed": SEED}
         report.parameters |= {f"{name}_max": measure.limit for name, measure in measures.items()}
         if reports is not None:
             write_report(reports, report)
     return report
+
+
+def _open_all(places: Sequence[str], root: Path, text: str, label: str | None, progress: Progress) -> list[Opened]:
+    """Both sides, or the problems of both."""
+    opened: list[Opened] = []
+    problems: list[Problem] = []
+    for place in places:
+        try:
+            opened.append(open_data(place, root, text=text, label=label, progress=progress))
+        except InputError as error:
+            problems += error.problems
+    raise_found(problems)
+    return opened
 
 
 def open_data(place: str, root: Path, *, text: str, label: str | None, progress: Progress) -> Opened:
@@ -165,6 +181,7 @@ def open_data(place: str, root: Path, *, text: str, label: str | None, progress:
         lines = "".join(f"{file.digest}  {file.path}\n" for file in table.files)
         digest = table.files[0].digest if len(table.files) == 1 else digest_bytes(lines.encode())
     frame = frame.select(*OURS, *(name for name in frame.columns if name not in OURS))
+    frame = frame.with_columns(pl.col(pl.String).replace("", None))  # an empty cell of a CSV file holds nothing
     if frame["text"].null_count() == frame.height:
         raise InputError(Problem(f"{place} holds no row with a text", "name files that hold rows", place))
     keys = frame.filter(pl.col("text").is_not_null()).select("source", "label", key=normalised("text").hash(SEED))
@@ -181,8 +198,14 @@ def _with_our_names(fields: pl.DataFrame, text: str, label: str | None, place: s
         raise InputError(Problem(f"there is no column {label!r}", advice, place))
     found = fields[wanted] if wanted in fields.columns else pl.Series([None] * fields.height, dtype=pl.String)
     others = fields.drop(text, wanted, strict=False)
-    others = others.rename({name: f"{name}_column" for name in OURS if name in others.columns})
-    return others.with_columns(label=found.replace("", None))
+    renamed: dict[str, str] = {}
+    for name in OURS:
+        free = name
+        while free in (*OURS, *others.columns, *renamed.values()):
+            free += "_column"
+        if name in others.columns:
+            renamed[name] = free
+    return others.rename(renamed).with_columns(label=found)
 
 
 def _two_sides(old: Opened, new: Opened, measures: Measures, progress: Progress) -> Report:
@@ -196,6 +219,9 @@ def _two_sides(old: Opened, new: Opened, measures: Measures, progress: Progress)
     progress("compare", 2, 4)
     verdicts, unlike = _told(texts[0], texts[1], measures["text_classifier"])
     progress("compare", 3, 4)
+    empty = [side.frame["text"].null_count() for side in (old, new)]
+    if any(empty):
+        verdicts.append(missing_verdict("text", empty[0], old.frame.height, empty[1], new.frame.height, measures))
     rows = overlap(old.keys, new.keys)
     if rows.labelled:
         verdicts.append(_relabelled(rows, measures["relabelled"]))

@@ -5,16 +5,10 @@ from pathlib import Path
 from modelyard.artifacts.candidate import MARK as CHOICE
 from modelyard.artifacts.model import MARK as TRAINING
 from modelyard.artifacts.release import MARK as MANIFEST
+from modelyard.artifacts.release import SIGNATURE
 from modelyard.errors import InputError, Problem
 
-_MODEL_FILES = (
-    (MANIFEST, "a release"),
-    (CHOICE, "a folder of candidates"),
-    ("card.json", "a candidate"),
-    (TRAINING, "a model"),
-    ("config.json", "a model"),
-)
-_MODEL_SUFFIXES = (".safetensors", ".onnx", ".gguf", ".bin", ".pt")
+WEIGHTS = (".safetensors", ".onnx", ".gguf", ".pt")
 _HEAD_BYTES = 4096
 
 
@@ -25,27 +19,52 @@ def refuse_models(place: str, root: Path) -> None:
         InputError: it is a release, a model, candidates or a project.
     """
     path = root / place
-    what = next((what for name, what in _MODEL_FILES if (path / name).is_file()), None)
-    if what is None and path.suffix.lower() in _MODEL_SUFFIXES and path.is_file():
-        what = "a model"
-    if what is not None:
-        held = path / "baseline.json"
-        advice = f"name its data: {Path(place) / 'baseline.json'} as OLD" if held.is_file() else "name the data"
+    what = _model_in(path)
+    if what:
+        held = Path(place) / "baseline.json"
+        advice = f"name its data: {held} as OLD" if _is_file(path / "baseline.json") else "name the data"
         raise InputError(
             Problem(
                 f"{place} is {what}, and this version compares data sets, not models or releases",
-                f"{advice}; a prepared folder, data files or a baseline.json can be compared now",
+                f"{advice}; prepared folders, data files and a baseline.json can be compared now",
                 place,
             )
         )
-    if (path / "modelyard.yaml").is_file():
+    if _is_file(path / "modelyard.yaml"):
         raise InputError(Problem(f"{place} is a project", f"name its prepared data: {Path(place) / 'prepared'}", place))
+
+
+def _model_in(path: Path) -> str:
+    """What kind of model, or of folder around one, stands there; empty for anything else."""
+    if path.suffix.lower() in WEIGHTS and _is_file(path):
+        return "a model"
+    if _is_file(path / MANIFEST) and _is_file(path / SIGNATURE):
+        return "a release"
+    if _is_file(path / CHOICE):
+        return "a folder of candidates"
+    if _is_file(path / "card.json"):
+        return "a candidate"
+    if _is_file(path / TRAINING) or (_is_file(path / "config.json") and _has_weights(path)):
+        return "a model"
+    return ""
+
+
+def _has_weights(folder: Path) -> bool:
+    return any(path.suffix.lower() in WEIGHTS for path in folder.iterdir())
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a file is there; a name that the system refuses is `locate`'s to tell."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def baseline_file(place: str, root: Path) -> Path | None:
     """The file of a baseline: one of that name, or a JSON file that begins as one; None for anything else."""
     path = root / place
-    if path.suffix.lower() != ".json" or not path.is_file():
+    if path.suffix.lower() != ".json" or not _is_file(path):
         return None
     with path.open("rb") as handle:
         head = handle.read(_HEAD_BYTES)

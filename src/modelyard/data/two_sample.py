@@ -108,7 +108,7 @@ def hashed_ngrams(texts: pl.Series) -> csr_matrix:
 
 def _ngrams_of(texts: pl.Series) -> csr_matrix:
     cut = texts.str.to_lowercase().str.slice(0, MAX_CHARACTERS)
-    codes = np.frombuffer("".join(cut.to_list()).encode("utf-32-le", "replace"), dtype=np.uint32).astype(np.uint64)
+    codes = np.frombuffer("".join(cut.to_list()).encode("utf-32-le"), dtype=np.uint32).astype(np.uint64)
     row_of = np.repeat(np.arange(len(cut)), cut.str.len_chars().to_numpy().astype(np.int64))
     cells = []
     rolled = np.zeros(codes.size + 1, dtype=np.uint64)
