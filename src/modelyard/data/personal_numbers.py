@@ -83,9 +83,9 @@ _DATE = re.compile(
     re.ASCII,
 )
 _PHONE_WORDS = (
-    r"\b(?:tele)?phones?\b|\btel\b|\btlf\b|\bph\b|\bmob(?:iles?)?\b|\bcell(?:ular|phone)?\b|\bfax|\bhot ?line|\bhelp ?line"
-    r"|\bwhats ?app|\bsms\b|\bcontact number|\bpager|\bvoice ?mail|\btelefono?|\btel[eé]fono|\bt[eé]l[eé]phone"
-    r"|\bmóvil|\bhandy\b"
+    r"\b(?:tele)?phones?\b|\btel\b|\btlf\b|\bph\b|\bmob(?:iles?)?\b|\bcell(?:ular|phone)?\b|\bfax|\bhot ?line"
+    r"|\bhelp ?line|\bwhats ?app|\bsms\b|\bcontact number|\bpager|\bvoice ?mail|\btelefono?|\btel[eé]fono"
+    r"|\bt[eé]l[eé]phone|\bmóvil|\bhandy\b"
     r"|\b(?:call|dial|ring|text|reach)(?:ed|ing|s)?(?: (?:me|us|him|her|them|you|back|now|today|at|on|toll[ -]free))*"
     r"|\b(?:office|desk|direct|work|home|voice) ?[:：]|\banswer(?:ed|ing|s)? (?:at|on)|\bmessages? (?:to|from|at)"
     r"|电话|電話|手机|手機|座机|传真|傳真|热线|熱線|致电|致電|拨打|撥打|来电|联系方式|联系我|短信|电联"
@@ -112,8 +112,8 @@ _SAYS_OTHER = re.compile(
     r"|[$¥￥€£]|[#=&?]\Z|(?<![A-Za-z])(?!(?:TEL|FAX|PH|MOB)-)(?-i:[A-Z]{1,4}-)\Z)"
     r"(?:[\s:：#.=为是（(]|no\b|num\b|number|nr\b|is\b|号码|号|码)*\Z"
 )
-_UNIT_FOLLOWS = re.compile(
-    r"(?i)^ ?(?:元|万|亿|%|次|件|美元|人民币|usd|rmb|cny|eur|dollars|euros|bytes|times|km|kg|mb|gb)"
+_OTHER_FOLLOWS = re.compile(
+    r"(?i) ?(?:元|万|亿|%|次|件|美元|人民币|usd|rmb|cny|eur|dollars|euros|bytes|times|km|kg|mb|gb|\*|是.{0,4}(?:订单|单号|编号))"
 )
 _SAYS_ID = re.compile(r"(?i)身份证|身份證|公民身份|证件号|identity (?:card|number)|\bid (?:card|number)")
 _SAYS_CARD = re.compile(
@@ -307,7 +307,7 @@ def _is_date(text: str) -> bool:
 def _is_called_otherwise(text: str, match: re.Match[str]) -> bool:
     """The words beside a number say that it is an order, a price, a version..."""
     start = match.start()
-    if _UNIT_FOLLOWS.match(text[match.end() : match.end() + 8]):
+    if _OTHER_FOLLOWS.match(text[match.end() : match.end() + _TAIL]):
         return True
     return _SAYS_OTHER.search(text[max(0, start - _SHORT_CONTEXT) : start]) is not None
 
