@@ -1,6 +1,6 @@
 """Modelyard's near duplicates, run by benchmarks/near_duplicates.py in a process of its own like every peer.
 
-    near_ours.py INPUT.jsonl OUTPUT.json {"processes": 2, "normalised": false}
+    near_ours.py INPUT.jsonl OUTPUT.json {"processes": 2}
 
 From texts in memory to groups: normalised (unless they are), signed by worker processes in pieces of 500 rows, their
 keys through a Parquet file into DuckDB, candidates compared. Workers are started and warm before the clock, as the
@@ -58,7 +58,7 @@ def main() -> None:
     settings = json.loads(chosen)
     rows = pl.read_ndjson(source)
     work: Callable[[pl.DataFrame], pl.DataFrame] = sign
-    if settings["normalised"]:
+    if settings.get("normalised"):
         rows, work = rows.with_columns(normalised("text")), sign_normalised
     pieces = list(rows.iter_slices(PIECE_ROWS))
     find(rows[:100], map(work, [rows[:100]]), settings["processes"])

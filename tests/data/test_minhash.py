@@ -34,9 +34,15 @@ def test_the_shape_finds_a_pair_at_the_threshold_with_98_percent() -> None:
     assert band_shape() == (13, 6)
     assert candidate_probability(0.8, 14, 8) == pytest.approx(0.924, abs=5e-4)  # FineWeb's shape does not
     assert candidate_probability(0.8, 13, 6) >= 0.98 > candidate_probability(0.8, 12, 6)
-    for threshold in (0.5, 0.7, 0.9):
+    for threshold in (0.05, 0.5, 0.7, 0.9, 0.999):
         bands, rows = band_shape(threshold)
         assert candidate_probability(threshold, bands, rows) >= 0.98 and bands * rows <= 80
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.049, 1.0, float("nan")])
+def test_no_shape_for_a_threshold_out_of_range(threshold: float) -> None:
+    with pytest.raises(ValueError, match=r"from 0\.05 to below 1"):
+        band_shape(threshold)
 
 
 @pytest.mark.parametrize(("shared", "own"), [(4, 1), (40, 10), (160, 40), (1600, 400)])

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from modelyard.data.rules import MAX_TEXT_BYTES
 from modelyard.data.shingles import Hashes, Shingles, mix, shingles
 
-THRESHOLD = 0.8  # Lee et al. (2022), Deduplicating Training Data Makes Language Models Better, section 4.2
+THRESHOLD = 0.8  # Rae et al. (2021), Scaling Language Models: Gopher, appendix A.1, "Document Deduplication"
 CANDIDATE_PROBABILITY = 0.98
-MAX_PLACES = 80
+MAX_PLACES = 80  # of a signature: short texts take time in proportion, and every band is a key to keep and group
 
 Signatures = NDArray[np.uint32]
 
@@ -40,9 +40,14 @@ def band_shape(threshold: float = THRESHOLD) -> tuple[int, int]:
         candidate            0.0000  0.0094  0.1851  0.4627  0.8035  0.9808  0.9979  0.9999
 
     Args:
-        threshold: Jaccard similarity, above 0 and below 1.
+        threshold: Jaccard similarity, from 0.05 to below 1.
+
+    Raises:
+        ValueError: the threshold is another: below 0.05 no shape of so few places is enough.
     """
-    shapes = [(1, 1)]
+    if not 0.05 <= threshold < 1.0:
+        raise ValueError(f"a threshold of {threshold:g} is not from 0.05 to below 1")
+    shapes = []
     for rows in range(1, 17):
         bands = math.ceil(math.log(1 - CANDIDATE_PROBABILITY) / math.log1p(-(threshold**rows)))
         if bands * rows <= MAX_PLACES:
@@ -63,7 +68,7 @@ def band_keys(texts: pl.Series, *, threshold: float = THRESHOLD) -> pl.Series:
 
     Args:
         texts: shape (texts,), String, normalised (`modelyard.data.rules.normalised`).
-        threshold: Jaccard similarity from which a pair is to be found, above 0 and below 1.
+        threshold: Jaccard similarity from which a pair is to be found, from 0.05 to below 1.
 
     Returns:
         shape (texts,), Array(UInt64, bands); null where a text has no shingle, or more than 1 MiB, which is a whole

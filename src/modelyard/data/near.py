@@ -99,7 +99,7 @@ def near_duplicates(
             text at this threshold; null is like no other) and `size_bytes` BIGINT (of the text).
         read_texts: from row numbers (ascending, distinct, 8 MiB of text at most or two texts) to a frame with `row`
             and `text`, in any order; normalised here.
-        threshold: Jaccard similarity from which two texts are near duplicates, above 0 and below 1.
+        threshold: Jaccard similarity from which two texts are near duplicates, that of `bands`.
 
     Returns:
         `row` Int64, `kept` Int64 (the earlier row that stays, and that `row` was compared with), `jaccard` Float64 of

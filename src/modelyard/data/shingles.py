@@ -20,8 +20,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-# Lee et al. (2022), Deduplicating Training Data Makes Language Models Better, appendix A; Penedo et al. (2023),
-# RefinedWeb, appendix G; Penedo et al. (2024), FineWeb, appendix E: all take 5
+# Lee et al. (2022), Deduplicating Training Data Makes Language Models Better, appendix A, and Penedo et al. (2024), The
+# FineWeb Datasets, section 3.4, whose tool datatrove has it as its default
 SHINGLE_TOKENS = 5
 # a block is decoded at once; a slice is worked on at once, with at most some 60 bytes for a character: a text of 1 MiB
 # (`MAX_TEXT_BYTES`) stays under 64 MiB. Smaller slices spend their time on calls, larger ones leave the cache
