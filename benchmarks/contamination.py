@@ -35,8 +35,7 @@ from results_file import write_results
 
 from modelyard.data import contamination
 from modelyard.data.contamination import THRESHOLD, contaminated
-from modelyard.data.contamination_index import Index, build_index, find_hits, gram_hashes, tokenise
-from modelyard.data.rules import normalised
+from modelyard.data.contamination_index import Index, build_index, find_hits, gram_hashes, normalise, tokenise
 from modelyard.evidence.interval import Interval, at_least, at_most
 from modelyard.evidence.judge import Verdict, judge
 from modelyard.evidence.proportion import wilson
@@ -251,7 +250,7 @@ def plain(rows: pl.DataFrame, questions: list[str], size: int) -> pl.DataFrame:
 
 def hashes_of(texts: pl.Series, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Every n-gram within a text, and the text it is in."""
-    tokens, counts, _ = tokenise(texts.alias("text").to_frame().select(normalised("text"))["text"])
+    tokens, counts, _ = tokenise(normalise(texts))
     owner = np.repeat(np.arange(counts.size), counts)
     inside = owner[: owner.size - size + 1] == owner[size - 1 :]
     return gram_hashes(tokens, size)[inside], owner[: inside.size][inside]
@@ -353,7 +352,7 @@ def speeds(
 ) -> list[Measurement]:
     """MB/s of the map step, and what map and meeting take against datatrove's filter, interleaved, a thread each."""
     size = rows["text"].str.len_bytes().sum() / 1e6
-    keyed = rows.select("row", key=normalised("text"))
+    keyed = rows.select("row", key=normalise(rows["text"]))
     taken: dict[str, list[float]] = collections.defaultdict(list)
     runs = {
         "find_hits": lambda: find_hits(rows, index.grams),

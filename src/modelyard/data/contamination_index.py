@@ -115,7 +115,7 @@ def build_index(questions: pl.DataFrame) -> Index:
         questions = questions.with_columns(answer=pl.lit(None, dtype=pl.String))
     questions = questions.select("question", "source", "text", "answer")
     searched = _searched(questions)
-    tokens, counts, alone = tokenise(_normalise(searched))
+    tokens, counts, alone = tokenise(normalise(searched))
     starts = np.concatenate([[0], np.cumsum(counts)])
     sizes, least = _sizes(counts, alone)
     of_token = np.repeat(sizes, counts)
@@ -143,7 +143,7 @@ def find_hits(rows: pl.DataFrame, grams: Grams) -> pl.DataFrame:
         `row`, `gram` (UInt32, its number), `position` (UInt32, of its first token in the row); at most the first 16
         positions of an n-gram within a row. One line for an n-gram, however many questions share it.
     """
-    texts = rows["key"] if "key" in rows.columns else _normalise(rows["text"])
+    texts = rows["key"] if "key" in rows.columns else normalise(rows["text"])
     numbers = rows["row"].cast(pl.Int64).to_numpy()
     found = [pl.DataFrame(schema={"row": pl.Int64, "gram": pl.UInt32, "position": pl.UInt32})]
     maybe = np.unpackbits(grams.bits).view(np.bool_)
@@ -266,7 +266,7 @@ def _bits(hashes: Hashes) -> NDArray[np.uint8]:
 
 def _searched(questions: pl.DataFrame) -> pl.Series:
     """The questions; one that is too short by itself together with its answer."""
-    _, counts, alone = tokenise(_normalise(questions["text"]))
+    _, counts, alone = tokenise(normalise(questions["text"]))
     short = pl.Series(_sizes(counts, alone)[0] == 0)
     both = pl.concat_str("text", "answer", separator=" ", ignore_nulls=True)
     return questions.select(searched=pl.when(short).then(both).otherwise("text"))["searched"]
@@ -287,7 +287,8 @@ def _sizes(counts: Counts, alone: NDArray[np.bool_]) -> tuple[Counts, Counts]:
     return np.where(counts < least, 0, sizes), least
 
 
-def _normalise(texts: pl.Series) -> pl.Series:
+def normalise(texts: pl.Series) -> pl.Series:
+    """Texts as they are compared: `modelyard.data.rules.normalised`."""
     return texts.alias("text").to_frame().select(normalised("text"))["text"]
 
 
