@@ -33,15 +33,16 @@ from modelyard.data.contamination_index import (
     Index,
     gram_hashes,
     mix,
+    normalise,
+    slices,
     tokenise,
 )
-from modelyard.data.rules import normalised
 
 # Chosen in benchmarks/contamination.py on kinds of edit and questions other than those it reports
 THRESHOLD = 0.65  # of the score
 SMOOTHING = 5  # texts: an n-gram in five others weighs half as much as one in none
 TOKENS_PER_EDIT = 5  # one edit in five tokens is still looked at
-COMMON_LEAST = 10  # texts: an n-gram in more than the square root of all of them, or than ten, is no seed
+COMMON_LEAST = 100  # texts: an n-gram in more than these, and than the square root of all, is no seed
 ANSWER_REACH = 200  # tokens around the question, in which its answer is looked for
 LONG_ANSWER = 6  # tokens: from here on an answer is compared as a question is, below it must stand as it is
 SHOWN_CHARACTERS, CONTEXT_CHARACTERS = 300, 40
@@ -50,6 +51,15 @@ _ROWS_AT_ONCE = 256
 _TOKENS_AT_ONCE = 2**20
 _SPACELESS = ALONE.removesuffix("]")
 _PIECE = rf"(?:{ALONE}[\p{{M}}\x{{FF9E}}\x{{FF9F}}]*|[^\s{_SPACELESS.removeprefix('[')}]+)\s*|\s+"
+
+_COLUMNS = {
+    "row": pl.Int64,
+    "question": pl.Int64,
+    "score": pl.Float64,
+    "span": pl.String,
+    "question_span": pl.String,
+    "answer": pl.Boolean,
+}
 
 ReadTexts = Callable[[Sequence[int]], pl.DataFrame]
 Flags = NDArray[np.bool_]
@@ -97,28 +107,22 @@ def contaminated(
         hits: name of the relation of all that `find_hits` found: `row`, `gram`, `position`.
         rows_total: rows of the corpus.
         index: of the questions.
-        read_texts: gives `row` and `text` of the rows asked for, as they stood in the files.
+        read_texts: gives `row` and `text` of the rows asked for, up to 256, as they stood in the files.
 
     Returns:
         `row`, `question`, `score` (0.65 to 1), `span` (the passage of the row with some of what stands around it, at
         most 300 characters), `question_span` (what is compared with it) and `answer` (whether the question's answer
         stands within 200 tokens of it; null where there is none), by row, the best question first.
+
+    Raises:
+        ValueError: `read_texts` did not give the rows asked for.
     """
+    found = [pl.DataFrame(schema=_COLUMNS)]
+    if index.grams.hashes.size == 0:
+        return found[0]
     frequency = _frequency(connection, hits, index)
     pairs = _candidates(connection, hits, rows_total, index, frequency)
     weights = _weights(index, frequency, rows_total)
-    found = [
-        pl.DataFrame(
-            schema={
-                "row": pl.Int64,
-                "question": pl.Int64,
-                "score": pl.Float64,
-                "span": pl.String,
-                "question_span": pl.String,
-                "answer": pl.Boolean,
-            }
-        )
-    ]
     for some, texts in _read(pairs, read_texts):
         for part in _portions(some, index):
             scores, evidence = _scores(part, texts, index, weights)
@@ -153,6 +157,14 @@ def _question_of_token(index: Index) -> Counts:
     return np.repeat(np.arange(index.sizes.size), np.diff(index.starts))
 
 
+def _rarest(index: Index, frequency: Counts) -> Counts:
+    """The frequency of the rarest n-gram of each question; the largest number where it has none."""
+    grams, questions = _distinct(index)
+    rarest = np.full(index.sizes.size, np.iinfo(np.int64).max)
+    np.minimum.at(rarest, questions, frequency[grams])
+    return rarest
+
+
 def _token_frequency(index: Index, frequency: Counts) -> Counts:
     """The frequency of the most common n-gram that covers each token."""
     begins = np.where(index.seeds >= 0, frequency.take(index.seeds, mode="clip"), 0)
@@ -166,10 +178,7 @@ def _token_frequency(index: Index, frequency: Counts) -> Counts:
 
 def _weights(index: Index, frequency: Counts, rows_total: int) -> _Weights:
     around = _token_frequency(index, frequency)
-    grams, questions = _distinct(index)
-    rarest = np.full(index.sizes.size, np.iinfo(np.int64).max)
-    np.minimum.at(rarest, questions, frequency[grams])
-    least = np.minimum(rarest[_question_of_token(index)], around)
+    least = np.minimum(_rarest(index, frequency)[_question_of_token(index)], around)
     texts = rows_total + index.sizes.size
     rarity = np.log((texts + 1) / (np.minimum(around, texts) + 1)) / math.log(texts + 1)
     return _Weights((least + SMOOTHING) / (around + SMOOTHING), rarity)
@@ -190,9 +199,7 @@ def _candidates(connection: DuckDBPyConnection, hits: str, rows_total: int, inde
     needed = np.maximum(1, seeds - np.maximum(1, lengths // TOKENS_PER_EDIT) * index.sizes)
     begins = np.flatnonzero((index.seeds >= 0) & ~common.take(index.seeds, mode="clip"))
     question = _question_of_token(index)[begins]
-    rarest = np.full(index.sizes.size, np.iinfo(np.int64).max)
-    np.minimum.at(rarest, questions, frequency[grams])
-    weight = (rarest[question] + SMOOTHING) / (frequency[index.seeds[begins]] + SMOOTHING)
+    weight = (_rarest(index, frequency)[question] + SMOOTHING) / (frequency[index.seeds[begins]] + SMOOTHING)
     tables = {
         "contamination_seeds": {
             "gram": index.seeds[begins],
@@ -214,14 +221,17 @@ def _candidates(connection: DuckDBPyConnection, hits: str, rows_total: int, inde
 
 
 _CANDIDATES = """
-    WITH begun AS (
-        SELECT row, question, gram, rare, length, position::BIGINT - place AS first
+    WITH placed AS (
+        SELECT row, question, gram, rare, (position::BIGINT - place + length) // length AS around,
+               position::BIGINT - place AS first
         FROM {hits} JOIN contamination_seeds USING (gram)
+    ), once AS (
+        SELECT row, question, gram, around - back AS around, bool_or(rare) AS rare, min(first) AS first,
+               max(first) AS last
+        FROM placed, (VALUES (0), (1)) AS windows(back) GROUP BY ALL
     ), counted AS (
-        SELECT row, question, (first + length) // length - back AS around, count(DISTINCT gram) AS seeds,
-               bool_or(rare) AS rare, min(first) AS first, max(first) AS last
-        FROM begun, (VALUES (0), (1)) AS windows(back)
-        GROUP BY ALL
+        SELECT row, question, around, count(*) AS seeds, bool_or(rare) AS rare, min(first) AS first, max(last) AS last
+        FROM once GROUP BY row, question, around
     )
     SELECT row, question, first, last FROM counted JOIN contamination_needed USING (question)
     WHERE rare AND seeds >= needed
@@ -237,7 +247,9 @@ def _read(pairs: _Pairs, read_texts: ReadTexts) -> Iterator[tuple[_Pairs, _Texts
     for start in range(0, rows.size, _ROWS_AT_ONCE):
         some = rows[start : start + _ROWS_AT_ONCE]
         texts = read_texts(some.tolist()).select("row", "text").sort("row")
-        tokens, counts, _ = tokenise(texts.select(key=normalised("text"))["key"])
+        if texts["row"].to_list() != some.tolist():
+            raise ValueError(f"read_texts gave {texts.height} rows where {some.size} were asked for, or others")
+        tokens, counts, _ = tokenise(normalise(texts["text"]))
         starts = np.concatenate([[0], np.cumsum(counts)])
         here = pairs[slice(ends[start], ends[min(start + _ROWS_AT_ONCE, rows.size)])]
         yield here, _Texts(texts["row"].to_numpy(), texts["text"], tokens, starts)
@@ -319,62 +331,74 @@ def _shown(pairs: _Pairs, scores: Numbers, texts: _Texts, index: Index) -> pl.Da
     """What a reader sees of each pair."""
     row = np.searchsorted(texts.rows, pairs.row)
     first, end = _windows(pairs, texts, index, 0)
-    zeros = np.zeros(pairs.row.size, dtype=np.int64)
+    every = np.arange(pairs.row.size)
+    lengths = np.diff(index.starts)[pairs.question]
+    used, owner = np.unique(row, return_inverse=True)
     return pl.DataFrame(
         {
             "row": pairs.row,
             "question": index.questions["question"].cast(pl.Int64)[pairs.question],
             "score": scores,
-            "span": _passages(texts.texts[row], first - texts.starts[row], end - texts.starts[row]),
-            "question_span": _passages(index.searched[pairs.question], zeros, np.diff(index.starts)[pairs.question]),
+            "span": _passages(texts.texts[used], owner, first - texts.starts[row], end - texts.starts[row]),
+            "question_span": _passages(index.searched[pairs.question], every, np.zeros_like(every), lengths),
             "answer": _answers(pairs, texts, index),
         }
     )
 
 
-def _passages(texts: pl.Series, first: Counts, end: Counts) -> pl.Series:
-    """Tokens `first` to `end` of each text as they are written, with up to 40 characters on either side, cut to 300.
+def _passages(texts: pl.Series, owner: Counts, first: Counts, end: Counts) -> pl.Series:
+    """Passages of texts as they are written, with up to 40 characters on either side, cut to 300.
 
     A text is cut where a token cannot lie across: behind white space, and around each character of a script without
     spaces. The tokens of such pieces add up to those of the text.
+
+    Args:
+        texts: shape (texts,).
+        owner: shape (passages,), ascending: the text each is of.
+        first: shape (passages,), its first token in the text.
+        end: shape (passages,), the token behind its last.
     """
-    pieces = (
-        pl.DataFrame({"text": texts, "first": first, "end": end})
-        .with_row_index("pair")
-        .with_columns(piece=pl.col("text").str.extract_all(_PIECE))
-        .explode("piece", empty_as_null=True)
-    )
-    _, counts, _ = tokenise(pieces.select(key=normalised("piece"))["key"])
-    characters = pl.col("piece").str.len_chars().cast(pl.Int64)
-    places = (
-        pieces.with_columns(tokens=pl.Series(counts), characters=characters)
-        .with_columns(
-            before=pl.col("tokens").cum_sum().over("pair") - pl.col("tokens"),
-            start=pl.col("characters").cum_sum().over("pair") - pl.col("characters"),
-        )
-        .filter((pl.col("before") + pl.col("tokens") > pl.col("first")) & (pl.col("before") < pl.col("end")))
-        .group_by("pair", maintain_order=True)
-        .agg(
-            start=pl.col("start").min(),
-            stop=(pl.col("start") + pl.col("piece").str.strip_chars_end().str.len_chars()).max(),
-        )
-    )
-    shown = pl.DataFrame({"text": texts}).with_row_index("pair").join(places, on="pair", how="left")
-    start = (pl.col("start").fill_null(0) - CONTEXT_CHARACTERS).clip(0)
-    wanted = pl.col("stop").fill_null(0) + CONTEXT_CHARACTERS - start
-    length = wanted.clip(upper_bound=SHOWN_CHARACTERS)
-    before = pl.when(start > 0).then(pl.lit("…")).otherwise(pl.lit(""))
-    behind = pl.when(start + length < pl.col("text").str.len_chars()).then(pl.lit("…")).otherwise(pl.lit(""))
-    passage = pl.col("text").str.slice(start, length).str.replace_all(r"\s+", " ")
-    return shown.select(passage=before + passage + behind)["passage"]
+    shown = [pl.Series([], dtype=pl.String)]
+    start = 0
+    for some in slices(texts):
+        own = (owner >= start) & (owner < start + len(some))
+        begin, stop = _characters(some, owner[own] - start, first[own], end[own])
+        begin = np.maximum(begin - CONTEXT_CHARACTERS, 0)
+        stop = np.minimum(stop + CONTEXT_CHARACTERS, begin + SHOWN_CHARACTERS)
+        frame = pl.DataFrame({"text": some[owner[own] - start], "begin": begin, "stop": stop})
+        before = pl.when(pl.col("begin") > 0).then(pl.lit("…")).otherwise(pl.lit(""))
+        behind = pl.when(pl.col("stop") < pl.col("text").str.len_chars()).then(pl.lit("…")).otherwise(pl.lit(""))
+        passage = pl.col("text").str.slice("begin", pl.col("stop") - pl.col("begin")).str.replace_all(r"\s+", " ")
+        shown.append(frame.select(passage=before + passage + behind)["passage"])
+        start += len(some)
+    return pl.concat(shown)
+
+
+def _characters(texts: pl.Series, owner: Counts, first: Counts, end: Counts) -> tuple[Counts, Counts]:
+    """Where the first of some tokens begins in its text, and where the last of them ends, in characters."""
+    pieces = texts.str.extract_all(_PIECE)
+    counts = pieces.list.len().cast(pl.Int64).to_numpy()
+    piece = pieces.explode(empty_as_null=False)
+    _, tokens, _ = tokenise(normalise(piece))
+    upto = np.cumsum(tokens)
+    ends = np.cumsum(piece.str.len_chars().cast(pl.Int64).to_numpy())
+    bare = piece.str.strip_chars_end().str.len_chars().cast(pl.Int64).to_numpy()
+    starts = ends - piece.str.len_chars().cast(pl.Int64).to_numpy()
+    begins = np.cumsum(counts) - counts
+    before = np.concatenate([[0], upto])[begins][owner]
+    last = len(piece) - 1
+    one = np.minimum(np.searchsorted(upto, before + first, side="right"), last)
+    other = np.minimum(np.searchsorted(upto, before + end - 1, side="right"), last)
+    base = starts[begins[owner]]
+    return starts[one] - base, starts[other] + bare[other] - base
 
 
 def _answers(pairs: _Pairs, texts: _Texts, index: Index) -> pl.Series:
     """Whether the answer stands near the question, more often than the question itself says it; null without one."""
     answers = index.questions["answer"][pairs.question]
     asked = index.questions["text"][pairs.question]
-    tokens, counts, _ = tokenise(answers.alias("text").to_frame().select(normalised("text"))["text"])
-    said, said_counts, _ = tokenise(asked.alias("text").to_frame().select(normalised("text"))["text"])
+    tokens, counts, _ = tokenise(normalise(answers))
+    said, said_counts, _ = tokenise(normalise(asked))
     first, end = _windows(pairs, texts, index, ANSWER_REACH)
     starts, said_starts = np.cumsum(counts) - counts, np.cumsum(said_counts) - said_counts
     found: list[bool | None] = []

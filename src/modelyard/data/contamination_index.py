@@ -116,7 +116,7 @@ def build_index(questions: pl.DataFrame) -> Index:
         questions = questions.with_columns(answer=pl.lit(None, dtype=pl.String))
     questions = questions.select("question", "source", "text", "answer")
     searched = _searched(questions)
-    tokens, counts, alone = tokenise(_normalise(searched))
+    tokens, counts, alone = tokenise(normalise(searched))
     starts = np.concatenate([[0], np.cumsum(counts)])
     sizes, least = _sizes(counts, alone)
     of_token = np.repeat(sizes, counts)
@@ -144,16 +144,16 @@ def find_hits(rows: pl.DataFrame, grams: Grams) -> pl.DataFrame:
         `row`, `gram` (UInt32, its number), `position` (UInt32, of its first token in the row); at most the first 16
         positions of an n-gram within a row. One line for an n-gram, however many questions share it.
     """
-    texts = rows["key"] if "key" in rows.columns else _normalise(rows["text"])
+    texts = rows["key"] if "key" in rows.columns else normalise(rows["text"])
     numbers = rows["row"].cast(pl.Int64).to_numpy()
     found = [pl.DataFrame(schema={"row": pl.Int64, "gram": pl.UInt32, "position": pl.UInt32})]
+    maybe = np.unpackbits(grams.bits).view(np.bool_)
     first = 0
     for piece in slices(texts):
         tokens, counts, _ = tokenise(piece)
-        found.extend(_hits(tokens, counts, numbers[first : first + len(piece)], grams))
+        found.extend(_hits(tokens, counts, numbers[first : first + len(piece)], grams, maybe))
         first += len(piece)
-    hits = pl.concat(found)
-    return hits.filter(pl.int_range(pl.len()).over("row", "gram") < MAX_PLACES).sort("row", "position", "gram")
+    return pl.concat(found)
 
 
 def tokenise(texts: pl.Series) -> tuple[Hashes, Counts, NDArray[np.bool_]]:
@@ -222,46 +222,52 @@ def slices(texts: pl.Series) -> Iterator[pl.Series]:
         start = stop
 
 
-def _hits(tokens: Hashes, counts: Counts, rows: Counts, grams: Grams) -> Iterator[pl.DataFrame]:
+def _hits(
+    tokens: Hashes, counts: Counts, rows: Counts, grams: Grams, maybe: NDArray[np.bool_]
+) -> Iterator[pl.DataFrame]:
     ends = np.cumsum(counts)
+    shift = np.uint64(64 - (maybe.size - 1).bit_length())
     for size in grams.sizes:
         hashes = gram_hashes(tokens, size)
-        places = np.flatnonzero(_maybe(hashes, grams.bits))
+        places = np.flatnonzero(maybe.take(hashes >> shift))
         numbers = np.searchsorted(grams.hashes, hashes[places])
-        known = grams.hashes.take(numbers, mode="clip") == hashes[places]
-        places, numbers = places[known], numbers[known]
         texts = np.searchsorted(ends, places, side="right")
-        inside = places + size <= ends[texts]
-        places, numbers, texts = places[inside], numbers[inside], texts[inside]
+        known = grams.hashes.take(numbers, mode="clip") == hashes[places]
+        known &= places + size <= ends.take(texts, mode="clip")
+        places, numbers, texts = places[known], numbers[known], texts[known]
+        kept = _first_places(texts * np.int64(grams.hashes.size) + numbers)
         yield pl.DataFrame(
             {
-                "row": rows[texts],
-                "gram": numbers.astype(np.uint32),
-                "position": (places - (ends - counts)[texts]).astype(np.uint32),
+                "row": rows[texts[kept]],
+                "gram": numbers[kept].astype(np.uint32),
+                "position": (places - (ends - counts)[texts])[kept].astype(np.uint32),
             }
         )
 
 
+def _first_places(values: Counts) -> Counts:
+    """Where each value stands for the first to the sixteenth time."""
+    order = np.argsort(values, kind="stable")
+    new = np.append(True, values[order[1:]] != values[order[:-1]])[: values.size]
+    starts = np.flatnonzero(new)
+    times = np.arange(values.size) - np.repeat(starts, np.diff(np.append(starts, values.size)))
+    return np.sort(order[times < MAX_PLACES])
+
+
 def _bits(hashes: Hashes) -> NDArray[np.uint8]:
-    """A bit for each hash by its first bits, 16 to 32 bits for each: one in 16 others passes at most."""
-    bits = max(16, int(16 * hashes.size).bit_length())
+    """A bit for each hash by its first bits, packed: of the n-grams of a corpus one in 16 passes by chance at most.
+
+    Up to a million hashes, that is: the table ends at 2^24 bits, which still fit a processor's cache.
+    """
+    bits = min(max(16, int(16 * hashes.size).bit_length()), 24)
     table = np.zeros(1 << bits, dtype=np.bool_)
     table[hashes >> np.uint64(64 - bits)] = True
     return np.packbits(table)
 
 
-def _maybe(hashes: Hashes, bits: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Whether a hash may be among those that `_bits` was made of."""
-    width = (bits.size * 8).bit_length() - 1
-    places = hashes >> np.uint64(64 - width)
-    masks = np.right_shift(np.uint8(128), (places & np.uint64(7)).astype(np.uint8))
-    passes: NDArray[np.bool_] = (bits[places >> np.uint64(3)] & masks) != 0
-    return passes
-
-
 def _searched(questions: pl.DataFrame) -> pl.Series:
     """The questions; one that is too short by itself together with its answer."""
-    _, counts, alone = tokenise(_normalise(questions["text"]))
+    _, counts, alone = tokenise(normalise(questions["text"]))
     short = pl.Series(_sizes(counts, alone)[0] == 0)
     both = pl.concat_str("text", "answer", separator=" ", ignore_nulls=True)
     return questions.select(searched=pl.when(short).then(both).otherwise("text"))["searched"]
@@ -282,7 +288,8 @@ def _sizes(counts: Counts, alone: NDArray[np.bool_]) -> tuple[Counts, Counts]:
     return np.where(counts < least, 0, sizes), least
 
 
-def _normalise(texts: pl.Series) -> pl.Series:
+def normalise(texts: pl.Series) -> pl.Series:
+    """Texts as they are compared: `modelyard.data.rules.normalised`."""
     return texts.alias("text").to_frame().select(normalised("text"))["text"]
 
 
