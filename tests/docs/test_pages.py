@@ -1,8 +1,10 @@
 """Pages that are made from the code stay what the code says."""
 
 import importlib.util
+import json
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from typer.main import get_command
@@ -12,12 +14,32 @@ from modelyard.cli.main import app
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-def test_settings_page_is_the_schema() -> None:
+@pytest.fixture(scope="module")
+def made() -> ModuleType:
+    """`docs/make_settings.py` as a module."""
     spec = importlib.util.spec_from_file_location("make_settings", DOCS / "make_settings.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    assert (DOCS / "settings.md").read_text(encoding="utf-8") == module.page(), "run: python docs/make_settings.py"
+    return module
+
+
+def test_settings_page_is_the_schema(made: ModuleType) -> None:
+    assert (DOCS / "settings.md").read_text(encoding="utf-8") == made.page(), "run: python docs/make_settings.py"
+
+
+def test_every_setting_has_its_chinese(made: ModuleType) -> None:
+    words = json.loads((DOCS / "settings.zh-CN.json").read_text(encoding="utf-8"))
+    meanings = {meaning for _, _, meaning in made.rows(made.ProjectSchema, "")}
+    lacking = sorted(meanings - set(words))
+    assert not lacking, f"write the Chinese of these into docs/settings.zh-CN.json: {lacking}"
+    assert len(meanings) >= 35
+    for english, chinese in words.items():
+        assert re.search(r"[\u4e00-\u9fff]", chinese), english
+        # what is code, or a number with its share, is the same in both
+        assert sorted(re.findall(r"`[^`]+`", english)) == sorted(re.findall(r"`[^`]+`", chinese)), english
+    page = (DOCS / "settings.zh-CN.md").read_text(encoding="utf-8")
+    assert page == made.chinese_page(), "run: python docs/make_settings.py"
 
 
 @pytest.mark.parametrize("name", ["commands.md", "commands.zh-CN.md"])

@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -256,6 +257,25 @@ def test_a_batch_that_does_not_end_can_be_seen() -> None:
     with make_queue(gate) as queue:
         assert asyncio.run(look(queue)) >= 0.02
         assert queue.stuck_seconds == 0.0
+
+
+def test_rows_that_are_asked_alone_are_not_one_stuck_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, stuck = [0.0], list[float]()
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+
+    def slow(rows: Sequence[Sequence[int]]) -> Any:
+        clock[0] += 40.0
+        stuck.append(queue.stuck_seconds)
+        return lengths(rows)
+
+    with make_queue(slow) as queue:
+        error, fine = asyncio.run(gathered(queue, ["!"], ["aa"]))
+    assert isinstance(error, RowFailed) and fine.logits[0, 0] == 2
+    assert max(stuck) == 40.0
+
+
+async def gathered(queue: EngineQueue, *requests: list[str]) -> list[Any]:
+    return await asyncio.gather(*map(queue.answer, requests), return_exceptions=True)
 
 
 @pytest.mark.parametrize(("share", "batches"), [(1e6, [2, 2]), (0.0, [2, 1, 1])])

@@ -45,7 +45,7 @@ def test_time_in_turns_interleaves_and_leaves_the_first_round_out() -> None:
     )
     assert order == ["fp32", "bf16"] * 4
     assert seconds == {"fp32": [2.0] * 3, "bf16": [1.0] * 3}
-    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert told == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
     assert failed == {}
 
 

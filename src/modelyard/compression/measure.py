@@ -59,6 +59,7 @@ def measure_speed(
     starts = sorted({round(start) for start in np.linspace(0, last_start, BATCHES)})
     batches = [rows[start : start + BATCH_ROWS] for start in starts]
     typical = [sorted(rows, key=len)[len(rows) // 2]]
+    progress("measure speed", 0, ROUNDS + LATENCY_ROUNDS)
     for name, engine in engines.items():
         for batch in [*batches, typical]:
             _answer(engine, batch, batch_rows[name])
@@ -100,6 +101,7 @@ def measure_memory(
         ModelyardError: a process ended badly.
     """
     batch = json.dumps([list(row) for row in rows])
+    progress("measure memory", 0, len(candidates))
     nothing = _peak_bytes([], batch)
     peaks = {}
     for number, candidate in enumerate(candidates):

@@ -302,7 +302,7 @@ class EngineQueue:
         chosen = set(cut_batch([len(item.row) for item in wanted], self._limits))
         self._ready.extendleft(item for place, item in reversed(list(enumerate(wanted))) if place not in chosen)
         batch = [wanted[place] for place in sorted(chosen)]
-        start = self._batch_since = time.monotonic()
+        start = time.monotonic()
         answers = self._answers([item.row for item in batch])
         seconds = time.monotonic() - start
         self._batch_since = None
@@ -319,6 +319,7 @@ class EngineQueue:
 
     def _answers(self, rows: Sequence[Row]) -> list[Logits | Exception]:
         """Logits of each row; where a batch fails, each of its rows is asked alone, so that only the culprit fails."""
+        self._batch_since = time.monotonic()  # of each row alone too: many that take their time are not stuck
         try:
             logits = self._run(rows)
             if len(logits) != len(rows):

@@ -154,6 +154,7 @@ def fit(
     history: list[dict[str, float]] = []
     best: tuple[int, dict[str, torch.Tensor], NDArray[np.float32]] = (0, {}, np.empty(0, np.float32))
     loss_sum, rows_seen, updated = 0.0, 0, False  # the two sums since the last evaluation
+    progress("train", 0, len(steps))
     for now in steps:
         clock = time.perf_counter()
         result = take_step(learner, train, now.batch, learning_rate=now.learning_rate, step=now.step)

@@ -74,6 +74,7 @@ def time_in_turns(
     """
     seconds: dict[str, list[float]] = {name: [] for name in work}
     failed: dict[str, InputError] = {}
+    progress("time the precisions", 0, rounds + 1)
     for turn in range(rounds + 1):
         for name in list(seconds):
             start = clock()
