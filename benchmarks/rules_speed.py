@@ -24,6 +24,7 @@ from modelyard.data.filters import FILTERS, find_filtered
 from modelyard.data.language import detect
 from modelyard.data.quality import FEATURES, SCANS, features
 from modelyard.data.tokens import count_tokens
+from modelyard.evidence.interval import Interval
 from modelyard.evidence.report import Measurement
 from modelyard.evidence.timing import median_interval
 from modelyard.scaffold.base_models import cache_folder
@@ -72,6 +73,11 @@ def corpora(size_bytes: int) -> dict[str, pl.DataFrame]:
     return found
 
 
+def rate(found: list[float]) -> Interval:
+    """The median and its interval."""
+    return median_interval(found).model_copy(update={"unit": "MB per CPU second"})
+
+
 def main() -> None:
     """Time everything in turn, write, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -91,14 +97,11 @@ def main() -> None:
                 if number:  # the first warms up
                     rates.setdefault((name, corpus), []).append(size / (time.process_time() - start))
         print(f"round {number} of {ROUNDS}", flush=True)
-    unit = {"unit": "MB per CPU second"}
     write_results(
         "rules_speed",
         verdicts=[],
         measurements=[
-            Measurement(
-                name="speed", scope=corpus, subject=name, interval=median_interval(found).model_copy(update=unit)
-            )
+            Measurement(name="speed", scope=corpus, subject=name, interval=rate(found))
             for (name, corpus), found in rates.items()
         ],
         parameters={
@@ -107,7 +110,7 @@ def main() -> None:
             "texts": {corpus: rows.height for corpus, rows in texts.items()},
         },
         notes=[
-            "a filter alone pays for the whole scan that its features need; filters of one scan together cost little more",
+            "a filter alone pays for the whole scan of its features; those of one scan cost little more together",
             "language and tokens are for samples; of a text 1,000 and 1,048,576 characters are looked at",
         ],
     )
