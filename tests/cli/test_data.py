@@ -58,7 +58,8 @@ def test_alone_with_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
     assert call("r.csv", "--text", "review", "--label", "stars", "--output", "out/prepared", "--json") == 0
     assert json.loads(capsys.readouterr().out)["stage"] == "check"
     assert {path.name for path in (tmp_path / "out/prepared").iterdir()} == {
-        "train.parquet", "validation.parquet", "test.parquet", "dropped.parquet", "flagged.parquet", "baseline.json", "dataset.json",
+        "train.parquet", "validation.parquet", "test.parquet", "dropped.parquet", "flagged.parquet",
+        "baseline.json", "dataset.json",
     }  # fmt: skip
     assert (tmp_path / "out/reports/check.json").is_file()
     assert pl.read_parquet(tmp_path / "out/prepared/dropped.parquet")["rule"].to_list() == ["duplicate_exact"]

@@ -10,8 +10,8 @@ import pytest
 
 from modelyard.artifacts.files import write_json
 from modelyard.data import change
-from modelyard.data.baseline import profile
 from modelyard.data.change import DISTRIBUTIONS, compare
+from modelyard.data.profile import baseline_of
 from modelyard.errors import InputError
 from modelyard.evidence.judge import Verdict
 from modelyard.evidence.report import Report
@@ -181,7 +181,7 @@ def test_a_prepared_folder_against_itself_and_a_file(tiny_prepared: Path, write:
 
 def test_a_baseline_on_the_old_side(write: Write, tmp_path: Path) -> None:
     train = pl.DataFrame(rows(3000, 1))
-    write_json(tmp_path / "baseline.json", profile(train, ["site"]))
+    write_json(tmp_path / "baseline.json", baseline_of(train, ["site"]))
     same = compare("baseline.json", write("b.csv", rows(3000, 2)), root=tmp_path)
     assert {(verdict.rule, verdict.scope.removeprefix("column:"), verdict.outcome) for verdict in same.verdicts} == {
         ("ks", "text.characters", "PASS"), ("psi", "text.characters", "PASS"),
@@ -198,7 +198,7 @@ def test_a_baseline_on_the_old_side(write: Write, tmp_path: Path) -> None:
 
 
 def test_a_baseline_of_before_row_scripts_and_with_other_columns(write: Write, tmp_path: Path) -> None:
-    old = profile(pl.DataFrame(rows(50, 1)), ["site"]).model_dump(by_alias=True)
+    old = baseline_of(pl.DataFrame(rows(50, 1)), ["site"]).model_dump(by_alias=True)
     del old["row_scripts"]
     old["slices"]["shop"] = {"x": 1.0}
     (tmp_path / "old.json").write_text(json.dumps(old))
@@ -213,7 +213,7 @@ def test_a_baseline_of_before_row_scripts_and_with_other_columns(write: Write, t
 
 def test_broken_baselines(write: Write, tmp_path: Path) -> None:
     new = write("b.csv", rows(10, 2))
-    good = profile(pl.DataFrame(rows(50, 1)), []).model_dump(by_alias=True)
+    good = baseline_of(pl.DataFrame(rows(50, 1)), []).model_dump(by_alias=True)
     (tmp_path / "baseline.json").write_text(json.dumps({**good, "rows": 0}))
     with pytest.raises(InputError, match="is the profile of no row"):
         compare("baseline.json", new, root=tmp_path)

@@ -218,9 +218,7 @@ def test_benchmark_questions_are_dropped_with_the_passage_that_shows_them(tmp_pa
     question = {"question": "下列关于光合作用的说法中，正确的是哪一项？请从叶绿体的结构说起。", "answer": "类囊体"}
     (tmp_path / "q.jsonl").write_text(json.dumps(question, ensure_ascii=False) + "\n", encoding="utf-8")
     report = check_files(tmp_path, "c.jsonl", benchmarks="q.jsonl")
-    gone = pl.read_parquet(tmp_path / "out/prepared/dropped.parquet").filter(
-        pl.col("rule") == "contamination"
-    )
+    gone = pl.read_parquet(tmp_path / "out/prepared/dropped.parquet").filter(pl.col("rule") == "contamination")
     assert gone["source"].to_list() == ["c.jsonl:41"]
     assert "q.jsonl:1" in gone["evidence"][0] and "光合作用" in gone["evidence"][0]
     assert outcomes(report)["contamination"] == "FAIL"

@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from modelyard.data.profile import language_note, profile
+from modelyard.data.profile import baseline_of, language_note, profile
 from modelyard.evidence.proportion import wilson
 
 TEXTS = ["the film was good and the story was bright", "这部电影真的很好看，我非常喜欢", "the phone was <b>bad</b>"]
@@ -38,3 +38,12 @@ def test_languages_as_a_sentence() -> None:
     measurements = profile(pl.Series("text", [TEXTS[1]] * 4), population=4, tokenizer=None)
     assert language_note(measurements, 4) == ["languages of the rows of train: zh 100.0%"]
     assert language_note([], 4) == []
+
+
+def test_the_baseline_of_rows_in_memory() -> None:
+    train = pl.DataFrame({"text": ["ab", "电影好看"], "label": ["y", "x"], "site": ["film", "film"]})
+    found = baseline_of(train, ["site"])
+    assert (found.rows, found.labels, found.slices) == (2, {"x": 0.5, "y": 0.5}, {"site": {"film": 1.0}})
+    assert found.scripts == {"latin": pytest.approx(1 / 3), "han": pytest.approx(2 / 3)}
+    assert found.row_scripts == {"han": 0.5, "latin": 0.5}
+    assert found.length_characters.edges == [2, 4]

@@ -17,8 +17,7 @@ from modelyard.artifacts.prepared import Dataset, Source
 from modelyard.artifacts.release import Lineage, Manifest
 from modelyard.artifacts.reports import write_report
 from modelyard.compression.reference import Reference, write_reference
-from modelyard.data.baseline import SCRIPTS, Baseline, histogram, script_shares, shares
-from modelyard.data.characters import read_characters
+from modelyard.data.profile import baseline_of
 from modelyard.evidence.interval import Interval, Limit, at_least, at_most
 from modelyard.evidence.judge import Verdict, Waiver, judge
 from modelyard.evidence.report import Measurement, Report, RunRecord
@@ -101,16 +100,7 @@ def _prepared(folder: Path, labels: list[str], values: list[str], bad: str) -> N
         sources=[Source(path=f"rows{bad.replace('/', '')}.csv", digest=SOME, rows=99)],
     )
     write_json(folder / "dataset.json", dataset)
-    train = frames["train"]
-    counts, _ = read_characters(train["text"])
-    baseline = Baseline(
-        rows=train.height,
-        labels=shares(dict(train["label"].value_counts().iter_rows())),
-        length_characters=histogram(dict(counts["characters"].value_counts().iter_rows())),
-        scripts=script_shares(counts["letters"].sum(), {name: counts[f"script_{name}"].sum() for name in SCRIPTS}),
-        slices={"site": shares(dict(train["site"].value_counts().iter_rows()))},
-    )
-    write_json(folder / "baseline.json", baseline)
+    write_json(folder / "baseline.json", baseline_of(frames["train"], ["site"]))
 
 
 def _model(folder: Path, labels: list[str]) -> None:

@@ -3,11 +3,15 @@
 The sample is the first rows in the order of their hashes: drawn by chance, and the same for the same rows and seed.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 
+from modelyard.data.baseline import SCRIPTS, Baseline, histogram, script_shares, shares
+from modelyard.data.characters import dominant_script, read_characters
 from modelyard.data.language import detect
 from modelyard.data.quality import features
 from modelyard.data.tokens import count_tokens, mean_interval, quantile_interval, share_interval
@@ -54,6 +58,29 @@ def profile(texts: pl.Series, *, population: int, tokenizer: Path | None) -> lis
         unknown = share_interval(*parts, population=population)
         measurements.append(Measurement(name="profile_unknown_tokens", interval=unknown))
     return measurements
+
+
+def baseline_of(train: pl.DataFrame, slices: Sequence[str]) -> Baseline:
+    """The `baseline.json` of rows in memory, with `text`, `label` and the slice columns; at least one row.
+
+    `check` makes the same from its counts, without holding the rows.
+    """
+    counts, _ = read_characters(train["text"])
+    scripts = counts.select(dominant_script())["script"]
+    return Baseline(
+        rows=train.height,
+        labels=shares(_counted(train["label"])),
+        length_characters=histogram(_counted(counts["characters"])),
+        scripts=script_shares(
+            int(counts["letters"].sum()), {name: int(counts[f"script_{name}"].sum()) for name in SCRIPTS}
+        ),
+        slices={name: shares(_counted(train[name])) for name in slices},
+        row_scripts=shares(_counted(scripts)),
+    )
+
+
+def _counted(values: pl.Series) -> dict[Any, int]:
+    return dict(values.value_counts(name="rows").iter_rows())
 
 
 def language_note(measurements: list[Measurement], population: int) -> list[str]:
