@@ -100,7 +100,7 @@ def test_each_change_is_found_where_it_was_made(write: Write, tmp_path: Path, la
 def test_too_few_rows_say_how_many_would_do(write: Write, tmp_path: Path) -> None:
     report = compare(write("a.csv", rows(60, 1)), write("b.csv", rows(60, 2)), root=tmp_path)
     found = of(report, "ks", "column:price")
-    assert (found.outcome, found.next_step) == ("INCONCLUSIVE", "compare at least 2,001 rows of each side")
+    assert (found.outcome, found.next_step) == ("INCONCLUSIVE", "compare at least 1,182 rows of each side")
     assert of(report, "text_classifier", "column:text").samples_needed == 780
     check_sentences(report)
 

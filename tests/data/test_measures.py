@@ -67,13 +67,13 @@ def test_the_next_step_says_where_or_how_many() -> None:
     assert wasserstein.next_step.startswith("mean 1.5 of OLD, 1.75 of NEW: look")
     few, _ = number_verdicts("stars", values, old // 25, old // 25, TABLE)
     assert (few.outcome, few.next_step, few.samples_needed) == (
-        "INCONCLUSIVE", "compare at least 2,001 rows of each side", 2001,
+        "INCONCLUSIVE", "compare at least 1,182 rows of each side", 1182,
     )  # fmt: skip
     near, _ = number_verdicts("stars", values, 10 * old, np.array([5900, 4100]), TABLE)
-    assert (near.outcome, near.samples_needed) == ("INCONCLUSIVE", 2001)
+    assert (near.outcome, near.samples_needed) == ("INCONCLUSIVE", 1182)
     assert (
         near.next_step
-        == "2,001 rows of each side are enough where nothing changed: up to 1: 50.0% of OLD, 59.0% of NEW"
+        == "1,182 rows of each side are enough where nothing changed: up to 1: 50.0% of OLD, 59.0% of NEW"
     )
 
 

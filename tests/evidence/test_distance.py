@@ -61,21 +61,22 @@ def test_where_the_gap_is() -> None:
     assert kolmogorov_smirnov(counts(3, 2, 5), counts(3, 6, 1), 0.1).interval.estimate == pytest.approx(0.4)
 
 
-def test_the_band_of_dvoretzky_kiefer_wolfowitz_and_massart_by_hand() -> None:
-    # each side misses in 1 - sqrt(0.95) = 0.0253206: sqrt(ln(78.9872) / 2n) = 1.478054 / sqrt(n)
+def test_the_noise_of_kolmogorovs_law_by_hand() -> None:
+    # Smirnov's table: 1.3581 is exceeded in 5%
     found = kolmogorov_smirnov(counts(400, 500), counts(200, 200), 0.1).interval
-    reach = 1.478054 / 30 + 1.478054 / 20
+    reach = 1.3580986 * math.sqrt(1 / 900 + 1 / 400)
     assert found.estimate == pytest.approx(1 / 18)
     assert (found.low, found.high) == pytest.approx((0.0, 1 / 18 + reach), abs=1e-6)
-    assert (found.n, found.unit, found.method) == (400, "fraction", "dkw")
+    assert (found.n, found.unit, found.method) == (400, "fraction", "kolmogorov")
     far = kolmogorov_smirnov(counts(900, 0), counts(0, 400), 0.1).interval
     assert (far.low, far.estimate, far.high) == pytest.approx((1 - reach, 1.0, 1.0), abs=1e-6)
 
 
 def test_the_rows_that_two_equal_sets_need_to_pass() -> None:
-    # 2 x 1.478054 + sqrt(2) x 1.072749, the 80th percentile of Kolmogorov's law, over 0.1, squared
+    # sqrt(2) times the sum of the 80th and the 95th percentile of Kolmogorov's law, 1.072749 and 1.358099, over 0.1
     needed = kolmogorov_smirnov(counts(5, 5), counts(5, 5), 0.1).rows_needed
-    assert needed == math.ceil(((2 * 1.4780537 + math.sqrt(2) * 1.0727494) / 0.1) ** 2) == 2001
+    assert needed == math.ceil(2 * ((1.0727492 + 1.3580986) / 0.1) ** 2) == 1182
+    assert stats.kstwobign.sf([1.0727492, 1.3580986]) == pytest.approx([0.2, 0.05], abs=1e-7)
     assert kolmogorov_smirnov(counts(5, 5), counts(5, 5), 0.0).rows_needed is None
     assert kolmogorov_smirnov(counts(5, 5), counts(5, 5), 1e-5).rows_needed is None  # 2e11
     assert kolmogorov_smirnov(counts(5, 5), counts(5, 5), 100.0).rows_needed == 1
@@ -84,7 +85,7 @@ def test_the_rows_that_two_equal_sets_need_to_pass() -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_at_those_rows_equal_sets_pass_four_times_out_of_five(seed: int) -> None:
     draw = np.random.default_rng(seed)
-    passes = [ks(draw.normal(size=2001), draw.normal(size=2001)).interval.high <= 0.1 for _ in range(200)]
+    passes = [ks(draw.normal(size=1182), draw.normal(size=1182)).interval.high <= 0.1 for _ in range(200)]
     assert 0.70 <= np.mean(passes) <= 0.90  # 0.8 give or take 3.5 standard errors of 0.028
 
 

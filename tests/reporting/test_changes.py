@@ -27,7 +27,7 @@ DAY = datetime(2026, 11, 1, tzinfo=UTC)
 
 
 def compared(*drawn: object) -> Report:
-    interval = Interval(low=0.2, estimate=0.3, high=0.4, n=100, unit="fraction", method="dkw")
+    interval = Interval(low=0.2, estimate=0.3, high=0.4, n=100, unit="fraction", method="kolmogorov")
     verdicts = [judge(interval, at_most(0.1), rule="ks", scope="column:price")]
     return Report(stage="compare", project="a -> b", parameters={DISTRIBUTIONS: list(drawn)}, verdicts=verdicts)
 

@@ -85,7 +85,7 @@ def test_figures_from_the_card_and_earlier_reports(make: Make) -> None:
 )
 def test_a_comparison_alone(tmp_path: Path, high: float | None, state: str, mark: str) -> None:
     ends = (0.3, 0.35, 0.4) if high is None else (0.0, 0.02, high)
-    interval = Interval(low=ends[0], estimate=ends[1], high=ends[2], n=9, unit="fraction", method="dkw")
+    interval = Interval(low=ends[0], estimate=ends[1], high=ends[2], n=9, unit="fraction", method="kolmogorov")
     verdict = judge(interval, at_most(0.1), rule="ks", scope="column:price")
     write_report(tmp_path, Report(stage="compare", project="a -> b", verdicts=[verdict]))
     found = summarise(collect(tmp_path))
@@ -95,7 +95,7 @@ def test_a_comparison_alone(tmp_path: Path, high: float | None, state: str, mark
 def test_a_comparison_says_nothing_about_a_release(make: Make) -> None:
     made = make()
     before = summary(made)
-    interval = Interval(low=0.3, estimate=0.35, high=0.4, n=9, unit="fraction", method="dkw")
+    interval = Interval(low=0.3, estimate=0.35, high=0.4, n=9, unit="fraction", method="kolmogorov")
     write_report(
         made.reports, Report(stage="compare", project="x", verdicts=[judge(interval, at_most(0.1), rule="ks")])
     )

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from modelyard.cli.console import progress_bar, show_report
+from modelyard.cli.console import progress_bar, show_report, table_width
 from modelyard.cli.options import AsJson
 from modelyard.errors import InputError, Problem
 
@@ -22,7 +22,7 @@ def _list_measures(wanted: bool) -> None:
     table = Table("measure", "allowed", "severity", "what it measures, and why this limit", box=None, pad_edge=False)
     for measure in MEASURES:
         table.add_row(measure.name, f"at most {measure.limit:g}", measure.severity, f"{measure.asks}: {measure.why}")
-    Console().print(table)
+    Console(width=table_width()).print(table)
     raise typer.Exit
 
 

@@ -12,7 +12,13 @@ Outcome = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 Kind = Literal["candidate", "release"]
 Severity = Literal["error", "warning"]
 
-DIFFERENCES = ("tango", "bca", "bootstrap-percentile", "dkw", "newcombe")  # methods of a difference of two shares
+DIFFERENCES = (
+    "tango",
+    "bca",
+    "bootstrap-percentile",
+    "kolmogorov",
+    "newcombe",
+)  # methods of a difference of two shares
 MAX_DIGITS = 8  # decimals shown where fewer would hide on which side of the limit an end lies
 
 
