@@ -5,10 +5,10 @@
 
     near_datatrove.py INPUT.jsonl OUTPUT.json {"language": "eng"}
 
-The steps of its own example at their defaults (5-grams, 14 buckets of 8, xxhash) on the words that it finds for the
-language: spaCy's for `eng`, jieba's for `zho`, those of its white space tokenizer for `space`. Each step is run by two
-processes that are forked once the tokenizer is loaded, so that the clock sees no start-up. The fourth step, which only
-writes the documents again, is left out.
+The steps of its own example at their defaults (5-grams, 14 buckets of 8, xxhash; files read whole) on the words that
+it finds for the language: spaCy's for `eng`, jieba's for `zho`, those of its WhitespaceTokenizer (spaCy's for no
+language) for `space`. Each step is run by two processes that are forked once the tokenizer is loaded, so that the
+clock sees no start-up. The fourth step, which only writes the documents again, is left out.
 """
 
 import json
@@ -40,7 +40,7 @@ def sign(rank: int, documents: list[Document], folder: str, step: MinhashDedupSi
 
 def match(bucket: int, folder: str) -> None:
     """The second step, on one bucket."""
-    step = MinhashDedupBuckets(f"{folder}/signatures", f"{folder}/matches", config=CONFIG)
+    step = MinhashDedupBuckets(f"{folder}/signatures", f"{folder}/matches", config=CONFIG, lines_to_buffer=-1)
     step.run(None, bucket, CONFIG.num_buckets)
 
 

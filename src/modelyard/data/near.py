@@ -112,6 +112,7 @@ def near_duplicates(
     try:
         copies = _copies(corpus, _alike_candidates(corpus))
     finally:
+        connection.unregister("near_members")
         for name in ("near_found", "near_pairs"):
             connection.execute(f"DROP TABLE IF EXISTS {name}")
     return pl.DataFrame({"row": copies.row, "kept": copies.first, "jaccard": copies.jaccard}).sort("row")
@@ -212,7 +213,6 @@ def _copies(corpus: Corpus, found: Pairs) -> Pairs:
         if open_.any():
             corpus.connection.register("near_members", {"row": members[open_], "first": heads[open_]})
             more = _alike(corpus, "near_members")
-            corpus.connection.unregister("near_members")
         known.append(more)
         settled = np.concatenate([heads, compared, more.row])
         rest = rest.where(~np.isin(rest.first, settled) & ~np.isin(rest.row, settled))
