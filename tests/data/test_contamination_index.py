@@ -143,15 +143,17 @@ def test_the_grams_can_be_sent_to_another_process_and_are_small() -> None:
 
 def test_all_that_is_wrong_with_the_questions_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contamination_index, "MAX_QUESTION_CHARACTERS", 40)
-    questions = asked("", None, "x" * 41, "what is the capital").with_columns(question=pl.Series([1, 1, 2, 3]))
+    questions = asked("", None, "x" * 41, "what is it", "what is the capital", answers=[None] * 3 + ["y" * 42, "Rome"])
+    questions = questions.with_columns(question=pl.Series([1, 1, 2, 3, 4]))
     with pytest.raises(InputError) as caught:
         build_index(questions)
     said = [str(problem) for problem in caught.value.problems]
     assert said[0].startswith("two questions have one number")
     assert said[1].startswith("mmlu.jsonl:1: a question is empty")
     assert said[2].startswith("mmlu.jsonl:2: a question is empty")
-    assert said[3].startswith("mmlu.jsonl:3: a question has 41 characters, the most is 40")
-    assert len(said) == 4
+    assert said[3].startswith("mmlu.jsonl:3: a question or its answer has 41 characters, the most is 40")
+    assert said[4].startswith("mmlu.jsonl:4: a question or its answer has 42 characters, the most is 40")
+    assert len(said) == 5
 
 
 def test_too_many_or_too_much_or_nothing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,4 +166,4 @@ def test_too_many_or_too_much_or_nothing_is_refused(monkeypatch: pytest.MonkeyPa
     with pytest.raises(InputError) as caught:
         build_index(asked("what is the capital", "红楼梦"))
     assert "2 questions are more than 1" in str(caught.value)
-    assert "28 bytes of text, the most is 10" in str(caught.value)
+    assert "28 bytes, the most is 10" in str(caught.value)

@@ -36,6 +36,7 @@ from modelyard.data.contamination_index import (
     normalise,
     slices,
     tokenise,
+    tokens_of,
 )
 
 # Chosen in benchmarks/contamination.py on kinds of edit and questions other than those it reports
@@ -249,7 +250,7 @@ def _read(pairs: _Pairs, read_texts: ReadTexts) -> Iterator[tuple[_Pairs, _Texts
         texts = read_texts(some.tolist()).select("row", "text").sort("row")
         if texts["row"].to_list() != some.tolist():
             raise ValueError(f"read_texts gave {texts.height} rows where {some.size} were asked for, or others")
-        tokens, counts, _ = tokenise(normalise(texts["text"]))
+        tokens, counts, _ = tokens_of(texts["text"])
         starts = np.concatenate([[0], np.cumsum(counts)])
         here = pairs[slice(ends[start], ends[min(start + _ROWS_AT_ONCE, rows.size)])]
         yield here, _Texts(texts["row"].to_numpy(), texts["text"], tokens, starts)
@@ -395,19 +396,20 @@ def _characters(texts: pl.Series, owner: Counts, first: Counts, end: Counts) -> 
 
 def _answers(pairs: _Pairs, texts: _Texts, index: Index) -> pl.Series:
     """Whether the answer stands near the question, more often than the question itself says it; null without one."""
-    answers = index.questions["answer"][pairs.question]
-    asked = index.questions["text"][pairs.question]
-    tokens, counts, _ = tokenise(normalise(answers))
-    said, said_counts, _ = tokenise(normalise(asked))
+    used, owner = np.unique(pairs.question, return_inverse=True)
+    answers, asked = (_token_lists(index.questions[name][used]) for name in ("answer", "text"))
     first, end = _windows(pairs, texts, index, ANSWER_REACH)
-    starts, said_starts = np.cumsum(counts) - counts, np.cumsum(said_counts) - said_counts
     found: list[bool | None] = []
-    for pair in range(pairs.row.size):
-        answer = tokens[starts[pair] : starts[pair] + counts[pair]]
-        question = said[said_starts[pair] : said_starts[pair] + said_counts[pair]]
-        near = texts.tokens[first[pair] : end[pair]]
-        found.append(_stands(answer, near, question) if answer.size else None)
+    for question, begin, stop in zip(owner, first, end, strict=True):
+        answer = answers[question]
+        near = texts.tokens[begin:stop]
+        found.append(_stands(answer, near, asked[question]) if answer.size else None)
     return pl.Series(found, dtype=pl.Boolean)
+
+
+def _token_lists(texts: pl.Series) -> list[Hashes]:
+    tokens, counts, _ = tokens_of(texts)
+    return np.split(tokens, np.cumsum(counts)[:-1])
 
 
 def _stands(answer: Hashes, near: Hashes, question: Hashes) -> bool:
