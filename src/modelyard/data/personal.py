@@ -101,6 +101,7 @@ _GLUED = re.compile(r"(?<=\.)([a-z]{2,24})\.[A-Z][a-z]*$")  # the next sentence:
 _NEVER_TOP_LEVEL = frozenset(
     {"png", "jpg", "jpeg", "gif", "svg", "webp", "css", "html", "json", "local", "localdomain"}
 )
+_LINK_USER = re.compile(r"://[^\s/]*\Z")
 _ID_HEADER = re.compile(r"(?i)-id|-to|references")
 _MESSAGE_ID = re.compile(r"(?i)(?:message-id|in-reply-to|references|content-id)\s*:(?:\s*<[^<>\s]+>)*\s*<\Z")
 _STAMPED = re.compile(r"[0-9]{8,}[^.]*\.", re.ASCII)
@@ -246,8 +247,8 @@ def _check_email(text: str, start: int, end: int) -> Iterator[Found]:
         return
     if trimmed == "git" and text[end : end + 1] == ":":  # git@github.com:owner/name is an address of a repository
         return
-    if text[max(0, start - 1) : start] in (":", "/") and "://" in text[max(0, start - 100) : start].split()[-1]:
-        return  # the user of a link, not an address
+    if text[max(0, start - 1) : start] in (":", "/") and _LINK_USER.search(text, max(0, start - 100), start):
+        return
     if not _is_message_id(text, start, trimmed):
         yield "email", start, end
 

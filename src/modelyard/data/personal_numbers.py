@@ -69,7 +69,7 @@ _TRUNK = re.compile(
 )
 _CHINESE_SERVICE = re.compile(rf"{_BEFORE}[48]00{_GAP}?\d{{3}}{_GAP}?\d{{4}}{_AFTER}", re.ASCII)
 _ANY_PHONE = re.compile(
-    rf"(?<![0-9A-Za-z_])(?<![0-9][.\-/,])\(?\d{{1,5}}\)?(?:{_PHONE_GAP}{{1,2}}\d{{1,8}}){{0,5}}{_EXTENSION}{_AFTER}",
+    rf"(?<![0-9A-Za-z_])(?<![0-9][.\-/,])\(?\d{{1,5}}\)?(?:{_PHONE_GAP}{{1,2}}\d{{1,10}}){{0,5}}{_EXTENSION}{_AFTER}",
     re.ASCII | re.IGNORECASE,
 )
 _BARE_PHONE = re.compile(rf"(?<![0-9A-Za-z_])\d{{7,12}}{_EXTENSION}{_AFTER}", re.ASCII | re.IGNORECASE)
@@ -109,11 +109,12 @@ _SAYS_OTHER = re.compile(
     r"|型号|学号|课程号|条码|条形码|\bQQ|\bISBN|\bISSN|\bDOI|\border|\binvoice|\btracking|\bserial|\bref|\breference|\bid"
     r"|\buid|\btimestamp|\bversion|\bsku|\bticket|\bbug|\bcase|\bpatent|\bpart|\bbarcode"
     r"|\bEAN|\bUPC|\bzip|\bpostcode|\bbuild|\breceipt|\baccount"
-    r"|[$¥￥€£]|[#=&?]\Z|(?<![A-Za-z])(?!(?:TEL|FAX|PH|MOB)-)(?-i:[A-Z]{1,4}-)\Z)"
+    r"|[$¥￥€£]|#\Z|[?&][\w-]{1,20}=\Z|(?<![A-Za-z])(?!(?:TEL|FAX|PH|MOB)-)(?-i:[A-Z]{1,4}-)\Z)"
     r"(?:[\s:：#.=为是（(]|no\b|num\b|number|nr\b|is\b|号码|号|码)*\Z"
 )
 _OTHER_FOLLOWS = re.compile(
-    r"(?i) ?(?:元|万|亿|%|次|件|美元|人民币|usd|rmb|cny|eur|dollars|euros|bytes|times|km|kg|mb|gb|\*|是.{0,4}(?:订单|单号|编号))"
+    r"(?i)\*| ?(?:元|万|亿|%|次|件|美元|人民币|usd|rmb|cny|eur|dollars|euros|bytes|times|km|kg|mb|gb"
+    r"|是.{0,4}(?:订单|单号|编号))"
 )
 _SAYS_ID = re.compile(r"(?i)身份证|身份證|公民身份|证件号|identity (?:card|number)|\bid (?:card|number)")
 _SAYS_CARD = re.compile(
