@@ -34,6 +34,7 @@ def test_words_by_hand(text: str, words: int, alphabetic: int, characters: int, 
 def test_texts_do_not_run_into_each_other() -> None:
     texts = ["one", "two three", "", "好", "好 four"]
     assert count_words(pl.Series(texts))["words"].to_list() == [1, 2, 0, 1, 2]
+    assert count_words(pl.Series(["one", "\u0301two", "ก", "\u0e31"]))["words"].to_list() == [1, 1, 1, 1]  # marks first
     assert measure_repetition(pl.Series(["a b c d e f"] * 2))["duplicate_5"].to_list() == [0, 0]
 
 

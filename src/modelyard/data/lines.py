@@ -26,8 +26,8 @@ def measure_lines(texts: pl.Series) -> pl.DataFrame:
     """Lines of every text that are not blank, white space around them gone, and how many are of which sort.
 
     A line is short below 30 characters (Penedo et al. 2024, section 3.6), unless it holds 9 letters of a script without
-    spaces. It repeats where an earlier line of its text is the same. Terminal punctuation is
-    what Unicode calls so (the property Sentence_Terminal), an ellipsis, or a closing quotation mark.
+    spaces. It repeats where an earlier line of its text is the same. Terminal punctuation is what Unicode calls so (the
+    property Sentence_Terminal), an ellipsis, or a closing quotation mark.
 
     Returns:
         `lines`, `line_characters`, `bullet_lines`, `ellipsis_lines`, `terminal_lines`, `short_lines`, `repeated_lines`,
