@@ -50,7 +50,7 @@ def found(text: str) -> list[tuple[str, str]]:
         ("客服400-820-8820", "phone_national", "400-820-8820"),
         ("Tlf: 0312. 439 2850/", "phone_national", "0312. 439 2850"),
         ("FAX: 31 205241590", "phone_national", "31 205241590"),
-        ("***  801-397-9010 *** Tel=", "phone_national", "801-397-9010"),
+        ("***  801-397-9010*** Tel=", "phone_national", "801-397-9010"),
         ("Tel=234-1-776-2397", "phone_national", "234-1-776-2397"),
         ("Fax : 82-2-3411-3118", "phone_national", "82-2-3411-3118"),
         ("call me at 445 6271", "phone_national", "445 6271"),

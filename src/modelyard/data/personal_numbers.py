@@ -113,7 +113,7 @@ _SAYS_OTHER = re.compile(
     r"(?:[\s:：#.=为是（(]|no\b|num\b|number|nr\b|is\b|号码|号|码)*\Z"
 )
 _OTHER_FOLLOWS = re.compile(
-    r"(?i)\*| ?(?:元|万|亿|%|次|件|美元|人民币|usd|rmb|cny|eur|dollars|euros|bytes|times|km|kg|mb|gb"
+    r"(?i) ?(?:元|万|亿|%|次|件|美元|人民币|usd|rmb|cny|eur|dollars|euros|bytes|times|km|kg|mb|gb"
     r"|是.{0,4}(?:订单|单号|编号))"
 )
 _SAYS_ID = re.compile(r"(?i)身份证|身份證|公民身份|证件号|identity (?:card|number)|\bid (?:card|number)")
@@ -308,6 +308,8 @@ def _is_date(text: str) -> bool:
 def _is_called_otherwise(text: str, match: re.Match[str]) -> bool:
     """The words beside a number say that it is an order, a price, a version..."""
     start = match.start()
+    if match[0].isdigit() and text[match.end() : match.end() + 1] == "*":  # masked already
+        return True
     if _OTHER_FOLLOWS.match(text[match.end() : match.end() + _TAIL]):
         return True
     return _SAYS_OTHER.search(text[max(0, start - _SHORT_CONTEXT) : start]) is not None
