@@ -100,5 +100,5 @@ def test_in_a_project(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
 def test_every_rule_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert call("--rules") == 0
     shown = capsys.readouterr().out
-    assert len(RULES) == 23
+    assert len(RULES) == 24
     assert all(rule.name in shown for rule in RULES)

@@ -34,6 +34,7 @@ from modelyard.data.mapping import (
     file_problems,
     map_bundles,
 )
+from modelyard.data.mislabelled import find_mislabelled
 from modelyard.data.problems import raise_found
 from modelyard.data.profile import SAMPLED_ROWS, language_note, profile
 from modelyard.data.questions import load_questions
@@ -121,6 +122,8 @@ def check(
     """
     filters = filter_names(data.filters)
     rules = chosen_rules(data.rules, labelled=shape.labelled, filters=filters)
+    if data.benchmarks is None:  # nothing is looked for, so nothing can be said
+        rules.pop("contamination", None)
     memory_bytes = memory_bytes or _free_memory()
     processes = _processes(memory_bytes)
     plan = Plan(
@@ -131,7 +134,9 @@ def check(
         minimum=data.rules["text_too_short"].minimum if "text_too_short" in data.rules else None,
         skip_bad_rows=data.skip_bad_rows,
         filters=tuple(name for name in filters if name in rules),
-        keep_fields=prepared is not None or bool(NEAR_RULES & set(rules)) or data.benchmarks is not None,
+        keep_fields=prepared is not None
+        or data.benchmarks is not None
+        or not {*NEAR_RULES, "label_suspect"}.isdisjoint(rules),
     )
     if prepared is not None:
         check_output(prepared, mark=MARK)
@@ -140,14 +145,17 @@ def check(
             stack.enter_context(recording(reports, "check", processes=processes, memory_limit_bytes=memory_bytes))
         beside = prepared.absolute().parent if prepared is not None else Path(tempfile.gettempdir())
         scratch = stack.enter_context(scratch_folder(beside, "check"))
-        asked = data.benchmarks is not None and "contamination" in rules
-        index = load_questions(data.benchmarks or [], root) if asked else None
+        index = load_questions(data.benchmarks or [], root) if "contamination" in rules else None
         task = Task(plan, scratch, None if index is None else index.grams)
         read = _read(data, root, task, processes, progress)
         limit = int((memory_bytes - OWN_BYTES) * DATABASE_SHARE)
         connection = stack.enter_context(meeting.open_meeting(scratch, memory_bytes=limit, threads=os.cpu_count() or 1))
         _meet(connection, scratch, read, data, plan, index, progress)
         counts = meeting.split_counts(connection, list(plan.slices.values()))
+        notes = _look_at_labels(connection, scratch, plan, counts, data.split.seed)
+        if notes:
+            rules = {name: rule for name, rule in rules.items() if name != "label_suspect"}
+            read.notes.extend(notes)
         report = _report(data, project, plan, read, counts, connection, rules, gates)
         if plan.keep_fields and counts["train"].rows:
             texts = text_reader(scratch, [one.rows for one in read.mapped], shape)(
@@ -287,6 +295,22 @@ def _meet(
     divided = shares_of(split.validation if data.validation is None else 0.0, split.test if data.test is None else 0.0)
     meeting.place_rows(connection, scratch, shares=divided, seed=split.seed, grouped=data.group is not None)
     progress("apply rules", 4, 5)
+
+
+def _look_at_labels(
+    connection: meeting.Connection, scratch: Path, plan: Plan, counts: Mapping[str, SplitCount], seed: int
+) -> list[str]:
+    """Flag rows whose label is likely wrong; where nothing could be judged, why, as a sentence."""
+    if "label_suspect" not in plan.rules:
+        return []
+    found = find_mislabelled(
+        lambda: meeting.placed_batches(connection, scratch, plan.shape.text_column),
+        rows=sum(split.rows for split in counts.values()),
+        labels=sorted({label for split in counts.values() for label in split.labels}),
+        seed=seed,
+    )
+    meeting.flag_labels(connection, found.rows)
+    return [f"label_suspect was not judged: {found.reason}"] if found.reason else []
 
 
 def _report(

@@ -31,6 +31,7 @@ from modelyard.errors import InputError, Problem
 RANKS = {"train": 0, "validation": 1, "test": 2}
 """Of the files of each split: a row that stands in two gives way to the higher."""
 ROW_GROUP_ROWS = 122_880
+BATCH_ROWS = 50_000
 MAX_VALUES = 100_000
 """Of a label or a slice column: more are texts or numbers, not classes."""
 _FAR = 2**40
@@ -238,11 +239,45 @@ def load_flags(connection: Connection) -> None:
         FROM (SELECT row, unnest(flags) AS flag FROM alive WHERE flags IS NOT NULL)""")
 
 
+def placed_batches(connection: Connection, scratch: Path, column: str) -> Iterator[pl.DataFrame]:
+    """The rows left, piece by piece: `row`, `text`, `label`, `group`; call it again for another pass.
+
+    Args:
+        connection: the meeting, after `place_rows`.
+        scratch: where the mapped files lie.
+        column: of the wide rows, the one that holds the text.
+    """
+    cursor = connection.cursor()
+    cursor.execute('SELECT piece, place, row, label, "group" FROM placed JOIN rows USING (row) ORDER BY piece, place')
+    schema = {"piece": pl.Int32, "place": pl.Int64, "row": pl.Int64, "label": pl.String, "group": pl.String}
+    while rows := cursor.fetchmany(BATCH_ROWS):
+        frame = pl.DataFrame(rows, schema=schema, orient="row")
+        for (piece,), part in frame.group_by("piece", maintain_order=True):
+            texts = pl.read_parquet(scratch / f"wide-{piece:07d}.parquet", columns=[wide_name(column)])
+            yield part.select("row", texts.to_series().gather(part["place"]).alias("text"), "label", "group")
+    cursor.close()
+
+
+def flag_labels(connection: Connection, found: pl.DataFrame) -> None:
+    """Add rows whose label is likely wrong (`mislabelled.Mislabelled.rows`) to `flagged`."""
+    said = pl.format(
+        "labelled {}, more likely {}: wrong with {}%",
+        "given",
+        "suggested",
+        (100 * pl.col("confidence")).floor().cast(pl.Int64),
+    )
+    rows = found.select("row", said.alias("evidence"))
+    connection.register("suspects", {"row": rows["row"].to_numpy(), "evidence": rows["evidence"].to_numpy()})
+    connection.execute("INSERT INTO flagged SELECT row, 'label_suspect', NULL, evidence FROM suspects")
+    connection.unregister("suspects")
+
+
 def flagged_by_rule(connection: Connection) -> dict[str, dict[str, int]]:
     """Rule -> kind -> rows with at least one finding; the kind `` stands for any."""
     found = connection.execute("""
-        SELECT rule, coalesce(kind, '') AS kind, count(DISTINCT row) FROM flagged
-        GROUP BY GROUPING SETS ((rule, kind), (rule)) ORDER BY rule, kind""").fetchall()
+        SELECT rule, '' AS kind, count(DISTINCT row) FROM flagged GROUP BY rule
+        UNION ALL SELECT rule, kind, count(DISTINCT row) FROM flagged WHERE kind IS NOT NULL GROUP BY rule, kind
+        ORDER BY rule, kind""").fetchall()
     by_rule: dict[str, dict[str, int]] = {}
     for rule, kind, count in found:
         by_rule.setdefault(rule, {})[kind] = count

@@ -177,6 +177,12 @@ RULES = (
         "look at flagged.parquet; raise data.rules.personal_data.budget where they may stay",
     ),
     Rule(
+        "label_suspect", "fraction", "at_most", 0.1, "warning",
+        "rows whose label is more likely wrong than right, by models that have not seen it; none is dropped",
+        "a few percent are wrong wherever people label; beyond a tenth they cap what any model can reach",
+        "have the rows in flagged.parquet labelled again, the surest first", labelled=True,
+    ),
+    Rule(
         "label_count", "labels", "at_least", 2, "error",
         "different labels among the rows left",
         "with one label there is nothing to learn",
