@@ -189,9 +189,14 @@ def slice_columns(data: DataSection) -> dict[str, str]:
 
 
 def _free_memory() -> int:
+    """Half of what is free on this machine, or in the container that this process is held in (cgroup v2)."""
     import psutil
 
-    return max(LEAST_MEMORY_BYTES, psutil.virtual_memory().available // 2)
+    free = psutil.virtual_memory().available
+    with contextlib.suppress(OSError, ValueError):
+        most, used = (int(Path("/sys/fs/cgroup", name).read_text()) for name in ("memory.max", "memory.current"))
+        free = min(free, most - used)
+    return max(LEAST_MEMORY_BYTES, free // 2)
 
 
 def _processes(memory_bytes: int) -> int:

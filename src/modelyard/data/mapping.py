@@ -365,8 +365,9 @@ def work(plan_file: Path, scratch: Path) -> None:
             answer = map_bundle(Bundle.model_validate_json(line), task).model_dump_json()
         except InputError as error:
             answer = _Refused(refused=list(error.problems)).model_dump_json()
-        except OSError as error:  # the scratch folder's disk is full
-            problem = Problem(f"{scratch} cannot be written: {error.strerror}", "free some space", str(scratch))
+        except OSError as error:  # the disk of the scratch folder is full, a file is gone since it was looked through
+            place = str(error.filename or scratch)
+            problem = Problem(f"{place} cannot be used: {error.strerror or error}", "mend that and run it again", place)
             answer = _Refused(refused=[problem]).model_dump_json()
         sys.stdout.write(answer + "\n")
         sys.stdout.flush()

@@ -18,6 +18,8 @@ from modelyard.training.step import Precision, make_learner, take_step
 # fp32 is exact and never diverges: another format must save a tenth of the time or more, beyond what timing jitters
 CLEARLY_FASTER = 1.1
 ROUNDS = 5  # timed steps of each format, after one that is not counted
+# a format that takes so many times the fastest one's time is not timed again: bf16 on a CPU that emulates it takes 20
+HOPELESS = 5
 # timing two formats costs as much as about 12 steps: below this it cannot pay
 LEAST_STEPS = 60
 
@@ -61,7 +63,8 @@ def time_in_turns(
 ) -> tuple[dict[str, list[float]], dict[str, InputError]]:
     """Seconds of each piece of work, one after the other in every round, so that a busy moment hits them alike.
 
-    Work that raises an InputError in any round is left out: it has no seconds, and its error is returned.
+    Work that raises an InputError in any round is left out: it has no seconds, and its error is returned. Work that
+    takes `HOPELESS` times as long as the fastest of its round, be it the one that warms up, is not done again.
 
     Args:
         work: name -> what is timed.
@@ -75,8 +78,10 @@ def time_in_turns(
     seconds: dict[str, list[float]] = {name: [] for name in work}
     failed: dict[str, InputError] = {}
     progress("time the precisions", 0, rounds + 1)
+    going = list(work)
     for turn in range(rounds + 1):
-        for name in list(seconds):
+        took: dict[str, float] = {}
+        for name in going:
             start = clock()
             try:
                 work[name]()
@@ -84,8 +89,11 @@ def time_in_turns(
                 failed[name] = error
                 del seconds[name]
                 continue
-            if turn > 0:
-                seconds[name].append(clock() - start)
+            took[name] = clock() - start
+        hopeless = {name for name, time in took.items() if time > HOPELESS * min(took.values())}
+        going = [name for name in took if name not in hopeless]
+        for name in took if turn > 0 else hopeless:
+            seconds[name].append(took[name])
         progress("time the precisions", turn + 1, rounds + 1)
     return seconds, failed
 
