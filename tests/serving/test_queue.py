@@ -113,10 +113,14 @@ def test_a_large_request_is_not_passed_by_all_who_come_later(monkeypatch: pytest
 
         def come(_: BatchDone) -> None:  # with every batch four more come: the queue is never empty
             if next(later, None) is not None:
-                loop.call_soon_threadsafe(
-                    lambda: tasks.extend(asyncio.create_task(queue.answer([x])) for x in ("b", "c", "d", "e"))
-                )
-                time.sleep(0.01)  # until they stand in line
+                standing = threading.Event()
+
+                def start() -> None:
+                    tasks.extend(asyncio.create_task(queue.answer([x])) for x in ("b", "c", "d", "e"))
+                    loop.call_soon(standing.set)  # behind the first step of each, which puts it in line
+
+                loop.call_soon_threadsafe(start)
+                assert standing.wait(30)
 
         queue._watch = come
         await behind(queue, gate, ["aa"] * 6)
