@@ -5,9 +5,9 @@
     near_rensa.py INPUT.jsonl OUTPUT.json {"how": "batch", "tokens": "shingles"}
 
 `batch`: signatures by from_token_sets, insert_many and query_all of an RMinHashLSH; candidates whose estimated
-similarity reaches the threshold are joined. `dedup`: the README's RMinHashDeduplicator, which tells only whether a row
-is a duplicate of some earlier one. `rho`: the README's fastest, flags only. Tokens are Modelyard's shingles, or with
-`split` the words between spaces, as in the README. The text is read before the clock.
+similarity reaches the threshold are joined. `rho`: the README's fastest, which tells only whether a row is like any
+other. Tokens are Modelyard's shingles, or with `split` the words between spaces, as in the README. The text is read
+before the clock.
 """
 
 import json
@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from near_shingles import shingles
-from rensa import RMinHash, RMinHashDeduplicator, RMinHashLSH
+from rensa import RMinHash, RMinHashLSH
 
 Cut = Callable[[str], list[str]]
 
@@ -37,12 +37,6 @@ def batch(texts: list[str], cut: Cut) -> list[tuple[int, int]]:
     ]
 
 
-def dedup(texts: list[str], cut: Cut) -> list[bool]:
-    """Whether each row stays."""
-    seen = RMinHashDeduplicator(threshold=THRESHOLD, num_perm=PLACES, use_lsh=True, num_bands=BANDS)
-    return seen.add_pairs((str(row), cut(text)) for row, text in enumerate(texts))
-
-
 def rho(texts: list[str], cut: Cut) -> list[bool]:
     """Whether each row is like any other."""
     matrix = RMinHash.digest_matrix_from_token_sets_rho(map(cut, texts), PLACES, SEED)
@@ -55,7 +49,7 @@ def main() -> None:
     with Path(source).open(encoding="utf-8") as lines:
         texts = [json.loads(line)["text"] for line in lines]
     chosen = json.loads(settings)
-    run = {"batch": batch, "dedup": dedup, "rho": rho}[chosen["how"]]
+    run = {"batch": batch, "rho": rho}[chosen["how"]]
     cut = str.split if chosen["tokens"] == "split" else shingles
     run(texts[:50], cut)
     start = time.perf_counter()
