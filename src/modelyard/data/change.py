@@ -308,8 +308,9 @@ def _told(old: pl.DataFrame, new: pl.DataFrame, measure: Measure) -> tuple[list[
 
 
 def _relabelled(rows: Overlap, measure: Measure) -> Verdict:
+    """The share counts all texts of the side with fewer: of unrelated sets only contradictory texts stand in both."""
     where = f"first: {_listed(rows.first_relabelled)}" if rows.relabelled else "none was"
-    return share_verdict(measure, "label", rows.relabelled, rows.labelled, exact=rows.exact, where=where)
+    return share_verdict(measure, "label", rows.relabelled, min(rows.old, rows.new), exact=rows.exact, where=where)
 
 
 def _against_baseline(path: Path, new: Opened, measures: Measures) -> Report:

@@ -87,7 +87,7 @@ MEASURES = (
     ),
     Measure(
         "relabelled", 0.05, "warning",
-        "share of the texts on both sides whose label changed",
+        "share of the texts, of the side with fewer, that stand on both sides with different labels",
         "as the rule `label_conflict` of check; ten public test sets had 3.3% wrong labels (Northcutt, Athalye and "
         "Mueller 2021), so that mending them stays below",
     ),
