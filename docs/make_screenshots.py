@@ -152,7 +152,7 @@ def service_pictures(seen: Browser, address: str) -> None:
         seen.open(f"{address}/docs", width=900, height=1000, dark=dark)
         seen.run(
             'document.getElementById("body").value = '
-            + json.dumps('{"inputs": ["what a lovely phone", "it broke on the second day"]}')
+            + json.dumps('{"inputs": ["what a lovely phone", "the screen was broken"]}')
         )
         seen.run('document.getElementById("ask").click()')
         while seen.run('document.getElementById("answer").textContent.startsWith("The answer")'):
@@ -172,8 +172,9 @@ def beside(pictures: list[Image.Image]) -> Image.Image:
 
 
 def save(name: str, picture: Image.Image) -> None:
-    """Write a picture with 128 colours, which is a third of its size."""
-    picture.quantize(128, dither=Image.Dither.NONE).save(FOLDER / f"{name}.png", optimize=True)
+    """Write a picture with 256 colours, which is a third of its size; rare ones, such as a FAIL's red, are kept."""
+    small = picture.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    small.save(FOLDER / f"{name}.png", optimize=True)
 
 
 def main() -> None:

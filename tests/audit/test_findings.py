@@ -55,16 +55,20 @@ def test_a_temperature_is_kept_only_where_it_certainly_helps() -> None:
     assert (few.temperature, few.verdict) == (1.0, None)
 
 
+@pytest.mark.parametrize("gap", [1.0, 7.0])  # at 7 the loss is nothing at a temperature of 0.2 already
 @pytest.mark.parametrize("rows", [60, 2000])
-def test_where_validation_has_no_mistake_nothing_is_known_of_one(rows: int) -> None:
-    draw = np.random.default_rng(2)
-    truth = draw.integers(0, 2, rows)
-    found = np.where(np.eye(2)[truth] > 0, draw.uniform(1, 2, (rows, 1)), 0.0).astype(np.float32)
+def test_where_validation_has_no_mistake_nothing_is_known_of_one(rows: int, gap: float) -> None:
+    truth = np.arange(rows) % 2
+    found = np.where(np.eye(2)[truth] > 0, np.linspace(gap, gap + 1, rows)[:, None], 0.0).astype(np.float32)
     calibrated = calibrate(found, truth, subject="int8")
-    assert (calibrated.temperature, calibrated.verdict) == (1.0, None)  # 0.05 would make each of them certain
+    assert (calibrated.temperature, calibrated.verdict) == (1.0, None)
     assert "no mistake" in calibrated.note
-    constant = calibrate(np.zeros_like(found), truth, subject="int8")
-    assert (constant.temperature, constant.verdict) == (1.0, None)
+
+
+def test_a_temperature_at_the_end_of_the_search_is_none() -> None:
+    flat = calibrate(np.zeros((60, 2), dtype=np.float32), np.arange(60) % 2, subject="int8")
+    assert (flat.temperature, flat.verdict) == (1.0, None)
+    assert "not between 0.05 and 20" in flat.note
 
 
 def test_calibration_is_shown_before_and_after() -> None:

@@ -21,7 +21,7 @@ from modelyard.evidence.judge import Verdict, judge
 from modelyard.evidence.paired import bca
 from modelyard.evidence.proportion import wilson
 from modelyard.evidence.report import Measurement
-from modelyard.tasks.classification import softmax
+from modelyard.tasks.classification import correct, softmax
 
 MINIMUM_ROWS = 50
 """Validation rows below which no temperature is fitted: ten a fold."""
@@ -67,17 +67,18 @@ def calibrate(logits: Logits, truth: NDArray[np.int64], *, subject: str) -> Cali
 
     Returns:
         The candidate verdict `temperature` judges the paired difference in log loss, after minus before, each row's
-        temperature fitted without it: its whole interval at most 0. None with fewer than 50 rows, and where the least
-        loss lies outside of what is searched: without a mistake on validation any temperature nearer to zero is better,
-        and the first mistake of the service would be made with a probability of 1.
+        temperature fitted without it: its whole interval at most 0. None with fewer than 50 rows, without a mistake on
+        validation, where any temperature nearer to zero is better until the loss is nothing and the first mistake of
+        the service would be made with a probability of 1, and where the best lies outside of what is searched.
     """
     if len(truth) < MINIMUM_ROWS:
         return Calibrated(1.0, None, f"no temperature was fitted: validation has fewer than {MINIMUM_ROWS} rows")
+    if correct(logits, truth).all():
+        return Calibrated(1.0, None, "no temperature was fitted: validation has no mistake to fit one by")
     wide = logits.astype(np.float64)
     temperature, (least, most) = fit_temperature(wide, truth), TEMPERATURES
     if not least * _EDGE < temperature < most / _EDGE:
-        why = f"the best one is not between {least:g} and {most:g}, as where validation has no mistake"
-        return Calibrated(1.0, None, f"no temperature is stored: {why}")
+        return Calibrated(1.0, None, f"no temperature is stored: the best is not between {least:g} and {most:g}")
     difference = bca(cross_fitted_loss(wide, truth), log_loss(wide, truth), np.mean, seed=0, unit="nats")
     verdict = judge(
         difference,
