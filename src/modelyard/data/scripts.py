@@ -2,7 +2,7 @@
 
 Polars' regular expressions count one kind a pass, and a pass over letters does 20 to 30 MB/s because every letter is a
 match. Here the texts become code points, one table lookup gives the kind of each, and one `bincount` counts all kinds
-of all texts: 60 to 100 MB/s, whatever number of kinds is asked for (benchmarks/rules_speed.py).
+of all texts, at about 30 MB/s or more on a busy core whatever number of kinds is asked for (benchmarks/rules_speed.py).
 """
 
 from collections.abc import Iterator
