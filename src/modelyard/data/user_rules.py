@@ -41,7 +41,8 @@ _TOKEN = re.compile(
     r"""|(?P<word>[^\W\d]\w*)|(?P<mark><>|!=|<=|>=|==|\|\||(?!--|/\*)[=<>+\-*/%(),])|(?P<other>\S))"""
 )
 _WORDS = frozenset(
-    "AND OR NOT IN IS NULL LIKE ILIKE RLIKE REGEXP BETWEEN CASE WHEN THEN ELSE END TRUE FALSE AS".split()
+    {"AND", "OR", "NOT", "IN", "IS", "NULL", "LIKE", "ILIKE", "RLIKE", "REGEXP", "BETWEEN", "CASE", "WHEN", "THEN"}
+    | {"ELSE", "END", "TRUE", "FALSE", "AS", "NFC", "NFD", "NFKC", "NFKD"}
 )
 _PATTERNS = frozenset({"LIKE", "ILIKE", "RLIKE", "REGEXP"})
 _TYPES = {
@@ -67,6 +68,8 @@ _INSTEAD = {
     "[": "write a list in round brackets: lang IN ('zh', 'en')",
     "--": "put comments into modelyard.yaml, behind a #",
     "/*": "put comments into modelyard.yaml, behind a #",
+    "'": "close the text; a quote inside one is written twice: 'it''s'",
+    '"': "close the name",
     "~": "write REGEXP_LIKE(column, 'pattern')",
     "SELECT": "a rule sees one row: subqueries are not read",
     "OVER": "a rule sees one row: windows are not read",
@@ -192,7 +195,7 @@ def _compile(text: str, columns: Sequence[str]) -> pl.Expr:
     try:
         expression = pl.sql_expr(_rewritten(tokens, named))
     except (pl.exceptions.PolarsError, RecursionError) as error:
-        raise _Refused(f"it cannot be read: {_first_line(error)}", "mend the expression") from error
+        raise _Refused(f"it cannot be read: {_message(error)}", "mend the expression") from error
     _try(expression, sorted(set(named.values())))
     return expression
 
@@ -221,21 +224,22 @@ def _check_words(tokens: Sequence[_Token], columns: Sequence[str]) -> dict[int, 
     """Position -> column, of every word that is one.
 
     Raises:
-        _Refused: a word that is neither ours nor a column; no column at all.
+        _Refused: a word that is neither ours nor a column; a call of anything else; no column at all.
     """
     named: dict[int, str] = {}
     for position, token in enumerate(tokens):
         called = position + 1 < len(tokens) and tokens[position + 1].text == "("
-        if token.kind == "quoted":
-            name = token.text[1:-1].replace('""', '"')
-        elif token.kind != "word" or _is_ours(tokens, position, called):
+        if token.text == "*" and (position == 0 or tokens[position - 1].text in ("(", ",")):
+            raise _Refused("* does not stand for all columns here", "name the column")
+        if token.kind not in ("word", "quoted") or _is_ours(tokens, position, called):
             continue
-        elif called and token.text not in columns:
-            near = difflib.get_close_matches(token.word, [*_FUNCTIONS, *_INSTEAD], n=1)
-            advice = _INSTEAD.get(token.word) or (_INSTEAD.get(near[0], f"did you mean {near[0]}") if near else "")
-            raise _Refused(f"{token.text} is not a function of rules", advice or f"known here: {', '.join(_FUNCTIONS)}")
-        else:
-            name = token.text
+        if position > 0 and _ends_a_value(tokens[position - 1]):  # SQL would take it for a new name of what is before
+            raise _Refused(f"an operator is missing before {token.text}", "write AND, OR or a comparison there")
+        name = token.text if token.kind == "word" else token.text[1:-1].replace('""', '"')
+        if called:  # a column's name in front of a bracket would be read as a function again
+            near = difflib.get_close_matches(name.upper(), [*_FUNCTIONS, *_INSTEAD], n=1, cutoff=0.7)
+            advice = _INSTEAD.get(name.upper()) or (_INSTEAD.get(near[0], f"did you mean {near[0]}") if near else "")
+            raise _Refused(f"{name} is not a function of rules", advice or f"known here: {', '.join(_FUNCTIONS)}")
         if name not in columns:
             raise _Refused(f"{name!r} is not a column", _advice(name, token, columns))
         named[position] = name
@@ -244,7 +248,15 @@ def _check_words(tokens: Sequence[_Token], columns: Sequence[str]) -> dict[int, 
     return named
 
 
+def _ends_a_value(token: _Token) -> bool:
+    if token.kind in ("text", "number", "quoted") or token.text == ")":
+        return True
+    return token.kind == "word" and (token.word not in _WORDS or token.word in ("NULL", "TRUE", "FALSE", "END"))
+
+
 def _is_ours(tokens: Sequence[_Token], position: int, called: bool) -> bool:
+    if tokens[position].kind == "quoted":
+        return False
     word = tokens[position].word
     behind_as = position > 0 and tokens[position - 1].word == "AS" and tokens[position - 1].kind == "word"
     if behind_as:
@@ -270,22 +282,26 @@ def _check_calls(tokens: Sequence[_Token]) -> None:
     for position, token in enumerate(tokens):
         if token.kind != "word":
             continue
-        if token.word in _FUNCTIONS and position + 1 < len(tokens) and tokens[position + 1].text == "(":
-            arguments = _arguments(tokens, position + 1)
-            for place in _FUNCTIONS[token.word]:
-                if place < len(arguments) and not _is_value(arguments[place]):
-                    raise _Refused(f"argument {place + 1} of {token.word} must be written out", "write a value there")
-            if token.word == "REPLACE" and len(arguments) == 3:
-                _check_replacement(arguments[1][0].text, arguments[2][0].text)
-            if token.word == "REGEXP_LIKE" and len(arguments) > 1:
-                _check_pattern(arguments[1][0].text)
+        behind = tokens[position + 1] if position + 1 < len(tokens) else _Token("mark", "")
+        if token.word in _FUNCTIONS and behind.text == "(":
+            _check_arguments(token.word, _arguments(tokens, position + 1))
         elif token.word in _PATTERNS:
-            if position + 1 == len(tokens) or tokens[position + 1].kind != "text":
+            if behind.kind != "text":
                 raise _Refused(
                     f"{token.word} needs its pattern written out in single quotes", "write the pattern there"
                 )
             if token.word in ("RLIKE", "REGEXP"):
-                _check_pattern(tokens[position + 1].text)
+                _check_pattern(behind.text)
+
+
+def _check_arguments(function: str, arguments: Sequence[Sequence[_Token]]) -> None:
+    for place in _FUNCTIONS[function]:
+        if place < len(arguments) and not _is_value(arguments[place]):
+            raise _Refused(f"argument {place + 1} of {function} must be written out", "write a value there")
+    if function == "REPLACE" and len(arguments) == 3:
+        _check_replacement(arguments[1][0].text, arguments[2][0].text)
+    if function == "REGEXP_LIKE" and len(arguments) > 1:
+        _check_pattern(arguments[1][0].text)
 
 
 def _is_value(argument: Sequence[_Token]) -> bool:
@@ -324,7 +340,7 @@ def _check_pattern(quoted: str) -> None:
     states = _regex_states(_unquoted(quoted))
     if states > MAX_REGEX_STATES:
         raise _Refused(
-            f"the pattern has about {states} states once its repetitions are written out, the most is {MAX_REGEX_STATES}",
+            f"with its repetitions written out the pattern has {states} states, the most is {MAX_REGEX_STATES}",
             "write + or * in place of {m,n}, or a smaller n",
         )
 
@@ -355,25 +371,26 @@ def _regex_states(pattern: str) -> int:
 def _check_copies(tokens: Sequence[_Token]) -> None:
     """Bound the constructs that Polars expands by copying an operand: nested, they grow exponentially.
 
-    A column alone is copied for nothing and does not count. Lists of values are no copies; other lists are refused, and
-    so is CASE with an operand that is no column.
+    A column alone is copied for nothing and does not count. A list of values makes no copies; other lists are refused,
+    and so is CASE with an operand.
     """
     copies = 0
     for position, token in enumerate(tokens):
         if token.kind != "word":
             continue
-        before, after = tokens[max(0, position - 1)], tokens[min(position + 1, len(tokens) - 1)]
-        if token.word in _COPYING:
-            copies += 1
-        elif token.word == "IN" and not all(map(_is_value, _arguments(tokens, position + 1))):
+        before, behind = tokens[max(0, position - 1)], tokens[min(position + 1, len(tokens) - 1)]
+        if token.word == "IN" and not all(map(_is_value, _arguments(tokens, position + 1))):
             raise _Refused("IN needs a list of values", "write the values: lang IN ('zh', 'en')")
-        elif token.word == "CASE" and after.word != "WHEN":
+        if token.word == "CASE" and behind.word != "WHEN":
             raise _Refused("CASE needs WHEN behind it", "write CASE WHEN column = 'a' THEN ... ELSE ... END")
-        if token.word == "BETWEEN" and before.kind in ("word", "quoted") and before.word not in ("NOT", "END"):
-            copies -= 1
+        if token.word == "BETWEEN":
+            copies += before.kind not in ("word", "quoted") or before.word in ("NOT", "END")
+        elif token.word in _COPYING and behind.text == "(":
+            copies += len(_arguments(tokens, position + 1)[0]) > 1
     if copies > MAX_COPIES:
         raise _Refused(
-            f"BETWEEN, NULLIF, LEFT, RIGHT, SUBSTR, STRPOS and MOD stand in it {copies} times, the most is {MAX_COPIES}",
+            f"BETWEEN, NULLIF, LEFT, RIGHT, SUBSTR, STRPOS, MOD of an expression stand in it {copies} times,"
+            f" the most is {MAX_COPIES}",
             "divide it into several rules",
         )
 
@@ -396,24 +413,20 @@ def _rewritten(tokens: Sequence[_Token], named: Mapping[int, str]) -> str:
 
 
 def _try(expression: pl.Expr, columns: Sequence[str]) -> None:
-    """Try it on a few odd rows: it must give true or false, and of a row the same whether others stand beside or not."""
-    rows = [
-        {name: _PROBES[(place + shift) % len(_PROBES)] for shift, name in enumerate(columns)}
-        for place in range(len(_PROBES))
-    ]
-    frame = pl.DataFrame(rows, schema=dict.fromkeys(columns, pl.String))
+    """Try it on a few odd rows: it must give true or false, and of one row the same as of it among the others."""
+    count = len(_PROBES)
+    probes = {name: [_PROBES[(row + shift) % count] for row in range(count)] for shift, name in enumerate(columns)}
+    frame = pl.DataFrame(probes, schema=dict.fromkeys(columns, pl.String))
     try:
         together = frame.select(kept=expression)["kept"]
-        alone = [frame[place].select(kept=expression)["kept"].to_list() for place in range(frame.height)]
-    except pl.exceptions.PolarsError as error:
-        message = _first_line(error)
-        compares = "compare string" in message or "dtype" in message or "not supported" in message
-        advice = "columns hold texts: write CAST(column AS INT) or CAST(column AS DOUBLE)" if compares else "mend it"
+        alone = [frame[row].select(kept=expression)["kept"].to_list() for row in range(count)]
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        message = _message(error)
+        typed = any(word in message for word in ("compare string", "dtype", "not supported", "cast"))
+        advice = "columns hold texts: write CAST(column AS INT) or CAST(column AS DOUBLE)" if typed else "mend it"
         raise _Refused(f"it cannot be evaluated: {message}", advice) from error
     if together.dtype != pl.Boolean:
-        raise _Refused(
-            f"it gives {together.dtype}, not true or false", "compare it with something: LENGTH(text) < 2000"
-        )
+        raise _Refused(f"it gives {together.dtype}, not true or false", "compare it: LENGTH(text) < 2000")
     if [[value] for value in together.to_list()] != alone:
         raise _Refused("what it says of a row depends on other rows", "write a rule of one row")
 
@@ -422,8 +435,11 @@ def _unquoted(text: str) -> str:
     return text[1:-1].replace("''", "'")
 
 
-def _first_line(error: BaseException) -> str:
-    return str(error).partition("\n")[0][:200]
+def _message(error: BaseException) -> str:
+    """What Polars says, without the expression and the marks under it; of a regular expression what is wrong."""
+    lines = str(error).splitlines() or [""]
+    wrong = next((line for line in lines if line.startswith("error: ")), "")
+    return f"the regular expression has an {wrong}" if wrong else lines[0][:200]
 
 
 def _shown(text: str) -> str:
