@@ -296,7 +296,7 @@ def _check_calls(tokens: Sequence[_Token]) -> None:
                 raise _Refused(
                     f"{token.word} needs its pattern written out in single quotes", "write the pattern there"
                 )
-            patterns.append(behind.text)
+            patterns += [behind.text] if token.word in ("RLIKE", "REGEXP") else []
     states = sum(_regex_states(_unquoted(pattern)) for pattern in patterns)
     if states > MAX_REGEX_STATES:
         raise _Refused(
@@ -345,7 +345,10 @@ def _check_replacement(old: str, new: str) -> None:
 
 
 def _regex_states(pattern: str) -> int:
-    """An upper estimate: a character is one, a Unicode class ten, and each counts as often as its bound says."""
+    """States that a search walks through at each character, an upper estimate.
+
+    A character is one, a Unicode class ten, and each counts as often as its bound says.
+    """
     totals, last = [0], 0
     for match in re.finditer(
         r"\\[pP]\{[^}]*\}|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{(\d+)(,?)(\d*)\}|.", pattern, re.DOTALL
