@@ -25,8 +25,10 @@ from modelyard.data.personal_numbers import DIGITS
 
 JUDGED = Path(__file__).with_name("personal_judged.json")
 PER_KIND, UNFOUND = 60, {"digits": 300, "@": 100}
-_ADDRESS_FIELDS = ("from", "to", "cc", "bcc", "reply-to", "return-path", "sender", "delivered-to", "errors-to")
-_ADDRESS_FIELDS += ("x-beenthere", "resent-from", "resent-to", "mail-followup-to", "x-original-to")
+_ADDRESS_FIELDS = (
+    *("from", "to", "cc", "bcc", "reply-to", "return-path", "sender", "delivered-to", "errors-to", "x-beenthere"),
+    *("resent-from", "resent-to", "mail-followup-to", "x-original-to"),
+)
 _ID_FIELDS = ("message-id", "in-reply-to", "references", "content-id", "x-msgid", "x-pmg-msgid")
 _IP_FIELDS = ("received", "x-originating-ip", "x-originatingip", "x-authentication-warning")
 _FIELD = re.compile(r"^([A-Za-z0-9-]+):[ \t]*((?:.*(?:\n[ \t].*)*))", re.MULTILINE)

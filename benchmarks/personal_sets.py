@@ -174,7 +174,7 @@ def fill(template: str, values: Callable[[str], tuple[str, str]]) -> Example:
 
 
 def english() -> list[Example]:
-    """Each template with a slot of ours filled often enough for 300 spans of its group, each other one 30 times."""
+    """Each template with a slot of ours filled often enough for 300 spans of its group, each other one 15 times."""
     chance = random.Random(SEED)
     persons = people()
     americans = [person for person in persons if person["Country"] == "US"]
@@ -185,7 +185,7 @@ def english() -> list[Example]:
     made = []
     for template in templates:
         held = [name for name in re.findall(r"\{\{(\w+)\}\}", template) if name in PERSONAL]
-        times = max([-(-600 // slots.count(name)) for name in held] or [30])
+        times = max([-(-300 // slots.count(name)) for name in held] or [15])
         for _ in range(times):
             person = chance.choice(americans if "ssn" in held else persons)
 
@@ -329,12 +329,12 @@ def _negative(name: str, person: Person, chance: random.Random) -> str:
 
 
 def chinese() -> list[Example]:
-    """Each template 150 times, each negative one 150 times."""
+    """Each template 60 times, the negative ones as well."""
     chance = random.Random(SEED + 1)
     persons = people()
     made = []
     for template in (*CHINESE_TEMPLATES, *CHINESE_NEGATIVES):
-        for _ in range(150):
+        for _ in range(60):
             person = chance.choice(persons)
 
             def value(name: str, person: Person = person) -> tuple[str, str]:

@@ -34,23 +34,21 @@ def _read_card_ranges() -> tuple[tuple[str, str, frozenset[int]], ...]:
 
 
 _CARD_RANGES = _read_card_ranges()
+_DOUBLED = str.maketrans("0123456789", "0246813579")
 
 
 def passes_luhn(digits: str) -> bool:
-    """The check digit of ISO/IEC 7812-1, annex B."""
-    total = 0
-    for position, digit in enumerate(reversed(digits)):
-        value = int(digit) * (1 + position % 2)
-        total += value - 9 if value > 9 else value
-    return total % 10 == 0
+    """The check digit of ISO/IEC 7812-1, annex B: every second digit from the right is doubled, less nine."""
+    return sum(map(int, digits[-1::-2] + digits[-2::-2].translate(_DOUBLED))) % 10 == 0
 
 
 def is_card(digits: str) -> bool:
     """A payment card: a network's range and length, the Luhn digit, and not one digit repeated."""
-    known = any(
+    if not passes_luhn(digits) or len(set(digits)) == 1:
+        return False
+    return any(
         first <= digits[: len(first)] <= last and len(digits) in lengths for first, last, lengths in _CARD_RANGES
     )
-    return known and passes_luhn(digits) and len(set(digits)) > 1
 
 
 def iban_length(country: str) -> int | None:

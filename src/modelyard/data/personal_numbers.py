@@ -121,6 +121,8 @@ _SAYS_CARD = re.compile(
     r"(?i)\bcards?\b|\bvisa\b|master ?card|\bamex\b|\bcc\b|\bcredit\b|\bdebit\b|卡|账户|帐户|账号|帐号|收款|支付"
 )
 
+_MARKS = re.compile(r"[\W_]+")
+
 Found = tuple[str, int, int]
 
 
@@ -153,7 +155,7 @@ def find_in_run(text: str, start: int, end: int) -> list[Found]:
 
 def bare(text: str) -> str:
     """The digits and capital letters of a number."""
-    return "".join(letter for letter in text if letter.isalnum()).upper()
+    return _MARKS.sub("", text).upper()
 
 
 def _find_ids(text: str, start: int, stop: int) -> Iterator[Found]:
@@ -318,5 +320,7 @@ def _is_called_otherwise(text: str, match: re.Match[str]) -> bool:
 def _in_address(text: str, start: int) -> bool:
     """Whether a number stands inside a web address (`tel:` aside)."""
     window = text[max(0, start - 200) : start]
+    if "://" not in window and "www." not in window:
+        return False
     word = window[max(map(window.rfind, " \n\t<>\"'，。；（）")) + 1 :]
     return "://" in word or word.startswith("www.")
