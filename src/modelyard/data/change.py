@@ -72,13 +72,15 @@ class Opened:
     Attributes:
         frame: `source` (`file:line`), `text`, `label`, then the other columns, all strings and null where nothing is;
             a sample of at most `MOST_ROWS` rows.
-        keys: `key` (a hash of the normalised text), `label` and `source` of every row that has a text.
+        frame_keys: of each row of `frame` a hash of its normalised text.
+        keys: `key`, `label` and `source` of every row that has a text.
         rows: all rows.
         digest: of what was read.
         notes: what was not read.
     """
 
     frame: pl.DataFrame
+    frame_keys: pl.Series
     keys: pl.DataFrame
     rows: int
     digest: str
@@ -184,9 +186,12 @@ def open_data(place: str, root: Path, *, text: str, label: str | None, progress:
     frame = frame.with_columns(pl.col(pl.String).replace("", None))  # an empty cell of a CSV file holds nothing
     if frame["text"].null_count() == frame.height:
         raise InputError(Problem(f"{place} holds no row with a text", "name files that hold rows", place))
-    keys = frame.filter(pl.col("text").is_not_null()).select("source", "label", key=normalised("text").hash(SEED))
-    sample = frame if frame.height <= MOST_ROWS else frame.sample(MOST_ROWS, seed=SEED)
-    return Opened(sample, keys, frame.height, digest, notes)
+    keys = frame.select("source", "label", pl.col("text").is_null().alias("empty"), key=normalised("text").hash(SEED))
+    chosen = np.arange(frame.height)
+    if frame.height > MOST_ROWS:
+        chosen = np.sort(np.random.default_rng(SEED).choice(frame.height, MOST_ROWS, replace=False))
+    with_text = keys.filter(~pl.col("empty")).drop("empty")
+    return Opened(frame[chosen], keys["key"][chosen], with_text, frame.height, digest, notes)
 
 
 def _with_our_names(fields: pl.DataFrame, text: str, label: str | None, place: str) -> pl.DataFrame:
@@ -211,7 +216,10 @@ def _with_our_names(fields: pl.DataFrame, text: str, label: str | None, place: s
 def _two_sides(old: Opened, new: Opened, measures: Measures, progress: Progress) -> Report:
     """Everything that two sets of rows tell."""
     progress("compare", 0, 4)
-    texts = [side.frame.filter(pl.col("text").is_not_null()) for side in (old, new)]
+    texts = [
+        side.frame.select("source", "text", key=side.frame_keys).filter(pl.col("text").is_not_null())
+        for side in (old, new)
+    ]
     compared = _texts(texts[0], texts[1], measures)
     progress("compare", 1, 4)
     columns, notes = _columns(old.frame, new.frame, measures)
@@ -283,8 +291,7 @@ def _new_kinds(old: Mapping[str, int], new: Mapping[str, int]) -> list[str]:
 
 def _told(old: pl.DataFrame, new: pl.DataFrame, measure: Measure) -> tuple[list[Verdict], list[str]]:
     """The classifier's verdict, and the texts of NEW that it was surest of where it did not pass."""
-    sides = [side.with_columns(key=normalised("text").hash(SEED)) for side in (old, new)]
-    told = tell_apart(*sides, seed=SEED)
+    told = tell_apart(old, new, seed=SEED)
     needed = rows_to_tell(measure.limit)
     if told is None:
         return [
