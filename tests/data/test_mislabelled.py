@@ -11,11 +11,14 @@ from modelyard.data import mislabelled
 from modelyard.data.mislabelled import Mislabelled, find_mislabelled
 
 WORDS = {
-    "en": ["good great lovely fresh warm quick kind".split(), "bad awful dirty cold late rude slow".split()],
+    "en": [
+        ["good", "great", "lovely", "fresh", "warm", "quick", "kind"],
+        ["bad", "awful", "dirty", "cold", "late", "rude", "slow"],
+    ],
     "zh": [list("好棒鲜暖快香净"), list("差烂脏冷慢臭贵")],
 }
 COMMON = {
-    "en": "the food was and of in this place we had our with day night".split(),
+    "en": ["the", "food", "was", "and", "of", "in", "this", "place", "we", "had", "our", "with", "day", "night"],
     "zh": list("的了是在这家店我们吃饭和住"),
 }
 ROWS, RATE = 1_500, 0.06
