@@ -6,10 +6,10 @@ whose threshold it reaches; the confident joint counts given against confident l
 
 The paper then takes every confident disagreement for an error. Where the model is weak most of those are its own: of
 reviews with 5% of the labels flipped, 3 to 4 in 10 are flips (benchmarks/label_noise.py). So the cut here rests on a
-second quantity, the *background rate*: how often a label stands on the rows that look least like it. Noise that does not
-depend on the text puts a label on any text equally often, so the lowest probability of a label over all texts bounds its
-noise rate from above (Liu and Tao 2016, Classification with noisy labels by importance reweighting, TPAMI 38). A row is
-flagged where the background explains its label better than its text does.
+second quantity, the *background rate*: how often a label stands on the rows that look least like it. Noise that does
+not depend on the text puts a label on any text equally often, so the lowest probability of a label over all texts
+bounds its noise rate from above (Liu and Tao 2016, Classification with noisy labels by importance reweighting, TPAMI
+38). A row is flagged where the background explains its label better than its text does.
 """
 
 from dataclasses import dataclass
