@@ -104,6 +104,7 @@ class Piece:
     Attributes:
         flipped: shape (rows,), planted.
         ours: shape (rows,), flagged by `find_mislabelled`.
+        surest: shape (rows,), those of them with a confidence of at least 0.5.
         plain: shape (rows,), probability of the given label, of one cross-validation.
         same: the same, of the mean over three cross-validations, which ours uses.
         cleanlab: filter -> what it finds on those; empty where cleanlab is not installed.
@@ -112,6 +113,7 @@ class Piece:
 
     flipped: Mask
     ours: Mask
+    surest: Mask
     plain: NDArray[np.float32]
     same: NDArray[np.float32]
     cleanlab: dict[str, Mask]
@@ -156,7 +158,7 @@ def make_piece(name: str, seed: int, path: Path) -> None:
         flagged=flagged,
         plain=held_out_probabilities(models[:1], sample, seed)[own],
         probabilities=probabilities,
-        confidence=found.rows["confidence"].mean() or 0.0,
+        confidence=found.rows["confidence"].to_numpy(),
         right_suggestions=int((suggested == truth[flagged])[flipped[flagged]].sum()),
         accuracy=found.accuracy.estimate,
         noise=[found.noise.low, found.noise.estimate, found.noise.high],
@@ -175,11 +177,12 @@ def read_piece(name: str, seed: int, work: Path, peers: Path) -> Piece:
         subprocess.run([str(python), str(HERE / "peers" / "label_cleanlab.py"), str(path), str(judged)], check=True)
     with np.load(path) as data:
         given, flagged = data["given"], data["flagged"]
-        ours = np.zeros(len(given), dtype=bool)
+        ours, surest = np.zeros(len(given), dtype=bool), np.zeros(len(given), dtype=bool)
         ours[flagged] = True
+        surest[flagged[data["confidence"] >= 0.5]] = True
         low, estimate, high = data["noise"]
-        names = ("confidence", "accuracy", "seconds", "peak", "right_suggestions")
-        figures = {key: float(data[key]) for key in names} | {"noise": estimate, "noise_low": low, "noise_high": high}
+        figures = {key: float(data[key]) for key in ("accuracy", "seconds", "peak", "right_suggestions")}
+        figures |= {"noise": estimate, "noise_low": low, "noise_high": high, "confidence": data["confidence"].mean()}
         same = data["probabilities"][np.arange(len(given)), given]
         flipped, plain = data["flipped"], data["plain"]
     cleanlab = {}
@@ -187,7 +190,7 @@ def read_piece(name: str, seed: int, work: Path, peers: Path) -> Piece:
         with np.load(judged) as data:
             cleanlab = {key: data[key] for key in data.files if key != "noise"}
             figures["noise_cleanlab"] = float(data["noise"])
-    return Piece(flipped, ours, plain, same, cleanlab, figures)
+    return Piece(flipped, ours, surest, plain, same, cleanlab, figures)
 
 
 def lowest(values: NDArray[np.float32], number: int) -> Mask:
@@ -208,6 +211,7 @@ def contenders(piece: Piece) -> dict[str, Mask]:
     number = int(piece.ours.sum())
     return {
         "ours": piece.ours,
+        "ours, confidence at least 0.5": piece.surest,
         "threshold, equal number": lowest(piece.plain, number),
         "threshold on our probabilities, equal number": lowest(piece.same, number),
         "threshold 0.5": piece.plain < 0.5,

@@ -24,6 +24,8 @@ from modelyard.evidence.proportion import wilson
 TAIL = 0.1
 """Of the rows that do not have a label, the share that looks least like it. With 16 classes any share from 0.05 to 0.2
 flags about the same rows; with two classes and hard texts a wider tail takes in more of the model's own errors."""
+TAIL_ROWS = 4_000
+"""Of a set so large that a tenth is more, the tail is no larger: it then holds the surest rows only."""
 BINS = 200
 """Of equally many probabilities each, for the calibration."""
 MAX_CELLS = 4_000_000
@@ -71,17 +73,21 @@ class Background:
         steps: probabilities in rising order, and how often a label of that probability stands: a step function.
     """
 
-    rate: float
+    rate: Interval
     noise: Interval
     steps: tuple[NDArray[np.float64], NDArray[np.float64]]
 
-    def wrong(self, probability: Floats) -> NDArray[np.float64]:
+    def wrong(self, probability: Floats, rate: float) -> NDArray[np.float64]:
         """The probability that a label is wrong, by the held-out probability of that label.
 
         Of rows that look alike, the share `rate` has the label by noise; the calibration says what share has it at all.
+
+        Args:
+            probability: shape (rows,).
+            rate: the estimate of the background rate, or an end of its interval.
         """
         stands = np.interp(probability, *self.steps)
-        return np.asarray(self.rate / np.maximum(stands, self.rate)) if self.rate else np.zeros(len(probability))
+        return np.asarray(rate / np.maximum(stands, rate)) if rate else np.zeros(len(probability))
 
 
 def background(probabilities: Floats, given: Labels) -> Background:
@@ -97,9 +103,9 @@ def background(probabilities: Floats, given: Labels) -> Background:
     """
     rows, classes = probabilities.shape
     counts = np.bincount(given, minlength=classes)
-    found, seen = 0, 0
+    found, seen, part = 0, 0, min(TAIL, TAIL_ROWS / rows)
     for label in range(classes):
-        size = int(np.ceil(TAIL * (rows - counts[label])))
+        size = int(np.ceil(part * (rows - counts[label])))
         if size:
             tail = np.argpartition(probabilities[:, label], size - 1)[:size]
             found += int(np.count_nonzero(given[tail] == label))
@@ -107,7 +113,7 @@ def background(probabilities: Floats, given: Labels) -> Background:
     share = wilson(found, seen)
     scale = {end: min(1.0, (classes - 1) * getattr(share, end)) for end in ("low", "estimate", "high")}
     noise = Interval(**scale, n=rows, unit="fraction", method="wilson")
-    return Background(share.estimate, noise, _calibration(probabilities, given))
+    return Background(share, noise, _calibration(probabilities, given))
 
 
 def _calibration(probabilities: Floats, given: Labels) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -52,8 +52,9 @@ class Mislabelled:
     """What was found.
 
     Attributes:
-        rows: `row` (Int64), `given` and `suggested` (String), `confidence` (Float64): the estimated probability that
-            the given label is wrong, at least 0.5. The surest first, equal ones by row.
+        rows: those whose label is at least as likely wrong as right: `row` (Int64), `given` and `suggested` (String),
+            `confidence` (Float64), the lower end of the probability that the given label is wrong, by the interval of
+            the background rate. The surest first, equal ones by row.
         reason: why nothing was judged; empty where it was.
         unjudged: labels whose rows were left alone, because they are too few or the model does not know them.
         accuracy: share of the sample's labels that the held-out prediction agrees with; None where none was made.
@@ -255,18 +256,19 @@ def _flag(
     judged: NDArray[np.bool_],
     background: confident.Background,
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32], NDArray[np.float64]]:
-    """Row, given label, suggested label and confidence of the rows that are more likely wrong than right.
+    """Row, given label, suggested label and confidence of the rows whose label is at least as likely wrong as right.
 
     Suggested is the confident label, or else the likeliest one, among the judged labels other than the given one.
     """
     own = (np.arange(len(rows.label)), rows.label)
-    wrong = background.wrong(probabilities[own])
+    wrong = background.wrong(probabilities[own], background.rate.estimate)
+    confidence = background.wrong(probabilities[own], background.rate.low)
     others = np.where(judged, probabilities, -1)
     others[own] = -1
     sure = confident.confident_labels(others, thresholds)
     suggested = np.where(sure >= 0, sure, others.argmax(axis=1)).astype(np.int32)
     flagged = (wrong >= WRONG) & judged[rows.label] & (others[own[0], suggested] >= 0)
-    return rows.number[flagged], rows.label[flagged], suggested[flagged], wrong[flagged]
+    return rows.number[flagged], rows.label[flagged], suggested[flagged], confidence[flagged]
 
 
 def _named(
@@ -274,14 +276,14 @@ def _named(
     names: Sequence[str],
 ) -> pl.DataFrame:
     """One frame of all pieces, labels by name."""
-    number, given, suggested, wrong = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    order = np.lexsort((number, -wrong))
+    number, given, suggested, confidence = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    order = np.lexsort((number, -confidence))
     return pl.DataFrame(
         {
             "row": number[order],
             "given": [names[position] for position in given[order]],
             "suggested": [names[position] for position in suggested[order]],
-            "confidence": wrong[order],
+            "confidence": confidence[order],
         },
         schema=Mislabelled().rows.schema,
     )
