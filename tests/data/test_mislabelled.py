@@ -58,7 +58,8 @@ def test_planted_flips_are_found(language: str) -> None:
     assert named.mean() > 0.9
     assert named.sum() > 0.4 * flipped.sum()
     assert (found.rows["given"] != found.rows["suggested"]).all()
-    assert found.rows["confidence"].is_between(0.5, 1).all()
+    confidence = found.rows["confidence"].to_numpy()
+    assert 0 < confidence.min() <= confidence.mean() < named.mean()  # a lower end
     assert found.rows["confidence"].is_sorted(descending=True)
     assert found.noise is not None
     assert found.noise.low < RATE < found.noise.high

@@ -4,12 +4,12 @@ Northcutt, Jiang and Chuang (2021), Confident learning: estimating uncertainty i
 threshold is the mean probability of that class among the rows labelled so; a row is confidently of the likeliest class
 whose threshold it reaches; the confident joint counts given against confident labels.
 
-The paper then takes every confident disagreement for an error. Where the model is weak most of those are its own: on
-reviews with 5% of the labels flipped, 3 to 4 of 10 are flips. So the cut here rests on a second quantity, the
-*background rate*: how often a label stands on the rows that look least like it. Noise that does not depend on the text
-puts a label on any text equally often, so this share bounds its rate from above (Liu and Tao 2016, Classification with
-noisy labels by importance reweighting, TPAMI 38, theorem 4: the noise rate is at most the smallest probability of the
-label over all inputs). A row is flagged where the background explains its label better than its text does.
+The paper then takes every confident disagreement for an error. Where the model is weak most of those are its own: of
+reviews with 5% of the labels flipped, 3 to 4 in 10 are flips (benchmarks/label_noise.py). So the cut here rests on a
+second quantity, the *background rate*: how often a label stands on the rows that look least like it. Noise that does
+not depend on the text puts a label on any text equally often, so the lowest probability of a label over all texts
+bounds its noise rate from above (Liu and Tao 2016, Classification with noisy labels by importance reweighting, TPAMI
+38). A row is flagged where the background explains its label better than its text does.
 """
 
 from dataclasses import dataclass
@@ -22,10 +22,14 @@ from modelyard.evidence.interval import Interval
 from modelyard.evidence.proportion import wilson
 
 TAIL = 0.1
-"""Of the rows that do not have a label, the share that looks least like it. At 0.05 to 0.2 the flagged rows of a
-16-class set are the same; of two classes with hard texts, a wider tail takes in the model's errors."""
+"""Of the rows that do not have a label, the share that looks least like it. With 16 classes any share from 0.05 to 0.2
+flags about the same rows; with two classes and hard texts a wider tail takes in more of the model's own errors."""
+TAIL_ROWS = 4_000
+"""Of a set so large that a tenth is more, the tail is no larger: it then holds the surest rows only."""
 BINS = 200
 """Of equally many probabilities each, for the calibration."""
+MAX_CELLS = 4_000_000
+"""Probabilities that the calibration is made from; more are thinned out evenly."""
 
 Floats = NDArray[np.float32]
 Labels = NDArray[np.int32]
@@ -69,17 +73,21 @@ class Background:
         steps: probabilities in rising order, and how often a label of that probability stands: a step function.
     """
 
-    rate: float
+    rate: Interval
     noise: Interval
     steps: tuple[NDArray[np.float64], NDArray[np.float64]]
 
-    def wrong(self, probability: Floats) -> NDArray[np.float64]:
+    def wrong(self, probability: Floats, rate: float) -> NDArray[np.float64]:
         """The probability that a label is wrong, by the held-out probability of that label.
 
         Of rows that look alike, the share `rate` has the label by noise; the calibration says what share has it at all.
+
+        Args:
+            probability: shape (rows,).
+            rate: the estimate of the background rate, or an end of its interval.
         """
         stands = np.interp(probability, *self.steps)
-        return np.asarray(self.rate / np.maximum(stands, self.rate)) if self.rate else np.zeros(len(probability))
+        return np.asarray(rate / np.maximum(stands, rate)) if rate else np.zeros(len(probability))
 
 
 def background(probabilities: Floats, given: Labels) -> Background:
@@ -95,9 +103,9 @@ def background(probabilities: Floats, given: Labels) -> Background:
     """
     rows, classes = probabilities.shape
     counts = np.bincount(given, minlength=classes)
-    found, seen = 0, 0
+    found, seen, part = 0, 0, min(TAIL, TAIL_ROWS / rows)
     for label in range(classes):
-        size = int(np.ceil(TAIL * (rows - counts[label])))
+        size = int(np.ceil(part * (rows - counts[label])))
         if size:
             tail = np.argpartition(probabilities[:, label], size - 1)[:size]
             found += int(np.count_nonzero(given[tail] == label))
@@ -105,7 +113,7 @@ def background(probabilities: Floats, given: Labels) -> Background:
     share = wilson(found, seen)
     scale = {end: min(1.0, (classes - 1) * getattr(share, end)) for end in ("low", "estimate", "high")}
     noise = Interval(**scale, n=rows, unit="fraction", method="wilson")
-    return Background(share.estimate, noise, _calibration(probabilities, given))
+    return Background(share, noise, _calibration(probabilities, given))
 
 
 def _calibration(probabilities: Floats, given: Labels) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -113,12 +121,13 @@ def _calibration(probabilities: Floats, given: Labels) -> tuple[NDArray[np.float
 
     Zadrozny and Elkan (2002), Transforming classifier scores into accurate multiclass probability estimates, KDD.
     """
-    rows, classes = probabilities.shape
-    stands = np.zeros((rows, classes))
-    stands[np.arange(rows), given] = 1
-    order = np.argsort(probabilities, axis=None, kind="stable")
+    step = -(-probabilities.size // MAX_CELLS)
+    thinned = probabilities[::step]
+    stands = np.zeros(thinned.shape, dtype=bool)
+    stands[np.arange(len(thinned)), given[::step]] = True
+    order = np.argsort(thinned, axis=None, kind="stable")
     edges = np.unique(np.linspace(0, order.size, min(BINS, order.size) + 1).astype(np.int64))
     sizes = np.diff(edges)
-    means = np.add.reduceat(probabilities.ravel()[order].astype(np.float64), edges[:-1]) / sizes
-    shares = np.add.reduceat(stands.ravel()[order], edges[:-1]) / sizes
+    means = np.add.reduceat(thinned.ravel()[order].astype(np.float64), edges[:-1]) / sizes
+    shares = np.add.reduceat(stands.ravel()[order].astype(np.float64), edges[:-1]) / sizes
     return means, np.asarray(isotonic_regression(shares, weights=sizes).x)

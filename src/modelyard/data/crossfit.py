@@ -1,9 +1,9 @@
-"""Several small linear models at once, each blind to a part of the rows: every row is predicted from the outside.
+"""Several small linear models at once, each blind to a part of the rows: every row is judged from the outside.
 
 A model is a softmax over `features @ weights`, fitted by AdaGrad on mini-batches (Duchi, Hazan and Singer 2011,
 Adaptive subgradient methods, JMLR 12), which gives rare n-grams long steps and frequent ones short ones, so that no
-weighting by document frequency is needed. On 19,089 English and 17,363 Chinese reviews two passes over the rows reach
-a lower held-out loss than a converged, L2-regularised logistic regression on tf-idf (0.494 against 0.528 in English).
+weighting by document frequency is needed: on 19,089 English reviews two passes reach a held-out loss of 0.514, where a
+logistic regression on the tf-idf of the same n-grams (L-BFGS, C = 10), converged, has 0.528.
 
 The models lie side by side in one weight matrix, so that one sparse product serves them all. No step depends on the
 number of threads: NumPy and SciPy's sparse products use one.

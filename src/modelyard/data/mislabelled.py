@@ -34,9 +34,9 @@ MIN_ROWS = 500
 MIN_LABEL_ROWS = 20
 """A label with fewer rows is not learnt by a model that sees four fifths of them: its rows are left alone."""
 MAX_SAMPLE_ROWS = 200_000
-MAX_SAMPLE_NGRAMS = 64_000_000
-"""Kept at once: 512 MB."""
-MAX_MODEL_BYTES = 512 * 1024**2
+MAX_SAMPLE_NGRAMS = 24_000_000
+"""Kept at once: 192 MB, and as much again while they are put together or shuffled."""
+MAX_MODEL_BYTES = 256 * 1024**2
 MAX_BITS = 20
 MIN_BITS = 16
 SCORED_ROWS = 4_096
@@ -52,8 +52,9 @@ class Mislabelled:
     """What was found.
 
     Attributes:
-        rows: `row` (Int64), `given` and `suggested` (String), `confidence` (Float64): the estimated probability that
-            the given label is wrong, at least 0.5. The surest first, equal ones by row.
+        rows: those whose label is at least as likely wrong as right: `row` (Int64), `given` and `suggested` (String),
+            `confidence` (Float64), the lower end of the probability that the given label is wrong, by the interval of
+            the background rate. The surest first, equal ones by row.
         reason: why nothing was judged; empty where it was.
         unjudged: labels whose rows were left alone, because they are too few or the model does not know them.
         accuracy: share of the sample's labels that the held-out prediction agrees with; None where none was made.
@@ -72,8 +73,8 @@ class Mislabelled:
 
 
 @dataclass(frozen=True)
-class _Rows:
-    """Rows ready for a model, all of one length.
+class Rows:
+    """Rows ready for a model.
 
     Attributes:
         number: running number of each row.
@@ -89,8 +90,9 @@ class _Rows:
     division: NDArray[np.int64]
     place: NDArray[np.uint64]
 
-    def where(self, chosen: NDArray[np.bool_]) -> "_Rows":
-        return _Rows(
+    def where(self, chosen: NDArray[np.bool_]) -> "Rows":
+        """Some of the rows; shape (rows,)."""
+        return Rows(
             self.number[chosen], self.label[chosen], self.features[chosen], self.division[chosen], self.place[chosen]
         )
 
@@ -113,17 +115,17 @@ def find_mislabelled(batches: Batches, *, rows: int, labels: Sequence[str], seed
     reason = _refusal(rows, names)
     if reason:
         return Mislabelled(reason=reason)
-    repeats, bits = _size_of_models(len(names), rows)
-    sample = _sample(batches, rows, names, bits, seed)
+    repeats, bits = size_of_models(len(names), rows)
+    sample = sample_rows(batches, rows, names, bits, seed)
     counts = np.bincount(sample.label, minlength=len(names))
     reason = _refusal(len(sample.number), [name for name, count in zip(names, counts, strict=True) if count])
     if reason:
         return Mislabelled(reason=reason)
     models = [
-        fit(sample.features, sample.label, _held_out(sample, seed, repeat), len(names), seed + repeat)
+        fit(sample.features, sample.label, left_out(sample, seed, repeat), len(names), seed + repeat)
         for repeat in range(repeats)
     ]
-    probabilities = _probabilities(models, sample, seed)
+    probabilities = held_out_probabilities(models, sample, seed)
     accuracy = wilson(int((probabilities.argmax(axis=1) == sample.label).sum()), len(sample.label))
     if accuracy.low <= (most := counts.max() / counts.sum()):
         reason = (
@@ -135,7 +137,7 @@ def find_mislabelled(batches: Batches, *, rows: int, labels: Sequence[str], seed
     judged = _known(probabilities, sample.label, thresholds) & (counts >= MIN_LABEL_ROWS)
     background = confident.background(probabilities, sample.label)
     found = [
-        _flag(piece, _probabilities(models, piece, seed), thresholds, judged, background)
+        _flag(piece, held_out_probabilities(models, piece, seed), thresholds, judged, background)
         for piece in _pieces(batches, names, bits, seed)
     ]
     return Mislabelled(
@@ -157,7 +159,7 @@ def _refusal(rows: int, labels: Sequence[str]) -> str:
     return ""
 
 
-def _size_of_models(classes: int, rows: int) -> tuple[int, int]:
+def size_of_models(classes: int, rows: int) -> tuple[int, int]:
     """Repeats, and bits of the hash.
 
     Weights and squares of one repeat stay within `MAX_MODEL_BYTES`; many classes get one repeat for the time it takes.
@@ -169,7 +171,7 @@ def _size_of_models(classes: int, rows: int) -> tuple[int, int]:
     return repeats, max(MIN_BITS, min(fitting, (64 * rows).bit_length()))
 
 
-def _pieces(batches: Batches, names: Sequence[str], bits: int, seed: int, share: float = 1.0) -> Iterator[_Rows]:
+def _pieces(batches: Batches, names: Sequence[str], bits: int, seed: int, share: float = 1.0) -> Iterator[Rows]:
     """The rows, some thousand at a time; with a share below 1 those that come first in the order of the sample."""
     bound = np.uint64(min(share, 1.0) * (2**64 - 1025))
     positions = {name: position for position, name in enumerate(names)}
@@ -182,7 +184,7 @@ def _pieces(batches: Batches, names: Sequence[str], bits: int, seed: int, share:
         for start in range(0, int(wanted.sum()), SCORED_ROWS):
             chosen = np.flatnonzero(wanted)[start : start + SCORED_ROWS]
             texts = frame["text"].gather(chosen)
-            yield _Rows(number[chosen], label[chosen], hashed_ngrams(texts, bits), division[chosen], place[chosen])
+            yield Rows(number[chosen], label[chosen], hashed_ngrams(texts, bits), division[chosen], place[chosen])
 
 
 def _division(frame: pl.DataFrame, number: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -194,9 +196,9 @@ def _division(frame: pl.DataFrame, number: NDArray[np.int64]) -> NDArray[np.int6
     return np.where(group.is_null().to_numpy(), number, hashes)
 
 
-def _sample(batches: Batches, rows: int, names: Sequence[str], bits: int, seed: int) -> _Rows:
+def sample_rows(batches: Batches, rows: int, names: Sequence[str], bits: int, seed: int) -> Rows:
     """All rows, or as many of the first in an order that depends on the seed alone as fit in memory."""
-    kept: list[_Rows] = []
+    kept: list[Rows] = []
     for piece in _pieces(batches, names, bits, seed, share=MAX_SAMPLE_ROWS / rows):
         kept.append(piece)
         while sum(part.features.nnz for part in kept) > MAX_SAMPLE_NGRAMS:
@@ -205,8 +207,8 @@ def _sample(batches: Batches, rows: int, names: Sequence[str], bits: int, seed: 
     if not kept:
         empty = np.zeros(0, dtype=np.int64)
         features = sparse.csr_matrix((0, 1 << bits), dtype=np.float32)
-        return _Rows(empty, empty.astype(np.int32), features, empty, empty.astype(np.uint64))
-    return _Rows(
+        return Rows(empty, empty.astype(np.int32), features, empty, empty.astype(np.uint64))
+    return Rows(
         np.concatenate([part.number for part in kept]),
         np.concatenate([part.label for part in kept]),
         sparse.vstack([part.features for part in kept], format="csr"),
@@ -215,22 +217,20 @@ def _sample(batches: Batches, rows: int, names: Sequence[str], bits: int, seed: 
     )
 
 
-def _held_out(rows: _Rows, seed: int, repeat: int) -> NDArray[np.bool_]:
+def left_out(rows: Rows, seed: int, repeat: int) -> NDArray[np.bool_]:
     """Shape (rows, folds): the one fold that each row is left out of. Rows of one group share it."""
     fold = hash_numbers(rows.division, seed=(seed + 1) * MAX_REPEATS + repeat) % np.uint64(FOLDS)
     return np.asarray(fold[:, None] == np.arange(FOLDS, dtype=np.uint64))
 
 
-def _probabilities(models: Sequence[Models], rows: _Rows, seed: int) -> NDArray[np.float32]:
+def held_out_probabilities(models: Sequence[Models], rows: Rows, seed: int) -> NDArray[np.float32]:
     """Shape (rows, classes): of the scores' mean over the repeats, each by models that have not seen the row."""
     parts = []
     for start in range(0, len(rows.number), SCORED_ROWS):
         chosen = np.zeros(len(rows.number), dtype=bool)
         chosen[start : start + SCORED_ROWS] = True
         part = rows.where(chosen)
-        scores = [
-            outside_scores(own, part.features, _held_out(part, seed, repeat)) for repeat, own in enumerate(models)
-        ]
+        scores = [outside_scores(own, part.features, left_out(part, seed, repeat)) for repeat, own in enumerate(models)]
         parts.append(softmax(np.mean(scores, axis=0)))
     return np.concatenate(parts)
 
@@ -250,24 +250,25 @@ def _known(
 
 
 def _flag(
-    rows: _Rows,
+    rows: Rows,
     probabilities: NDArray[np.float32],
     thresholds: NDArray[np.float64],
     judged: NDArray[np.bool_],
     background: confident.Background,
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32], NDArray[np.float64]]:
-    """Row, given label, suggested label and confidence of the rows that are more likely wrong than right.
+    """Row, given label, suggested label and confidence of the rows whose label is at least as likely wrong as right.
 
     Suggested is the confident label, or else the likeliest one, among the judged labels other than the given one.
     """
     own = (np.arange(len(rows.label)), rows.label)
-    wrong = background.wrong(probabilities[own])
+    wrong = background.wrong(probabilities[own], background.rate.estimate)
+    confidence = background.wrong(probabilities[own], background.rate.low)
     others = np.where(judged, probabilities, -1)
     others[own] = -1
     sure = confident.confident_labels(others, thresholds)
     suggested = np.where(sure >= 0, sure, others.argmax(axis=1)).astype(np.int32)
     flagged = (wrong >= WRONG) & judged[rows.label] & (others[own[0], suggested] >= 0)
-    return rows.number[flagged], rows.label[flagged], suggested[flagged], wrong[flagged]
+    return rows.number[flagged], rows.label[flagged], suggested[flagged], confidence[flagged]
 
 
 def _named(
@@ -275,14 +276,14 @@ def _named(
     names: Sequence[str],
 ) -> pl.DataFrame:
     """One frame of all pieces, labels by name."""
-    number, given, suggested, wrong = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    order = np.lexsort((number, -wrong))
+    number, given, suggested, confidence = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    order = np.lexsort((number, -confidence))
     return pl.DataFrame(
         {
             "row": number[order],
             "given": [names[position] for position in given[order]],
             "suggested": [names[position] for position in suggested[order]],
-            "confidence": wrong[order],
+            "confidence": confidence[order],
         },
         schema=Mislabelled().rows.schema,
     )
