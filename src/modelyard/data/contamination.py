@@ -5,14 +5,17 @@ Two things are asked of a row and a question. Both are made so that a phrase tha
 Score, 0 to 1: how much of the question stands in the row, close together. A token of the question is found where it
 stands with two others of the question, in their order and within four places, on both sides: a word replaced, put in
 or left out costs that word and not its neighbours, and clauses may change places. Of two shares the smaller is the
-score: that of the tokens found, and that of their weight. A token weighs (r + 5) / (f + 5): f other texts hold the most
-common n-gram around it, r the rarest n-gram of its question. Texts are the rows and the questions, so that "which of
-the following statements is true" weighs next to nothing in a corpus, or in a benchmark, that is full of it, while a
-question that leaked into a thousand rows still weighs what it should, because all of it did.
+score: that of the tokens found, and that of their weight. A token weighs (r + s) / (f + s): f other rows hold the most
+common n-gram around it, r the rarest n-gram of its question, and s is 5, or one in a thousand rows where that is more.
+The same is reckoned over the questions, and the smaller weight stands. So "which of the following statements is true"
+weighs next to nothing in a corpus, or in a benchmark, that is full of it, while a question that leaked into a thousand
+rows still weighs what it should, because all of it did.
 
-Evidence, in rare tokens: whether what was found could stand there by chance. Each token found counts
-log((N + 1) / (f + 1)) / log(N + 1) of a whole one, N being all texts: one in a thousand of a million counts half.
-Four words or five characters are needed: names and sayings are as long as that.
+Evidence, in rare tokens: whether what was found could stand there by chance. Of N rows each token found counts
+log((N + 1) / (f + 1)) / log(N + 1) of a whole one, and no more than over the questions. N is taken as a thousand where
+there are fewer, so that two copies in a small corpus are no common phrase; above 10,000 the divisor is log(10,001), and
+nothing counts more than whole: what one row in 10,000 holds is rare in any corpus. Four words or five characters are
+needed: names and sayings are as long as that.
 """
 
 import math
@@ -41,9 +44,11 @@ from modelyard.data.contamination_index import (
 
 # Chosen in benchmarks/contamination.py on kinds of edit and questions other than those it reports
 THRESHOLD = 0.65  # of the score
-SMOOTHING = 5  # texts: an n-gram in five others weighs half as much as one in none
+SMOOTHING, SMOOTHING_SHARE = 5, 0.001  # rows or questions: an n-gram in so many others weighs half as one in none
+SMALL, LARGE = 1_000, 10_000  # rows or questions: the least and the most that rarity is reckoned by
 TOKENS_PER_EDIT = 5  # one edit in five tokens is still looked at
-COMMON_LEAST = 100  # texts: an n-gram in more than these, and than the square root of all, is no seed
+COMMON_LEAST = 100  # rows: an n-gram in more than these, and than the square root of all, is no seed
+MOST_PAIRS = 1_000_000  # of rows and questions that share one n-gram: one with more is no seed either
 ANSWER_REACH = 200  # tokens around the question, in which its answer is looked for
 LONG_ANSWER = 6  # tokens: from here on an answer is compared as a question is, below it must stand as it is
 SHOWN_CHARACTERS, CONTEXT_CHARACTERS = 300, 40
@@ -65,6 +70,19 @@ _COLUMNS = {
 ReadTexts = Callable[[Sequence[int]], pl.DataFrame]
 Flags = NDArray[np.bool_]
 Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class _Others:
+    """How many other rows, or other questions, hold each n-gram.
+
+    Attributes:
+        held: shape (grams,).
+        total: all rows, or all questions.
+    """
+
+    held: Counts
+    total: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,9 +139,9 @@ def contaminated(
     found = [pl.DataFrame(schema=_COLUMNS)]
     if index.grams.hashes.size == 0:
         return found[0]
-    frequency = _frequency(connection, hits, index)
-    pairs = _candidates(connection, hits, rows_total, index, frequency)
-    weights = _weights(index, frequency, rows_total)
+    rows, questions = _other_rows(connection, hits, rows_total, index), _other_questions(index)
+    pairs = _candidates(connection, hits, index, rows, questions)
+    weights = _weights(index, rows, questions)
     for some, texts in _read(pairs, read_texts):
         for part in _portions(some, index):
             scores, evidence = _scores(part, texts, index, weights)
@@ -133,17 +151,18 @@ def contaminated(
     return pl.concat(found).sort("row", "score", "question", descending=[False, True, False])
 
 
-def _frequency(connection: DuckDBPyConnection, hits: str, index: Index) -> Counts:
-    """How many other texts hold each n-gram, shape (grams,): rows, and questions but for one.
-
-    One row is taken off where there is any, for the row that is judged.
-    """
+def _other_rows(connection: DuckDBPyConnection, hits: str, rows_total: int, index: Index) -> _Others:
+    """Rows but for one, the one that is judged."""
     counted = connection.sql(
         f"SELECT gram, count(*) AS n FROM (SELECT DISTINCT gram, row FROM {hits}) GROUP BY gram"
     ).fetchnumpy()
     rows = np.zeros(index.grams.hashes.size, dtype=np.int64)
     rows[counted["gram"].astype(np.int64)] = counted["n"]
-    return np.maximum(rows - 1, 0) + np.bincount(_distinct(index)[0], minlength=rows.size) - 1
+    return _Others(np.maximum(rows - 1, 0), rows_total)
+
+
+def _other_questions(index: Index) -> _Others:
+    return _Others(np.bincount(_distinct(index)[0], minlength=index.grams.hashes.size) - 1, index.sizes.size)
 
 
 def _distinct(index: Index) -> tuple[Counts, Counts]:
@@ -158,17 +177,17 @@ def _question_of_token(index: Index) -> Counts:
     return np.repeat(np.arange(index.sizes.size), np.diff(index.starts))
 
 
-def _rarest(index: Index, frequency: Counts) -> Counts:
-    """The frequency of the rarest n-gram of each question; the largest number where it has none."""
+def _rarest(index: Index, others: _Others) -> Counts:
+    """By how many others the rarest n-gram of each question is held; the largest number where it has none."""
     grams, questions = _distinct(index)
     rarest = np.full(index.sizes.size, np.iinfo(np.int64).max)
-    np.minimum.at(rarest, questions, frequency[grams])
+    np.minimum.at(rarest, questions, others.held[grams])
     return rarest
 
 
-def _token_frequency(index: Index, frequency: Counts) -> Counts:
-    """The frequency of the most common n-gram that covers each token."""
-    begins = np.where(index.seeds >= 0, frequency.take(index.seeds, mode="clip"), 0)
+def _around(index: Index, others: _Others) -> Counts:
+    """By how many others the most common n-gram around each token is held."""
+    begins = np.where(index.seeds >= 0, others.held.take(index.seeds, mode="clip"), 0)
     sizes = np.repeat(index.sizes, np.diff(index.starts))
     most = begins.copy()
     for place in range(1, LONG):
@@ -177,39 +196,53 @@ def _token_frequency(index: Index, frequency: Counts) -> Counts:
     return most
 
 
-def _weights(index: Index, frequency: Counts, rows_total: int) -> _Weights:
-    around = _token_frequency(index, frequency)
-    least = np.minimum(_rarest(index, frequency)[_question_of_token(index)], around)
-    texts = rows_total + index.sizes.size
-    rarity = np.log((texts + 1) / (np.minimum(around, texts) + 1)) / math.log(texts + 1)
-    return _Weights((least + SMOOTHING) / (around + SMOOTHING), rarity)
+def _share(held: Counts, rarest: Counts, others: _Others) -> Numbers:
+    smoothing = max(SMOOTHING, SMOOTHING_SHARE * others.total)
+    return (np.minimum(rarest, held) + smoothing) / (held + smoothing)
 
 
-def _candidates(connection: DuckDBPyConnection, hits: str, rows_total: int, index: Index, frequency: Counts) -> _Pairs:
-    """The pairs that share as many seeds as small edits leave, at places that fit.
+def _rarity(held: Counts, others: _Others) -> Numbers:
+    total = max(others.total, SMALL)
+    return np.minimum(np.log((total + 1) / (held + 1)) / math.log(min(total, LARGE) + 1), 1.0)
 
-    A seed at `position` in the row and at `place` in the question says that the question begins at their difference.
-    Those of one copy differ by what was put in or left out, and by the length of what changed places: the beginnings
-    are counted in windows of twice the question's length, one every length, so that a copy lies whole in one of them.
-    At least one seed must be half as rare as the question's rarest.
+
+def _weights(index: Index, *both: _Others) -> _Weights:
+    question = _question_of_token(index)
+    held = [_around(index, others) for others in both]
+    rarest = [_rarest(index, others)[question] for others in both]
+    shares = [_share(one, least, others) for one, least, others in zip(held, rarest, both, strict=True)]
+    rarities = [_rarity(one, others) for one, others in zip(held, both, strict=True)]
+    return _Weights(np.minimum(*shares), np.minimum(*rarities))
+
+
+def _candidates(connection: DuckDBPyConnection, hits: str, index: Index, rows: _Others, questions: _Others) -> _Pairs:
+    """The pairs that share as many n-grams as small edits leave, at places that fit.
+
+    A pair must share a seed: an n-gram that few rows hold, and that weighs half as much as the rarest of the question
+    at least. Of those pairs all n-grams are counted. One at `position` in the row and at `place` in the question says
+    that the question begins at their difference. Those of one copy differ by what was put in or left out, and by the
+    length of what changed places: the beginnings are counted in windows of twice the question's length, one every
+    length, so that a copy lies whole in one of them.
     """
-    common = frequency > max(COMMON_LEAST, math.sqrt(rows_total + index.sizes.size))
-    grams, questions = _distinct(index)
-    seeds = np.bincount(questions[~common[grams]], minlength=index.sizes.size)
+    begins = np.flatnonzero(index.seeds >= 0)
+    grams, question = index.seeds[begins], _question_of_token(index)[begins]
+    shares = [_share(one.held[grams], _rarest(index, one)[question], one) for one in (rows, questions)]
+    common = rows.held > max(COMMON_LEAST, math.sqrt(rows.total))
+    common |= (rows.held + 1) * (questions.held + 1) > MOST_PAIRS
     lengths = np.diff(index.starts)
-    needed = np.maximum(1, seeds - np.maximum(1, lengths // TOKENS_PER_EDIT) * index.sizes)
-    begins = np.flatnonzero((index.seeds >= 0) & ~common.take(index.seeds, mode="clip"))
-    question = _question_of_token(index)[begins]
-    weight = (_rarest(index, frequency)[question] + SMOOTHING) / (frequency[index.seeds[begins]] + SMOOTHING)
+    distinct = np.bincount(_distinct(index)[1], minlength=lengths.size)
     tables = {
-        "contamination_seeds": {
-            "gram": index.seeds[begins],
+        "contamination_grams": {
+            "gram": grams,
             "question": question,
             "place": begins - index.starts[question],
             "length": lengths[question],
-            "rare": weight >= 0.5,
+            "seed": (np.minimum(*shares) >= 0.5) & ~common[grams],
         },
-        "contamination_needed": {"question": np.arange(lengths.size), "needed": needed},
+        "contamination_needed": {
+            "question": np.arange(lengths.size),
+            "needed": np.maximum(1, distinct - np.maximum(1, lengths // TOKENS_PER_EDIT) * index.sizes),
+        },
     }
     for name, table in tables.items():
         connection.register(name, table)
@@ -222,21 +255,23 @@ def _candidates(connection: DuckDBPyConnection, hits: str, rows_total: int, inde
 
 
 _CANDIDATES = """
-    WITH placed AS (
-        SELECT row, question, gram, rare, (position::BIGINT - place + length) // length AS around,
-               position::BIGINT - place AS first
-        FROM {hits} JOIN contamination_seeds USING (gram)
+    WITH pairs AS MATERIALIZED (
+        SELECT DISTINCT row, question FROM {hits} JOIN contamination_grams USING (gram) WHERE seed
+    ), wanted AS MATERIALIZED (
+        SELECT row, question, gram, place, length FROM pairs JOIN contamination_grams USING (question)
+    ), placed AS (
+        SELECT row, question, gram, position::BIGINT - place AS first,
+               (position::BIGINT - place + length) // length AS around
+        FROM wanted JOIN {hits} USING (row, gram)
     ), once AS (
-        SELECT row, question, gram, around - back AS around, bool_or(rare) AS rare, min(first) AS first,
-               max(first) AS last
+        SELECT row, question, gram, around - back AS around, min(first) AS first, max(first) AS last
         FROM placed, (VALUES (0), (1)) AS windows(back) GROUP BY ALL
     ), counted AS (
-        SELECT row, question, around, count(*) AS seeds, bool_or(rare) AS rare, min(first) AS first, max(last) AS last
+        SELECT row, question, around, count(*) AS grams, min(first) AS first, max(last) AS last
         FROM once GROUP BY row, question, around
     )
-    SELECT row, question, first, last FROM counted JOIN contamination_needed USING (question)
-    WHERE rare AND seeds >= needed
-    QUALIFY row_number() OVER (PARTITION BY row, question ORDER BY seeds DESC, around) = 1
+    SELECT row, question, first, last FROM counted JOIN contamination_needed USING (question) WHERE grams >= needed
+    QUALIFY row_number() OVER (PARTITION BY row, question ORDER BY grams DESC, around) = 1
     ORDER BY row, question
 """
 
