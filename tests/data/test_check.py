@@ -16,7 +16,7 @@ from modelyard.data.table import first_columns
 from modelyard.errors import InputError
 from modelyard.evidence.judge import exit_status
 from modelyard.evidence.report import Report
-from modelyard.project.data import DataSection, FieldsSection, RuleSection
+from modelyard.project.data import DataSection, FieldsSection, RuleSection, UserRuleSection
 from modelyard.project.gates import GatesSection
 
 Rows = list[dict[str, str]]
@@ -243,3 +243,95 @@ def test_an_empty_setting_of_memory_is_derived_and_a_small_one_holds(
     )
     assert one == two
     assert read_run_record(tmp_path / "two/reports/check.run.json").memory_limit_bytes == 600 * 1024**2
+
+
+def test_rules_of_the_users_own_drop_rows_after_all_others(tmp_path: Path, rows_of: Callable[[int], Rows]) -> None:
+    rows = [{**row, "stars": str(number % 7)} for number, row in enumerate(rows_of(140))]
+    write(tmp_path / "rows.csv", [*rows, {**rows[0], "text": "short", "stars": "0"}])
+    own = {
+        "rated": UserRuleSection(keep="CAST(stars AS INT) BETWEEN 1 AND 5", budget=0.3),
+        "not_too_new": UserRuleSection(keep="stars <> '5'", severity="warning"),
+    }
+    report = checked(tmp_path, tmp_path / "out", user_rules=own)
+    gone = pl.read_parquet(tmp_path / "out/prepared/dropped.parquet")
+    # of 140 rows 20 have each number of stars: 0 and 6 break the first rule, 5 the second, the short one no own rule
+    assert dict(gone.group_by("rule").len().iter_rows()) == {"rated": 40, "not_too_new": 20, "text_too_short": 1}
+    assert gone.filter(pl.col("rule") == "rated")["evidence"].unique().sort().to_list() == [
+        "not true: CAST(stars AS INT) BETWEEN 1 AND 5; stars is '0'",
+        "not true: CAST(stars AS INT) BETWEEN 1 AND 5; stars is '6'",
+    ]
+    found = {verdict.rule: (verdict.outcome, verdict.severity) for verdict in report.verdicts}
+    assert found["rated"] == ("PASS", "error")
+    assert found["not_too_new"] == ("FAIL", "warning")
+    assert report.parameters["user_rules"] == {name: section.keep for name, section in own.items()}
+
+
+def test_rules_of_the_users_own_in_several_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same rows go whether this process judges them or others do."""
+    lines = [json.dumps({"text": f"a sentence with the number {n} in it", "n": n}) for n in range(2_000)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    data = DataSection(train="rows.jsonl", user_rules={"even": UserRuleSection(keep="MOD(CAST(n AS INT), 2) = 0")})
+    monkeypatch.setattr("modelyard.data.survey.PIECE_BYTES", 20_000)
+    monkeypatch.setattr("modelyard.data.mapping.PIECE_BYTES", 20_000)
+    gone = []
+    for inline in (10**9, 0):
+        monkeypatch.setattr("modelyard.data.mapping.INLINE_BYTES", inline)
+        out = tmp_path / str(inline)
+        check(
+            data,
+            project="test",
+            shape=Shape(name="text", columns={"text": "text"}),
+            root=tmp_path,
+            prepared=out / "prepared",
+            reports=out / "reports",
+            gates=GatesSection(),
+        )
+        gone.append(pl.read_parquet(out / "prepared/dropped.parquet").filter(pl.col("rule") == "even"))
+    assert gone[0].height == 1_000
+    assert gone[0].equals(gone[1])
+
+
+def test_a_rule_of_the_users_own_that_cannot_be(tmp_path: Path, rows_of: Callable[[int], Rows]) -> None:
+    write(tmp_path / "rows.csv", rows_of(20))
+    own = {
+        "one": UserRuleSection(keep="lable = 'a'"),
+        "two": UserRuleSection(keep="LEN(text) > 2"),
+        "text_empty": UserRuleSection(keep="text <> ''"),
+        "gopher_word_count": UserRuleSection(keep="text <> ''"),
+    }
+    with pytest.raises(InputError) as error:
+        checked(tmp_path, user_rules=own)
+    said = [f"{problem.where}: {problem.message}; {problem.next_step}" for problem in error.value.problems]
+    assert len(said) == 4
+    assert "did you mean label" in said[0]
+    assert "write LENGTH(column)" in said[1]
+    assert all("is taken" in line for line in said[2:])
+    with pytest.raises(InputError, match=r"change it in data\.user_rules\.mine"):
+        checked(
+            tmp_path, user_rules={"mine": UserRuleSection(keep="text <> ''")}, rules={"mine": RuleSection(budget=0.5)}
+        )
+
+
+def test_a_column_of_a_users_rule_must_stand_in_every_file(tmp_path: Path, rows_of: Callable[[int], Rows]) -> None:
+    rows = rows_of(40)
+    write(tmp_path / "a.csv", [{**row, "stars": "4"} for row in rows[:20]])
+    write(tmp_path / "b.csv", rows[20:])
+    own = {"rated": UserRuleSection(keep="stars > '3'")}
+    with pytest.raises(InputError, match=r"there is no column 'stars'"):
+        checked(tmp_path, train=["a.csv", "b.csv"], user_rules=own)
+
+
+def test_a_users_rule_over_columns_named_like_ours(tmp_path: Path) -> None:
+    rows = [f"a sentence that is long enough {n},{n % 2},x" for n in range(60)]
+    (tmp_path / "rows.csv").write_text("text,row,rule\n" + "\n".join(rows), encoding="utf-8")
+    report = check(
+        DataSection(train="rows.csv", user_rules={"own": UserRuleSection(keep="row = '1' AND rule = 'x'", budget=0.5)}),
+        project="test",
+        shape=Shape(name="text", columns={"text": "text"}),
+        root=tmp_path,
+        prepared=None,
+        reports=None,
+        gates=GatesSection(),
+    )
+    (dropped,) = [m.interval.estimate for m in report.measurements if m.name == "dropped_own"]
+    assert dropped == 30

@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from modelyard.data.user_rules import MAX_RULES, UserRule, _regex_states, apply, compile_rules
+from modelyard.data.user_rules import MAX_RULES, UserRule, _regex_states, compile_rules, first_broken
 from modelyard.errors import InputError
 
 FRAME = pl.DataFrame(
@@ -22,7 +22,8 @@ COLUMNS = FRAME.columns[1:]
 
 
 def not_kept(keep: str) -> list[int]:
-    return apply(FRAME, compile_rules([UserRule("mine", keep)], COLUMNS))["row"].to_list()
+    found = first_broken(FRAME, compile_rules([UserRule("mine", keep)], COLUMNS))
+    return FRAME["row"].filter(found["rule"].is_not_null()).to_list()
 
 
 def refusal(keep: str, columns: list[str] = COLUMNS) -> str:
@@ -62,12 +63,22 @@ def test_rows_not_kept(keep: str, rows: list[int]) -> None:
     assert not_kept(keep) == rows
 
 
-def test_each_rule_gives_its_rows() -> None:
+def test_the_first_rule_that_breaks_is_named_with_what_the_row_has() -> None:
     rules = [UserRule("short", "LENGTH(text) < 10"), UserRule("zh_only", "lang = 'zh'")]
-    found = apply(FRAME, compile_rules(rules, COLUMNS))
-    assert found.schema == {"row": pl.Int64, "rule": pl.String}
-    assert found.rows() == [(12, "short"), (14, "short"), (11, "zh_only"), (14, "zh_only")]
-    assert apply(FRAME, []).schema == found.schema
+    compiled = compile_rules(rules, COLUMNS)
+    assert [one.columns for one in compiled] == [["text"], ["lang"]]
+    assert first_broken(FRAME, compiled).rows() == [
+        ("zh_only", "not true: lang = 'zh'; lang is 'en'"),
+        ("short", "not true: LENGTH(text) < 10; text is '看 http://a.example'"),
+        (None, None),
+        ("short", "not true: LENGTH(text) < 10; text is empty"),
+    ]
+
+
+def test_the_evidence_is_short() -> None:
+    frame = pl.DataFrame({"a": ["x\n" * 500], "b": ["1"]})
+    (evidence,) = first_broken(frame, compile_rules([UserRule("r", "a = b")], ["a", "b"]))["evidence"]
+    assert evidence == "not true: a = b; a is '" + "x " * 20 + "…', b is '1'"
 
 
 @pytest.mark.parametrize(
@@ -149,7 +160,7 @@ def test_a_column_named_as_a_function_is_no_function() -> None:
     columns = [*COLUMNS, "COUNT", "left", 'a"b']
     frame = FRAME.with_columns(pl.lit("c").alias("COUNT"), pl.lit("c").alias("left"), pl.lit("c").alias('a"b'))
     rule = compile_rules([UserRule("r", "COUNT = 'c' AND LEFT(left, 1) = 'c' AND \"a\"\"b\" = 'c'")], columns)
-    assert apply(frame, rule).is_empty()
+    assert first_broken(frame, rule)["rule"].null_count() == 4
     assert "aggregates" in refusal("COUNT(text) > 1", columns)
     assert "aggregates" in refusal('"COUNT"(text) > 1', columns)
 

@@ -40,11 +40,13 @@ from modelyard.data.profile import SAMPLED_ROWS, language_note, profile
 from modelyard.data.questions import load_questions
 from modelyard.data.read import FileFound, find_layout
 from modelyard.data.records import Parse
-from modelyard.data.rules import MINIMUM_CHARACTERS, MINIMUM_CJK_CHARACTERS, Rule, chosen_rules, filter_names
+from modelyard.data.rules import MINIMUM_CHARACTERS, MINIMUM_CJK_CHARACTERS, Rule, chosen_rules, filter_names, own_rules
 from modelyard.data.shapes import TASKS, Shape
 from modelyard.data.split import SplitCount, shares_of
 from modelyard.data.survey import MAX_ROWS, Surveyed, survey
+from modelyard.data.table import first_columns
 from modelyard.data.texts import text_reader
+from modelyard.data.user_rules import Compiled
 from modelyard.errors import InputError, Problem
 from modelyard.evidence.interval import Interval
 from modelyard.evidence.report import Measurement, Report
@@ -121,7 +123,8 @@ def check(
         InputError: the files cannot be read as rows, all problems at once; a setting or an output is wrong.
     """
     filters = filter_names(data.filters)
-    rules = chosen_rules(data.rules, labelled=shape.labelled, filters=filters)
+    own = _own_rules(data, root)
+    rules = chosen_rules(data.rules, labelled=shape.labelled, filters=filters, own=[compiled.rule for compiled in own])
     if data.benchmarks is None:  # nothing is looked for, so nothing can be said
         rules.pop("contamination", None)
     memory_bytes = memory_bytes or _free_memory()
@@ -134,6 +137,8 @@ def check(
         minimum=data.rules["text_too_short"].minimum if "text_too_short" in data.rules else None,
         skip_bad_rows=data.skip_bad_rows,
         filters=tuple(name for name in filters if name in rules),
+        user_rules=tuple(compiled.rule for compiled in own),
+        user_columns=tuple(sorted({column for compiled in own for column in compiled.columns})),
         keep_fields=prepared is not None
         or data.benchmarks is not None
         or not {*NEAR_RULES, "label_suspect"}.isdisjoint(rules),
@@ -175,6 +180,15 @@ def check(
             write_report(reports, report)
             history.append(reports, report, datetime.now(UTC))
     return report
+
+
+def _own_rules(data: DataSection, root: Path) -> list[Compiled]:
+    """The project's own rules over the columns of the first file that has any; every other file must have them too."""
+    if not data.user_rules:
+        return []
+    paths, _ = locate(data.train, root)
+    columns = next((found for path in paths if (found := first_columns(path))), None)
+    return [] if columns is None else own_rules(data.user_rules, columns)  # without one there is no row to judge
 
 
 def slice_columns(data: DataSection) -> dict[str, str]:
@@ -249,8 +263,7 @@ def _read(data: DataSection, root: Path, task: Task, processes: int, progress: P
 def _parts(file: Surveyed, number: int, split: str, plan: Plan) -> Iterator[Part]:
     layout = None
     if file.kind in ("csv", "tsv") and len(file.cuts) > 1:
-        others = [*plan.slices, *([plan.group] if plan.group else [])]
-        layout = find_layout(file, Parse(file.path, (*plan.shape.wanted, *others), ()))
+        layout = find_layout(file, Parse(file.path, (*plan.shape.wanted, *plan.others), ()))
     for place, cut in enumerate(file.cuts):
         if place and file.kind in ("csv", "tsv") and layout is None:
             return  # the first piece tells what is wrong with the header
@@ -380,6 +393,7 @@ def _parameters(data: DataSection, read: Read, plan: Plan, rules: Mapping[str, R
         "text_minimum_characters": plan.minimum
         if plan.minimum is not None
         else f"{MINIMUM_CHARACTERS}, or {MINIMUM_CJK_CHARACTERS} where most letters of a text are CJK",
+        "user_rules": {rule.name: rule.keep for rule in plan.user_rules},
         "rules": {name: {"budget": rule.budget, "severity": rule.severity} for name, rule in rules.items()},
     }
 

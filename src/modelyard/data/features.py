@@ -5,6 +5,7 @@ order. What takes more than one row is found later, from what it gives (`meeting
 """
 
 import hashlib
+from functools import lru_cache
 
 import numpy as np
 import polars as pl
@@ -19,6 +20,7 @@ from modelyard.data.minhash import band_keys
 from modelyard.data.personal import PERSONAL_KINDS, find_personal
 from modelyard.data.rules import PERSONAL_RULES, SECRET_KINDS, judge_rows
 from modelyard.data.shapes import Shape
+from modelyard.data.user_rules import UserRule, compile_rules, first_broken
 
 NEAR_RULES = {"duplicate_near", "leak_near"}
 NARROW_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
@@ -41,6 +43,7 @@ NARROW_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
 }
 """What `features` gives for every row, beside the slice columns."""
 _OF_ALL = tuple(NARROW_SCHEMA)[: tuple(NARROW_SCHEMA).index("id")]
+_compiled = lru_cache(maxsize=1)(compile_rules)  # once in each process, not for each bundle
 _KINDS = {kind.name: kind.what for kind in PERSONAL_KINDS}
 
 
@@ -55,6 +58,8 @@ class Plan(BaseModel):
         minimum: least characters of a text; None depends on the script.
         skip_bad_rows: rows that cannot be read are kept as findings.
         filters: names of published filters to apply.
+        user_rules: of the project, applied after all others that look at one row.
+        user_columns: what these rules read; `user_0`, `user_1`, … in the rows.
         keep_fields: the fields are wanted once more: to be written, or to be compared.
     """
 
@@ -67,14 +72,21 @@ class Plan(BaseModel):
     minimum: int | None = None
     skip_bad_rows: bool = False
     filters: tuple[str, ...] = ()
+    user_rules: tuple[UserRule, ...] = ()
+    user_columns: tuple[str, ...] = ()
     keep_fields: bool = True
+
+    @property
+    def others(self) -> list[str]:
+        """Columns of the files that are wanted beside those of the shape."""
+        return [*self.slices, *([self.group] if self.group else []), *self.user_columns]
 
 
 def features(rows: pl.DataFrame, plan: Plan, grams: Grams | None = None) -> pl.DataFrame:
     """Judge rows one by one and boil them down.
 
     Args:
-        rows: `row` and what `shapes.row_frame` gives, `unreadable`, `group`, and `slice_NAME` columns.
+        rows: `row` and what `shapes.row_frame` gives, `unreadable`, `group`, `slice_NAME` and `user_N` columns.
         plan: what is asked.
         grams: of benchmark questions, looked for where given.
 
@@ -92,6 +104,8 @@ def features(rows: pl.DataFrame, plan: Plan, grams: Grams | None = None) -> pl.D
     judged = judge_rows(counted, plan.rules, plan.minimum, labelled=plan.shape.labelled)
     if plan.filters:
         judged = _filtered(judged, plan.filters)
+    if plan.user_rules:
+        judged = _judged_by_user(judged, plan)
     left = judged.filter(pl.col("rule").is_null())
     found = _digests(left)
     if NEAR_RULES & set(plan.rules):
@@ -111,7 +125,19 @@ def features(rows: pl.DataFrame, plan: Plan, grams: Grams | None = None) -> pl.D
 def _filtered(judged: pl.DataFrame, names: tuple[str, ...]) -> pl.DataFrame:
     """Rows with the first published filter that finds them, where no rule did."""
     left = judged.filter(pl.col("rule").is_null()).select("row", "text")
-    found = find_filtered(left, names).unique("row", keep="first", maintain_order=True)
+    return _filled(judged, find_filtered(left, names).unique("row", keep="first", maintain_order=True))
+
+
+def _judged_by_user(judged: pl.DataFrame, plan: Plan) -> pl.DataFrame:
+    """Rows with the first of the project's own rules that does not keep them, where no other rule found them."""
+    left = judged.filter(pl.col("rule").is_null())
+    fields = left.select(pl.col(f"user_{place}").alias(name) for place, name in enumerate(plan.user_columns))
+    found = first_broken(fields, _compiled(plan.user_rules, plan.user_columns))
+    return _filled(judged, left.select("row").hstack(found).drop_nulls("rule"))
+
+
+def _filled(judged: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
+    """`judged` with `rule` and `evidence` of `found` where it has none; `row` tells them apart."""
     both = judged.join(found, on="row", how="left", suffix="_found", maintain_order="left")
     filled = [pl.coalesce(name, f"{name}_found").alias(name) for name in ("rule", "evidence")]
     return both.with_columns(filled).drop("rule_found", "evidence_found")

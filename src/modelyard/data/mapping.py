@@ -146,7 +146,7 @@ def map_bundle(bundle: Bundle, task: Task) -> Mapped:
     count = sum(frame.height for frame in rows)
     if count:
         place = pl.Series("row", range(count), dtype=pl.Int64)
-        joined = pl.concat([pl.DataFrame(schema=ROW_SCHEMA), *rows], how="diagonal").with_columns(place)
+        joined = pl.concat([pl.DataFrame(schema=_row_schema(task.plan)), *rows], how="diagonal").with_columns(place)
         narrow = features(joined.drop("file", "line", "part"), task.plan, task.grams)
         narrow = pl.concat([narrow, joined.select("file", "line", "part")], how="horizontal")
         written = {"narrow": narrow.rename({"row": "place"})}
@@ -158,12 +158,16 @@ def map_bundle(bundle: Bundle, task: Task) -> Mapped:
     return Mapped(number=bundle.number, rows=count, found=found)
 
 
+def _row_schema(plan: Plan) -> dict[str, type[pl.String]]:
+    """The columns that there are even where not one row of a bundle can be read."""
+    return ROW_SCHEMA | {f"user_{place}": pl.String for place in range(len(plan.user_columns))}
+
+
 def part_frames(part: Part, plan: Plan, found: FileFound) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
     """Every field of the rows as strings, and the rows as `features` wants them; what is found goes into `found`."""
     shape = plan.shape
-    others = [*plan.slices, *([plan.group] if plan.group else [])]
     typed = tuple(shape.columns.values())
-    parse = Parse(part.surveyed.path, (*shape.wanted, *others), typed, plan.skip_bad_rows)
+    parse = Parse(part.surveyed.path, (*shape.wanted, *plan.others), typed, plan.skip_bad_rows)
     columns: dict[str, None] = {}
     for chunk in parse_piece(part.surveyed, part.cut, parse, part.layout):
         columns |= dict.fromkeys(chunk.cells)
@@ -196,11 +200,16 @@ def _with_others(rows: pl.DataFrame, fields: pl.DataFrame, lines: list[int], pla
         for name, stored in plan.slices.items()
         if name in fields.columns
     }
+    of_rules = {
+        f"user_{place}": fields[name] if name in fields.columns else nothing
+        for place, name in enumerate(plan.user_columns)
+    }
     return rows.with_columns(
         group.alias("group"),
         pl.Series("line", lines, pl.Int64),
         pl.lit(None, pl.String).alias("unreadable"),
         **slices,
+        **of_rules,
     )
 
 
@@ -232,7 +241,7 @@ def file_problems(parts: Sequence[FileFound], name: str, plan: Plan) -> list[Pro
             return problems
     if problems or not any(part.rows for part in parts):
         return problems
-    parse = Parse(name, plan.shape.wanted, ())
+    parse = Parse(name, (*plan.shape.wanted, *plan.user_columns), ())
     columns = list(dict.fromkeys(column for part in parts for column in part.columns))
     if columns:
         check_columns(columns, parse)

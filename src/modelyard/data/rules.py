@@ -15,10 +15,11 @@ import polars as pl
 from modelyard.data.characters import normalise
 from modelyard.data.filters import FILTERS
 from modelyard.data.problems import raise_found
+from modelyard.data.user_rules import Compiled, UserRule, compile_rules
 from modelyard.errors import Problem
 from modelyard.evidence.interval import Interval, Limit
 from modelyard.evidence.judge import Severity, Verdict, judge
-from modelyard.project.data import RuleSection
+from modelyard.project.data import RuleSection, UserRuleSection
 
 MINIMUM_CHARACTERS = 10
 MINIMUM_CJK_CHARACTERS = 4
@@ -248,8 +249,31 @@ def _filter_rule(name: str) -> Rule:
     )  # fmt: skip
 
 
+def own_rules(sections: Mapping[str, UserRuleSection], columns: Sequence[str]) -> list[Compiled]:
+    """The project's own rules, compiled.
+
+    Raises:
+        InputError: everything that is wrong with any of them.
+    """
+    rules = [UserRule(name, **section.model_dump()) for name, section in sections.items()]
+    return compile_rules(rules, columns, built_in=[*(rule.name for rule in RULES), *FILTERS])
+
+
+def _own_rule(rule: UserRule) -> Rule:
+    return Rule(
+        rule.name, "fraction", "at_most", rule.budget, rule.severity,
+        f"rows for which this is not true: {rule.keep}",
+        "a rule of this project's own",
+        f"look at `evidence` in dropped.parquet; raise data.user_rules.{rule.name}.budget if they may be dropped",
+    )  # fmt: skip
+
+
 def chosen_rules(
-    changes: Mapping[str, RuleSection], *, labelled: bool = True, filters: Sequence[str] = ()
+    changes: Mapping[str, RuleSection],
+    *,
+    labelled: bool = True,
+    filters: Sequence[str] = (),
+    own: Sequence[UserRule] = (),
 ) -> dict[str, Rule]:
     """The table with a project's changes; rules that are off are left out.
 
@@ -257,6 +281,7 @@ def chosen_rules(
         changes: rule -> what to change about it.
         labelled: whether rows have a label; rules about labels are left out where they have none.
         filters: names of published filters, which are rules as well.
+        own: the project's own rules.
 
     Raises:
         InputError: every unknown rule or filter, every required one that is off, a setting that a rule does not have.
@@ -266,6 +291,9 @@ def chosen_rules(
     for name, change in changes.items():
         where = f"data.rules.{name}"
         rule = table.get(name)
+        if rule is None and name in {rule.name for rule in own}:
+            problems.append(Problem(f"{name} is a rule of your own", f"change it in data.user_rules.{name}", where))
+            continue
         if rule is None:
             near = difflib.get_close_matches(name, list(table), n=1)
             advice = f"did you mean {near[0]}" if near else "see `modelyard check --rules`"
@@ -285,6 +313,7 @@ def chosen_rules(
             severity=change.severity if change.severity in ("error", "warning") else rule.severity,
         )
     raise_found(problems)
+    table |= {rule.name: _own_rule(rule) for rule in own}
     off = {name for name, change in changes.items() if change.severity == "off"}
     return {name: rule for name, rule in table.items() if name not in off and (labelled or not rule.labelled)}
 

@@ -38,6 +38,8 @@ MAX_REGEX_STATES = 500
 _UNICODE_STATES = 10
 _UNICODE_CLASS = re.compile(r"\\[dDsSwWpP]|\[\^")
 
+_SHOWN_VALUE = 40
+
 _NAME = re.compile(r"[^\W_]\w{0,63}")
 _TOKEN = re.compile(
     r"""\s*(?:(?P<text>'(?:[^']|'')*')|(?P<quoted>"(?:[^"]|"")+"|`[^`]+`)|(?P<number>\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)"""
@@ -139,9 +141,25 @@ class _Refused(Exception):
         self.next_step = next_step
 
 
-def compile_rules(
-    rules: Sequence[UserRule], columns: Iterable[str], *, built_in: Iterable[str] = ()
-) -> list[tuple[str, pl.Expr]]:
+@dataclass(frozen=True, eq=False)
+class Compiled:
+    """A rule as Polars evaluates it.
+
+    Attributes:
+        rule: as the user wrote it.
+        expression: over columns of texts.
+    """
+
+    rule: UserRule
+    expression: pl.Expr
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that it reads, in the order of their names."""
+        return sorted(set(self.expression.meta.root_names()))
+
+
+def compile_rules(rules: Sequence[UserRule], columns: Iterable[str], *, built_in: Iterable[str] = ()) -> list[Compiled]:
     """The rules as Polars expressions.
 
     Args:
@@ -165,25 +183,41 @@ def compile_rules(
             continue
         taken.add(rule.name)
         try:
-            compiled.append((rule.name, _compile(rule.keep, known)))
+            compiled.append(Compiled(rule, _compile(rule.keep, known)))
         except _Refused as error:
             problems.append(Problem(f"{_shown(rule.keep)}: {error}", error.next_step, where))
     raise_found(problems)
     return compiled
 
 
-def apply(frame: pl.DataFrame, compiled: Sequence[tuple[str, pl.Expr]]) -> pl.DataFrame:
-    """The rows that a rule does not keep, as `row`, `rule`; one line per row and rule, rules in their order.
+def first_broken(fields: pl.DataFrame, compiled: Sequence[Compiled]) -> pl.DataFrame:
+    """The first rule that does not keep each row.
 
     A row is kept where the expression is true. Null (a column that is empty, a number that cannot be read) is not true.
+
+    Args:
+        fields: the columns that the rules read, all of them texts.
+        compiled: the rules.
+
+    Returns:
+        `rule` and `evidence` (the rule and what stands in its columns), null where every rule keeps the row.
     """
-    found = [
-        frame.filter(~expression.fill_null(value=False)).select(
-            pl.col("row").cast(pl.Int64), pl.lit(name, dtype=pl.String).alias("rule")
-        )
-        for name, expression in compiled
-    ]
-    return pl.concat(found) if found else pl.DataFrame(schema={"row": pl.Int64, "rule": pl.String})
+    nothing = pl.lit(None, pl.String)
+    breaks = [~one.expression.fill_null(value=False) for one in compiled]
+    names = [pl.when(breaks[place]).then(pl.lit(one.rule.name)) for place, one in enumerate(compiled)]
+    said = [pl.when(breaks[place]).then(_evidence(one)) for place, one in enumerate(compiled)]
+    return fields.select(rule=pl.coalesce(*names, nothing), evidence=pl.coalesce(*said, nothing))
+
+
+def _evidence(one: Compiled) -> pl.Expr:
+    """The rule, and what the row has in its columns."""
+    parts: list[pl.Expr] = [pl.lit(f"not true: {_shown(one.rule.keep)}")]
+    for place, name in enumerate(one.columns):
+        value = pl.col(name).str.replace_all(r"\s+", " ")
+        cut = pl.when(value.str.len_chars() > _SHOWN_VALUE).then(value.str.head(_SHOWN_VALUE) + "…").otherwise(value)
+        written = pl.when(value.is_null()).then(pl.lit("empty")).otherwise(pl.format("'{}'", cut))
+        parts += [pl.lit(f"{', ' if place else '; '}{name} is "), written]
+    return pl.concat_str(parts)
 
 
 def _compile(text: str, columns: Sequence[str]) -> pl.Expr:

@@ -58,6 +58,17 @@ class RuleSection(Section):
     """Only for `text_too_short`: characters a text must have. null: 10, or 4 where most letters are CJK."""
 
 
+class UserRuleSection(Section):
+    """A rule of the project's own."""
+
+    keep: str
+    """What is true of the rows to keep: an SQL expression over the columns of the files, as `LENGTH(text) < 2000`."""
+    budget: float = Field(0.0, ge=0, le=1)
+    """Share of all rows that it may drop before it fails. Fraction."""
+    severity: Literal["error", "warning"] = "error"
+    """`error` stops the run, `warning` is shown."""
+
+
 class DataSection(Section):
     """The raw files and what is asked of them."""
 
@@ -83,3 +94,5 @@ class DataSection(Section):
     """true: rows that cannot be read go to dropped.parquet, at most 1% (rule `row_unreadable`). false: an error."""
     rules: dict[str, RuleSection] = Field(default_factory=dict)
     """Rule name -> what to change about it; `modelyard check --rules` lists them."""
+    user_rules: dict[str, UserRuleSection] = Field(default_factory=dict)
+    """Name -> rule of your own, by which rows are dropped."""
