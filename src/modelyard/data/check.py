@@ -16,11 +16,14 @@ from modelyard.artifacts.files import (
     replacing_folder,
     scratch_folder,
     write_json,
+    write_text,
 )
 from modelyard.artifacts.prepared import MARK, SPLITS, Dataset, Source
 from modelyard.artifacts.reports import recording, write_report
 from modelyard.data import history, meeting, verdicts
 from modelyard.data.baseline import SCRIPTS, Baseline, histogram, script_shares, shares
+from modelyard.data.card import FILE as CARD
+from modelyard.data.card import dataset_card
 from modelyard.data.contamination_index import Index
 from modelyard.data.features import NEAR_RULES, Plan
 from modelyard.data.locate import locate
@@ -173,7 +176,7 @@ def check(
             empty = ", ".join(name for name in SPLITS if not counts[name].rows)
             report.notes.append(f"nothing was prepared: no row is left for {empty}")
         elif prepared is not None:
-            _write(prepared, plan, read, counts, connection, data.split.seed)
+            _write(prepared, plan, read, counts, connection, data.split.seed, report)
             report.parameters["prepared"] = digest_file(prepared / MARK)
         progress("apply rules", 5, 5)
         if reports is not None:
@@ -450,6 +453,7 @@ def _write(
     counts: Mapping[str, SplitCount],
     connection: meeting.Connection,
     seed: int,
+    report: Report,
 ) -> None:
     """The prepared folder, whole or not at all."""
     slices = list(plan.slices.values())
@@ -472,6 +476,7 @@ def _write(
                 for file, pieces in zip(read.files, read.found, strict=True)
             ],
         )
+        write_text(folder / CARD, dataset_card(dataset, report, {name: split.labels for name, split in counts.items()}))
         write_json(folder / MARK, dataset)
 
 

@@ -30,6 +30,8 @@ PERSONAL_RULES = ("personal_data", "secret")
 SECRET_KINDS = ("private_key", "api_key", "secret")
 FLAGGING = (*PERSONAL_RULES, "label_suspect")
 """Rules that drop nothing: what they find stands in `flagged.parquet`."""
+MEETING = ("label_conflict", "duplicate_exact", "leak_across_splits", "leak_near", "duplicate_near", "contamination")
+"""Rules that see several rows, in the order in which they drop; all others come before them."""
 # pandas.read_csv, `na_values`: what it takes for a missing value by default, case folded
 PLACEHOLDERS = ("nan", "-nan", "null", "none", "n/a", "na", "<na>", "#n/a", "#n/a n/a", "#na", "1.#ind", "1.#qnan")
 
@@ -404,3 +406,16 @@ def judge_rows(rows: pl.DataFrame, rules: Collection[str], minimum: int | None, 
     return rows.with_columns(
         rule=pl.coalesce(*named, nothing), evidence=pl.coalesce(*chosen.values(), nothing).cast(pl.String)
     )
+
+
+def dropping_order(names: Collection[str]) -> list[str]:
+    """Rules that dropped rows, in the order in which they looked: rules of one row, filters, the project's own, others.
+
+    A row falls to the first rule that finds it, so that each saw what those before it left.
+    """
+    first = list(row_rules(None, labelled=True))
+    known = [*first, *FILTERS]
+    places = {name: place for place, name in enumerate(known)} | {
+        name: len(known) + 1 + place for place, name in enumerate(MEETING)
+    }
+    return sorted(names, key=lambda name: (places.get(name, len(known)), name))

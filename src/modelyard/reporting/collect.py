@@ -6,7 +6,7 @@ reports themselves must be there and be sound.
 
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -19,52 +19,21 @@ from modelyard.artifacts.documents import read_document
 from modelyard.artifacts.files import digest_file
 from modelyard.artifacts.model import MARK as TRAINING
 from modelyard.artifacts.model import Training, read_training
-from modelyard.artifacts.prepared import MARK as DATASET
-from modelyard.artifacts.prepared import SPLITS, Dataset
 from modelyard.artifacts.release import MARK as MANIFEST
 from modelyard.artifacts.release import Manifest
 from modelyard.artifacts.reports import ORDER, find_reports, read_report, read_run_record, reports_folder
 from modelyard.compression.reference import FOLDER as REFERENCE
 from modelyard.compression.reference import read_reference
-from modelyard.data.baseline import Baseline
 from modelyard.data.history import History, history_file, show
 from modelyard.errors import InputError, Problem
 from modelyard.evidence.report import Report, RunRecord
 from modelyard.reporting.mistakes import Mistakes, find_mistakes
+from modelyard.reporting.prepared import Data, read_data
 
 METRICS = "train.metrics.jsonl"
-EXAMPLES = 4  # dropped rows shown of each rule
 MAX_STEPS = 1_000_000
 MAX_LINE_BYTES = 64 * 1024
-MAX_RULES = 30  # of those that dropped rows, the most rows first
-FIRST_CHARACTERS = 2_000
 Found = TypeVar("Found")
-
-
-@dataclass(frozen=True)
-class DroppedRow:
-    """One row that `check` dropped: where it stood, its text, and what the rule found."""
-
-    source: str
-    text: str
-    evidence: str
-
-
-@dataclass(frozen=True)
-class Data:
-    """What stands in `prepared/`.
-
-    Attributes:
-        dataset: `dataset.json`.
-        baseline: `baseline.json`; None where it is missing.
-        labels: label -> rows in each split that has some, in the order of `dataset.labels`.
-        dropped: rule -> how many rows it dropped, and the first of them.
-    """
-
-    dataset: Dataset
-    baseline: Baseline | None
-    labels: dict[str, dict[str, int]]
-    dropped: dict[str, tuple[int, list[DroppedRow]]]
 
 
 @dataclass(frozen=True)
@@ -158,9 +127,8 @@ def collect(place: Path) -> Collected:
             problems += error.problems
     if problems:
         raise InputError(problems)
-    data = _tried(
-        "data", root / "prepared", unread, lambda: _read_data(root / "prepared", _text_column(reports.values()))
-    )
+    checked = next((report for report in reports.values() if report.stage == "check"), None)
+    data = _tried("data", root / "prepared", unread, lambda: read_data(root / "prepared", checked))
     return Collected(
         reports_folder=folder,
         reports=list(reports.values()),
@@ -199,50 +167,6 @@ def _read_runs(folder: Path, unread: dict[str, list[Problem]]) -> dict[str, RunR
             found[record.stage] = record
     order = {stage: place for place, stage in enumerate(ORDER)}
     return dict(sorted(found.items(), key=lambda item: (order.get(item[0], len(ORDER)), item[0])))
-
-
-def _text_column(reports: Iterable[Report]) -> str:
-    """The name of the text's column in the raw files, as `check` was told it."""
-    fields = next((report.parameters.get("fields") for report in reports if report.stage == "check"), None)
-    return str(fields.get("text")) if isinstance(fields, dict) else "text"
-
-
-def _read_data(folder: Path, text: str) -> Data | None:
-    if not (folder / DATASET).is_file():
-        return None
-    dataset = read_document(folder / DATASET, Dataset, next_step="run `modelyard check` again")
-    baseline = None
-    if (folder / "baseline.json").is_file():
-        baseline = read_document(folder / "baseline.json", Baseline, next_step="run `modelyard check` again")
-    labels: dict[str, dict[str, int]] = {label: {} for label in dataset.labels}
-    for split in SPLITS:
-        path = folder / f"{split}.parquet"
-        if path.is_file():
-            counts = pl.scan_parquet(path).group_by("label").len().collect()
-            for label, rows in counts.select(pl.col("label").cast(pl.String), "len").iter_rows():
-                labels.setdefault(str(label), {})[split] = int(rows)
-    return Data(dataset, baseline, labels, _read_dropped(folder / "dropped.parquet", text))
-
-
-def _read_dropped(path: Path, text: str) -> dict[str, tuple[int, list[DroppedRow]]]:
-    """Rule -> rows, most first, with the first examples; empty where nothing was dropped or the file is missing."""
-    if not path.is_file():
-        return {}
-    frame = pl.scan_parquet(path)
-    counts = dict(frame.group_by("rule").len().collect().iter_rows())
-    found = {}
-    for rule, rows in sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))[:MAX_RULES]:
-        first = frame.filter(pl.col("rule") == rule).head(EXAMPLES).collect()
-        examples = [
-            DroppedRow(
-                str(row.get("source") or ""),
-                str(row.get(text) or "")[:FIRST_CHARACTERS],
-                str(row.get("evidence") or ""),
-            )
-            for row in first.iter_rows(named=True)
-        ]
-        found[str(rule)] = (int(rows), examples)
-    return found
 
 
 def _read_curves(metrics: Path, model: Path) -> Curves | None:

@@ -11,12 +11,15 @@ from modelyard.artifacts.prepared import SPLITS
 from modelyard.data.baseline import Baseline
 from modelyard.evidence.interval import Interval
 from modelyard.evidence.judge import Verdict
+from modelyard.evidence.report import Measurement
 from modelyard.reporting.charts import Curve, Rung, histogram, line_chart, pareto, smoothed, thinned
-from modelyard.reporting.collect import Collected, Curves, Data, DroppedRow, Ladder
+from modelyard.reporting.collect import Collected, Curves, Ladder
 from modelyard.reporting.numbers import cut, size
+from modelyard.reporting.prepared import Data, Flagged, Group, Row, Step
 from modelyard.reporting.svg import share_bar
 from modelyard.reporting.words import sentence
 
+PROFILE = "profile_"
 MOST_BARS = 24  # of one list; where there are more, the largest and the smallest are shown
 SMALLEST = 8
 MAX_NAME = 80
@@ -79,7 +82,12 @@ class DataView:
         scripts: share of each script.
         slices: slice column -> its values; the first `MAX_COLUMNS` columns.
         hidden_columns: how many columns more there are.
-        dropped: rule, rows, examples.
+        read: rows that were read.
+        steps: the rules that dropped rows, each with what stood before it, in the order in which they looked.
+        groups: copies of one row.
+        flagged: what rules found that drop nothing.
+        kept: a sample of the train rows that stayed.
+        profile: what the train rows are like, each figure with its interval.
     """
 
     splits: Bars
@@ -89,16 +97,22 @@ class DataView:
     scripts: Bars
     slices: list[tuple[str, Bars]]
     hidden_columns: int
-    dropped: list[tuple[str, int, list[DroppedRow]]]
+    read: int
+    steps: list[Step]
+    groups: list[Group]
+    flagged: list[Flagged]
+    kept: list[Row]
+    profile: list[Measurement]
 
 
-def data_view(data: Data, longest: float | None) -> DataView:
+def data_view(data: Data, measurements: Sequence[Measurement] = ()) -> DataView:
     """The section of the data.
 
     Args:
         data: what stands in `prepared/`.
-        longest: characters of a long text (the 99th percentile), where the histogram ends; None where nobody knows.
+        measurements: of `check`. The histogram ends at the 99th percentile of the lengths where it is among them.
     """
+    longest = next((item.interval.estimate for item in measurements if item.name == "length_p99"), None)
     counts = data.dataset.counts
     total = sum(counts.values()) or 1
     each = {label: [found.get(split, 0) for split in SPLITS] for label, found in data.labels.items()}
@@ -113,7 +127,12 @@ def data_view(data: Data, longest: float | None) -> DataView:
         scripts=bars(dict(sorted(baseline.scripts.items(), key=lambda item: -item[1]))) if baseline else bars({}),
         slices=[(cut(column, MAX_NAME), bars(shares)) for column, shares in slices[:MAX_COLUMNS]],
         hidden_columns=max(0, len(slices) - MAX_COLUMNS),
-        dropped=[(rule, count, examples) for rule, (count, examples) in data.dropped.items()],
+        read=data.read,
+        steps=data.steps,
+        groups=data.groups,
+        flagged=data.flagged,
+        kept=data.kept,
+        profile=[item for item in measurements if item.name.startswith(PROFILE)],
     )
 
 
@@ -283,5 +302,4 @@ def data_of(collected: Collected) -> DataView | None:
     if collected.data is None:
         return None
     report = collected.report("check")
-    found = (item.interval.estimate for item in (report.measurements if report else []) if item.name == "length_p99")
-    return data_view(collected.data, next(found, None))
+    return data_view(collected.data, report.measurements if report else [])
