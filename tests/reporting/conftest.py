@@ -86,10 +86,20 @@ def _prepared(folder: Path, labels: list[str], values: list[str], bad: str) -> N
             "source": [f"rows.csv:{row}" for row in range(9)],
             "row": list(range(9)),
             "rule": ["duplicate_exact"] * 6 + ["text_too_short"] * 3,
-            "evidence": [f"same text as rows.csv:1{bad}"] * 6 + ["3 characters, the least is 10"] * 3,
+            "evidence": [f"same text as rows{bad}.csv:2"] * 6 + ["3 characters, the least is 10"] * 3,
         }
     )
     dropped.write_parquet(folder / "dropped.parquet")
+    flagged = pl.DataFrame(
+        {
+            "source": [f"rows{bad}.csv:{row}" for row in (2, 3, 3)],
+            "row": [1, 2, 2],
+            "rule": ["label_suspect", "personal_data", "personal_data"],
+            "kind": [None, f"email{bad}", "ip"],
+            "evidence": ["labelled a, more likely b", f"an e-mail address ({bad}) at character 1", "an IP address"],
+        }
+    )
+    flagged.write_parquet(folder / "flagged.parquet")
     dataset = Dataset(
         task="classification",
         labels=labels,

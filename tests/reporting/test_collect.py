@@ -40,17 +40,6 @@ def test_labels_are_counted_in_every_split(make: Make) -> None:
     }
 
 
-def test_dropped_rows_come_by_rule_with_the_text_of_their_own_column(make: Make) -> None:
-    found = collect(make().folder)
-    assert found.data is not None
-    assert [(rule, count, len(rows)) for rule, (count, rows) in found.data.dropped.items()] == [
-        ("duplicate_exact", 6, 4),
-        ("text_too_short", 3, 3),
-    ]
-    first = found.data.dropped["text_too_short"][1][0]
-    assert (first.source, first.text, first.evidence) == ("rows.csv:6", "dropped 6", "3 characters, the least is 10")
-
-
 def test_curves_keep_what_is_no_number_and_pass_over_broken_lines(make: Make) -> None:
     found = collect(make().folder)
     assert found.curves is not None

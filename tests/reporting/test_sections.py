@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -40,7 +41,10 @@ def test_the_data_of_a_project(make: Make) -> None:
     ]
     assert [column for column, _ in found.slices] == ["site"]
     assert {bar.name for bar in found.scripts.largest} == {"latin", "han"}
-    assert [(rule, rows) for rule, rows, _ in found.dropped] == [("duplicate_exact", 6), ("text_too_short", 3)]
+    assert [(step.rule, step.before, step.rows) for step in found.steps] == [
+        ("text_too_short", 33, 3),
+        ("duplicate_exact", 30, 6),
+    ]
     assert "<svg" in found.lengths
 
 
@@ -57,17 +61,17 @@ def baseline(edges: list[int], counts: list[int]) -> Baseline:
 def test_lengths_that_cannot_be_drawn_are_not(make: Make, edges: list[int], counts: list[int]) -> None:
     data = collect(make().folder).data
     assert data is not None
-    odd = type(data)(data.dataset, baseline(edges, counts), data.labels, data.dropped)
-    assert data_view(odd, None).lengths == ""
+    odd = replace(data, baseline=baseline(edges, counts))
+    assert data_view(odd).lengths == ""
 
 
 def test_bins_have_their_lengths_as_text(make: Make) -> None:
     data = collect(make().folder).data
     assert data is not None
-    odd = type(data)(data.dataset, baseline([5, 9], [3, 2, 1]), data.labels, data.dropped)
-    assert data_view(odd, 30.0).length_rows == [(1, 5, 3), (6, 9, 2), (10, None, 1)]
-    bare = data_view(type(data)(data.dataset, None, data.labels, {}), None)
-    assert (bare.lengths, bare.length_rows, bare.slices, bare.dropped) == ("", [], [], [])
+    odd = replace(data, baseline=baseline([5, 9], [3, 2, 1]))
+    assert data_view(odd).length_rows == [(1, 5, 3), (6, 9, 2), (10, None, 1)]
+    bare = data_view(replace(data, baseline=None))
+    assert (bare.lengths, bare.length_rows, bare.slices, bare.profile) == ("", [], [], [])
 
 
 def test_training(make: Make) -> None:

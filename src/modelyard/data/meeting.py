@@ -261,7 +261,7 @@ def placed_batches(connection: Connection, scratch: Path, column: str) -> Iterat
 def flag_labels(connection: Connection, found: pl.DataFrame) -> None:
     """Add rows whose label is likely wrong (`mislabelled.Mislabelled.rows`) to `flagged`."""
     said = pl.format(
-        "labelled {}, more likely {}: wrong with {}%",
+        "labelled {}, more likely {}: wrong with at least {}%",
         "given",
         "suggested",
         (100 * pl.col("confidence")).floor().cast(pl.Int64),
