@@ -11,8 +11,8 @@ import pytest
 from modelyard.artifacts.prepared import read_prepared
 from modelyard.artifacts.reports import read_report, read_run_record
 from modelyard.data.check import check
-from modelyard.data.shapes import Shape, recognise
-from modelyard.data.table import first_columns
+from modelyard.data.shapes import Shape, recognise, recognise_rows
+from modelyard.data.table import first_columns, first_rows
 from modelyard.errors import InputError
 from modelyard.evidence.judge import exit_status
 from modelyard.evidence.report import Report
@@ -335,3 +335,86 @@ def test_a_users_rule_over_columns_named_like_ours(tmp_path: Path) -> None:
     )
     (dropped,) = [m.interval.estimate for m in report.measurements if m.name == "dropped_own"]
     assert dropped == 30
+
+
+def several(folder: Path, rows: list[dict[str, object]], **data: object) -> tuple[Report, pl.DataFrame, pl.DataFrame]:
+    """Check rows of several labels: the report, all rows prepared, all dropped."""
+    (folder / "rows.jsonl").write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+    report = check(
+        DataSection(**{"train": "rows.jsonl", **data}),
+        project="test",
+        shape=Shape(name="text_labels", columns={"text": "text", "label": "tags"}),
+        root=folder,
+        prepared=folder / "prepared",
+        reports=folder / "reports",
+        gates=GatesSection(),
+    )
+    splits = {name: pl.read_parquet(folder / f"prepared/{name}.parquet") for name in ("train", "validation", "test")}
+    prepared = pl.concat([frame.with_columns(split=pl.lit(name)) for name, frame in splits.items()])
+    return report, prepared, pl.read_parquet(folder / "prepared/dropped.parquet")
+
+
+def test_rows_of_several_labels(tmp_path: Path) -> None:
+    tags = [["b", "a", "a "], ["a"], [], ["c", "a"], "b"]
+    rows: list[dict[str, object]] = [{"text": f"a sentence about {n * 7919}", "tags": tags[n % 5]} for n in range(100)]
+    rows += [
+        {"text": "a sentence about 0", "tags": ["a"]},  # the first row's text with another set of labels
+        {"text": "a sentence about 7919", "tags": ["a", "a"]},  # the second row once more
+        {"text": "its labels are missing", "tags": None},
+        {"text": "one of its labels is no text", "tags": ["a", 3]},
+        {"text": "one of its labels is far too long", "tags": ["a", "x" * 201]},
+    ]
+    report, prepared, gone = several(tmp_path, rows)
+    assert dict(gone.group_by("rule").len().iter_rows()) == {
+        "label_conflict": 2,
+        "duplicate_exact": 1,
+        "fields_present": 1,
+        "row_malformed": 1,
+        "label_too_long": 1,
+    }
+    assert prepared["labels"].dtype == pl.List(pl.String)
+    # of 100 rows the first went: 19 of [a, b], 20 of each other set
+    assert dict(prepared["labels"].list.join("+").value_counts().iter_rows()) == {
+        "a+b": 19,
+        "a": 20,
+        "": 20,
+        "a+c": 20,
+        "b": 20,
+    }
+    baseline = json.loads((tmp_path / "prepared/baseline.json").read_text(encoding="utf-8"))
+    assert list(baseline["labels"]) == ["a", "b", "c"]
+    found = {verdict.rule: verdict for verdict in report.verdicts}
+    assert found["label_count"].interval.estimate == 3
+    assert found["label_balance"].interval.estimate == pytest.approx(20 / 99)
+    assert "label_suspect" not in found
+    dataset = read_prepared(tmp_path / "prepared").dataset
+    assert (dataset.task, dataset.shape, dataset.labels) == (
+        "multi_label_classification",
+        "text_labels",
+        ["a", "b", "c"],
+    )
+
+
+def test_a_rare_label_stands_in_every_split_whatever_stands_beside_it(tmp_path: Path) -> None:
+    rows = [
+        {
+            "text": f"a sentence about {n * 7919}",
+            "tags": ["common", f"tag {n % 50}", *(["rare"] if n % 200 == 7 else [])],
+        }
+        for n in range(2_000)
+    ]
+    _, prepared, _ = several(tmp_path, rows)
+    rare = prepared.filter(pl.col("labels").list.contains("rare"))
+    counts = dict(rare["split"].value_counts().iter_rows())
+    assert all(
+        abs(counts[name] - 10 * share) < 1 for name, share in {"train": 0.6, "validation": 0.15, "test": 0.25}.items()
+    )
+
+
+@pytest.mark.parametrize(
+    ("cell", "name"),
+    [('["a", "b"]', "text_labels"), ("[]", "text_labels"), ("a", "text_label"), ("[draft", "text_label")],
+)
+def test_several_labels_are_known_by_their_values(tmp_path: Path, cell: str, name: str) -> None:
+    write(tmp_path / "rows.csv", [{"text": "a sentence that is long", "label": cell}])
+    assert recognise_rows(first_rows(tmp_path / "rows.csv"), {}, "rows.csv").name == name

@@ -40,8 +40,9 @@ class Dataset(BaseModel):
 
     Attributes:
         schema_version: `schema` in JSON.
-        task: `classification`, `causal_lm` or `preference`.
-        shape: what a row is made of: `text`, `text_label`, `prompt_completion`, `messages`, `preference`.
+        task: `classification`, `multi_label_classification`, `causal_lm` or `preference`.
+        shape: what a row is made of: `text`, `text_label`, `text_labels`, `prompt_completion`, `messages` or
+            `preference`.
         labels: label names in the order of the model's outputs.
         counts: rows in each split.
         digests: digest of each split's file; the test split's is what reports count judgements by.
@@ -67,9 +68,10 @@ class Dataset(BaseModel):
 class Prepared:
     """An opened `prepared/` folder.
 
-    The frame of a split has the columns `id`, `source`, those of its shape (`text` and `label`, or `text`, or `prompt`
-    and `completion`, or `messages`, or `prompt`, `chosen` and `rejected`), the slice columns (strings) and `group`
-    (string or null), in the order in which rows are judged. `messages` is a list of `role`, `content`, `tool_calls`.
+    The frame of a split has the columns `id`, `source`, those of its shape (`text` and `label`, or `text` and `labels`, a
+    list, or `text`, or `prompt` and `completion`, or `messages`, or `prompt`, `chosen` and `rejected`), the slice columns
+    (strings) and `group` (string or null), in the order in which rows are judged. `messages` is a list of `role`,
+    `content`, `tool_calls`.
     """
 
     folder: Path

@@ -117,8 +117,8 @@ def check(
 def _shape(files: list[str], text: str | None, label: str | None, fields: str) -> "Shape":
     """The shape that the user named, or that the first file's columns have."""
     from modelyard.data.locate import locate
-    from modelyard.data.shapes import recognise
-    from modelyard.data.table import first_columns
+    from modelyard.data.shapes import recognise_rows
+    from modelyard.data.table import first_rows
 
     given = {"text": text, "label": label}
     for part in filter(None, (part.strip() for part in fields.split(","))):
@@ -128,7 +128,7 @@ def _shape(files: list[str], text: str | None, label: str | None, fields: str) -
         given[role.strip()] = column.strip()
     named = {role: column for role, column in given.items() if column}
     paths, _ = locate(files, Path())
-    return recognise(first_columns(paths[0]), named, str(paths[0]))
+    return recognise_rows(first_rows(paths[0]), named, str(paths[0]))
 
 
 def _project_shape(task: str, data: "DataSection", root: Path) -> "Shape":
@@ -138,8 +138,9 @@ def _project_shape(task: str, data: "DataSection", root: Path) -> "Shape":
     from modelyard.data.table import first_columns
 
     fields = data.fields
-    if task == "classification":
-        return Shape(name="text_label", columns={"text": fields.text, "label": fields.label})
+    if task in ("classification", "multi_label_classification"):
+        name = "text_label" if task == "classification" else "text_labels"
+        return Shape(name=name, columns={"text": fields.text, "label": fields.label})
     given = {role: column for role in fields.model_fields_set if (column := getattr(fields, role))}
     paths, _ = locate(data.train, root)
     return recognise(first_columns(paths[0]), given, "data.fields")

@@ -24,6 +24,7 @@ _SIZES = {10**3: "n<1K", 10**4: "1K<n<10K", 10**5: "10K<n<100K", 10**6: "100K<n<
 _LARGEST = "10M<n<100M"
 _TASKS = {
     "classification": "text-classification",
+    "multi_label_classification": "text-classification",
     "causal_lm": "text-generation",
     "preference": "reinforcement-learning",
 }

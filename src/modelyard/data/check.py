@@ -57,7 +57,19 @@ from modelyard.progress import Progress, silent
 from modelyard.project.data import DataSection
 from modelyard.project.gates import GatesSection
 
-RESERVED = ("id", "source", "text", "label", "group", "prompt", "completion", "messages", "chosen", "rejected")
+RESERVED = (
+    "id",
+    "source",
+    "text",
+    "label",
+    "labels",
+    "group",
+    "prompt",
+    "completion",
+    "messages",
+    "chosen",
+    "rejected",
+)
 """Columns of a prepared split that are ours: a slice column of such a name is stored as `NAME_column`."""
 DROPPED_COLUMNS = ("source", "row", "rule", "evidence", "raw")
 OWN_BYTES = 300 * 1024**2
@@ -159,7 +171,7 @@ def check(
         limit = int((memory_bytes - OWN_BYTES) * DATABASE_SHARE)
         connection = stack.enter_context(meeting.open_meeting(scratch, memory_bytes=limit, threads=os.cpu_count() or 1))
         _meet(connection, scratch, read, data, plan, index, progress)
-        counts = meeting.split_counts(connection, list(plan.slices.values()))
+        counts = meeting.split_counts(connection, list(plan.slices.values()), several=plan.shape.several)
         notes = _look_at_labels(connection, scratch, plan, counts, data.split.seed)
         if notes:
             rules = {name: rule for name, rule in rules.items() if name != "label_suspect"}
@@ -314,7 +326,9 @@ def _meet(
     meeting.load_flags(connection)
     split = data.split
     divided = shares_of(split.validation if data.validation is None else 0.0, split.test if data.test is None else 0.0)
-    meeting.place_rows(connection, scratch, shares=divided, seed=split.seed, grouped=data.group is not None)
+    meeting.place_rows(
+        connection, scratch, shares=divided, seed=split.seed, grouped=data.group is not None, several=plan.shape.several
+    )
     progress("apply rules", 4, 5)
 
 
@@ -324,6 +338,8 @@ def _look_at_labels(
     """Flag rows whose label is likely wrong; where nothing could be judged, why, as a sentence."""
     if "label_suspect" not in plan.rules:
         return []
+    if plan.shape.several:
+        return ["label_suspect was not judged: rows may have several labels"]
     found = find_mislabelled(
         lambda: meeting.placed_batches(connection, scratch, plan.shape.text_column),
         rows=sum(split.rows for split in counts.values()),

@@ -101,7 +101,7 @@ def features(rows: pl.DataFrame, plan: Plan, grams: Grams | None = None) -> pl.D
     counted = rows.hstack([*counts.get_columns(), normal.alias("normal")]).with_columns(
         dominant_script(), size_bytes=pl.col("text").str.len_bytes().cast(pl.Int64)
     )
-    judged = judge_rows(counted, plan.rules, plan.minimum, labelled=plan.shape.labelled)
+    judged = judge_rows(counted, plan.rules, plan.minimum, labelled=plan.shape.labelled, several=plan.shape.several)
     if plan.filters:
         judged = _filtered(judged, plan.filters)
     if plan.user_rules:

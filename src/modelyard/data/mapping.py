@@ -254,13 +254,11 @@ def _wrong_columns(parts: Sequence[FileFound], name: str, plan: Plan) -> list[Pr
     for role, column in plan.shape.columns.items():
         strings = sum(part.strings.get(column, (0, ""))[0] for part in parts)
         kind = next((kind for part in parts if (kind := part.strings.get(column, (0, ""))[1])), "")
-        if strings or not kind or role == "messages":
+        if strings or not kind or role == "messages" or (role == "label" and plan.shape.several):
             continue
         if role == "label" and kind in ("a list", "an object"):
             message = f"no value of {column!r} is a single label: the first is {kind}"
-            problems.append(
-                Problem(message, "give each row one label: several per row are not read by this version", name)
-            )
+            problems.append(Problem(message, "give each row one label, or set task: multi_label_classification", name))
         elif role != "label":
             message = f"no value of {column!r} is text: the first is {kind}"
             problems.append(Problem(message, "name the column that holds it", name))

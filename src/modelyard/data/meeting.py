@@ -34,6 +34,8 @@ ROW_GROUP_ROWS = 122_880
 BATCH_ROWS = 50_000
 MAX_VALUES = 100_000
 """Of a label or a slice column: more are texts or numbers, not classes."""
+_LABEL_LIST = """from_json({}, '["VARCHAR"]')"""
+_EACH_LABEL = f"unnest({_LABEL_LIST.format('label')})"
 _FAR = 2**40
 """More than there are rows: what a rank of splits is worth in the order in which near copies are kept."""
 _KEY = "key_high, key_low"
@@ -294,16 +296,33 @@ def write_flagged(connection: Connection, target: Path) -> None:
     )
 
 
-def place_rows(connection: Connection, scratch: Path, *, shares: Mapping[str, float], seed: int, grouped: bool) -> None:
+def place_rows(
+    connection: Connection,
+    scratch: Path,
+    *,
+    shares: Mapping[str, float],
+    seed: int,
+    grouped: bool,
+    several: bool = False,
+) -> None:
     """Make the table `placed`: for every row left its `split` and its place in the order of its split.
 
     Rows of files that were named for a split stay there; the rest is divided by `shares`, stratified by label, every
-    group whole. The order depends on the texts and the seed alone.
+    group whole. A row of several labels goes by the rarest of them, which is the hardest to divide (Sechidis et al.
+    2011, On the stratification of multi-label data, begin there as well). The order depends on the texts and the seed
+    alone.
     """
     connection.execute(
         "CREATE TABLE pool AS SELECT row, id, coalesce(label, '') AS label, \"group\", part,"
         f" sha256('{seed:d}' || chr(10) || id) AS hash FROM alive"
     )
+    if several:
+        connection.execute(f"""
+            UPDATE pool SET label = coalesce(rarest.label, '') FROM (
+                WITH each_label AS (SELECT row, {_EACH_LABEL} AS label FROM pool),
+                sizes AS (SELECT label, count(*) AS size FROM each_label GROUP BY label)
+                SELECT row, arg_min(label, (size, label)) AS label FROM each_label JOIN sizes USING (label) GROUP BY row
+            ) AS rarest WHERE pool.row = rarest.row""")
     if grouped:
         _place_groups(connection, scratch, shares, seed)
     else:
@@ -360,10 +379,10 @@ def _edges(shares: Mapping[str, float]) -> list[tuple[str, str]]:
     return edges
 
 
-def split_counts(connection: Connection, slices: Sequence[str]) -> dict[str, SplitCount]:
-    """Rows, labels and slice values of each split."""
+def split_counts(connection: Connection, slices: Sequence[str], *, several: bool = False) -> dict[str, SplitCount]:
+    """Rows, labels and slice values of each split; a row of several labels counts for each."""
     rows = connection.execute("SELECT split, count(*) FROM placed GROUP BY split").fetchall()
-    labels = _values(connection, "label", "label IS NOT NULL")
+    labels = _values(connection, _EACH_LABEL if several else "label", "label IS NOT NULL")
     by_slice = {name: _values(connection, f"coalesce({slice_name(name)}, {quoted(NO_VALUE)})") for name in slices}
     return {
         split: SplitCount(
@@ -449,13 +468,15 @@ def sampled_rows(connection: Connection, most: int) -> list[int]:
 
 
 def write_split(connection: Connection, split: str, target: Path, shape: Shape, slices: Sequence[str]) -> None:
-    """Write a split in its order: `id`, `source`, the shape's columns, `label` where rows have one, slices, `group`.
+    """Write a split in its order: `id`, `source`, the shape's columns, `label` or `labels`, slices, `group`.
 
     A conversation becomes a list of turns with `role`, `content` and `tool_calls` (JSON, null where there is none).
     """
     texts = ", ".join(f"{_stored(column)} AS {named(name)}" for name, column in shape.stored.items())
     stored = ", ".join(f"coalesce(rows.{slice_name(name)}, {quoted(NO_VALUE)}) AS {named(name)}" for name in slices)
     label = "rows.label" if shape.labelled else ""
+    if shape.several:
+        label = f"{_LABEL_LIST.format('rows.label')} AS labels"
     chosen = ", ".join(part for part in ("rows.id", "rows.source", texts, label, stored, 'rows."group"') if part)
     _copy(
         connection,

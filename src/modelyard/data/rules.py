@@ -326,7 +326,7 @@ def normalised(column: str) -> pl.Expr:
 
 
 def missing(*, labelled: bool) -> pl.Expr:
-    """Rows without a text, or without a label where rows have one."""
+    """Rows without a text, or without a label where rows have one; an empty list of labels is no missing one."""
     no_text = pl.when(pl.col("text").is_null()).then(pl.lit("there is no text"))
     if not labelled:
         return no_text.otherwise(None)
@@ -336,9 +336,12 @@ def missing(*, labelled: bool) -> pl.Expr:
     return pl.coalesce(no_text, several.then(pl.lit("the label is ") + pl.col("label_type")), no_label)
 
 
-def long_label() -> pl.Expr:
-    """Labels of more than 200 characters."""
+def long_label(*, several: bool = False) -> pl.Expr:
+    """Labels of more than 200 characters; of several the longest counts."""
     length = pl.col("label").str.len_chars()
+    if several:
+        lengths = pl.col("label").str.json_decode(pl.List(pl.String)).list.eval(pl.element().str.len_chars())
+        length = lengths.list.max().fill_null(0)
     said = pl.format("the label has {} characters, the most is {}", length, pl.lit(MAX_LABEL_CHARACTERS))
     return pl.when(length > MAX_LABEL_CHARACTERS).then(said)
 
@@ -369,18 +372,19 @@ def long_text() -> pl.Expr:
     return pl.when(size > MAX_TEXT_BYTES).then(pl.format("{} bytes, the most is {}", size, pl.lit(MAX_TEXT_BYTES)))
 
 
-def row_rules(minimum: int | None, *, labelled: bool) -> dict[str, pl.Expr]:
+def row_rules(minimum: int | None, *, labelled: bool, several: bool = False) -> dict[str, pl.Expr]:
     """The rules that look at rows one by one, in their order: the evidence against a row, null for none.
 
     Args:
         minimum: as in `short`.
         labelled: whether rows have a label.
+        several: whether it is a JSON list of them.
     """
     return {
         "row_unreadable": pl.col("unreadable"),
         "text_is_string": pl.lit("the text is ") + pl.col("text_type"),
         "fields_present": missing(labelled=labelled),
-        "label_too_long": long_label(),
+        "label_too_long": long_label(several=several),
         "row_malformed": pl.col("shape_problem"),
         "text_empty": pl.when(pl.col("visible") == 0).then(pl.lit("the text is empty")),
         "text_too_short": short(minimum),
@@ -388,7 +392,9 @@ def row_rules(minimum: int | None, *, labelled: bool) -> dict[str, pl.Expr]:
     }
 
 
-def judge_rows(rows: pl.DataFrame, rules: Collection[str], minimum: int | None, *, labelled: bool) -> pl.DataFrame:
+def judge_rows(
+    rows: pl.DataFrame, rules: Collection[str], minimum: int | None, *, labelled: bool, several: bool = False
+) -> pl.DataFrame:
     """The first rule that finds each row.
 
     Args:
@@ -396,11 +402,14 @@ def judge_rows(rows: pl.DataFrame, rules: Collection[str], minimum: int | None, 
         rules: names of the rules to apply.
         minimum: as in `short`.
         labelled: whether rows have a label.
+        several: whether it is a JSON list of them.
 
     Returns:
         `rows` with `rule` and `evidence`, null where no rule finds a row.
     """
-    chosen = {name: found for name, found in row_rules(minimum, labelled=labelled).items() if name in rules}
+    chosen = {
+        name: found for name, found in row_rules(minimum, labelled=labelled, several=several).items() if name in rules
+    }
     named = [pl.when(found.is_not_null()).then(pl.lit(name)) for name, found in chosen.items()]
     nothing = pl.lit(None, pl.String)
     return rows.with_columns(

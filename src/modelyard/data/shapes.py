@@ -4,12 +4,14 @@
 |---|---|---|
 | `text` | text | the text |
 | `text_label` | text, label | the text |
+| `text_labels` | text, label (a list of them) | the text |
 | `prompt_completion` | prompt, (input), completion | all of them, one below the other |
 | `messages` | messages | what every turn says, one below the other |
 | `preference` | (prompt), chosen, rejected | prompt and chosen |
 
 Recognised by name: Alpaca (`instruction`, `input`, `output`), ShareGPT (`conversations` of `from` and `value`), the
-OpenAI chat format (`messages` of `role` and `content`), TRL's preference format (`prompt`, `chosen`, `rejected`).
+OpenAI chat format (`messages` of `role` and `content`), TRL's preference format (`prompt`, `chosen`, `rejected`). Rows
+have several labels where the column of the label holds lists.
 """
 
 import difflib
@@ -23,10 +25,11 @@ from pydantic import BaseModel, ConfigDict
 from modelyard.data.records import Chunk
 from modelyard.errors import InputError, Problem
 
-ShapeName = Literal["text", "text_label", "prompt_completion", "messages", "preference"]
+ShapeName = Literal["text", "text_label", "text_labels", "prompt_completion", "messages", "preference"]
 REQUIRED: dict[ShapeName, tuple[str, ...]] = {
     "text": ("text",),
     "text_label": ("text", "label"),
+    "text_labels": ("text", "label"),
     "prompt_completion": ("prompt", "completion"),
     "messages": ("messages",),
     "preference": ("chosen", "rejected"),
@@ -37,6 +40,7 @@ ROLES = ("text", "label", "prompt", "input", "completion", "messages", "chosen",
 TASKS: dict[ShapeName, str] = {
     "text": "causal_lm",
     "text_label": "classification",
+    "text_labels": "multi_label_classification",
     "prompt_completion": "causal_lm",
     "messages": "causal_lm",
     "preference": "preference",
@@ -68,6 +72,8 @@ SPEAKERS = {
 }
 """How turns are named in the chat formats -> the four roles of the OpenAI format."""
 MAX_TURNS = 10_000
+MAX_LABELS = 1_000
+"""Of one row."""
 
 
 class Shape(BaseModel):
@@ -86,7 +92,12 @@ class Shape(BaseModel):
     @property
     def labelled(self) -> bool:
         """Whether rows have a label."""
-        return self.name == "text_label"
+        return self.name in ("text_label", "text_labels")
+
+    @property
+    def several(self) -> bool:
+        """Whether a row may have several labels, or none of them."""
+        return self.name == "text_labels"
 
     @property
     def wanted(self) -> tuple[str, ...]:
@@ -96,7 +107,7 @@ class Shape(BaseModel):
     @property
     def text_column(self) -> str:
         """The column of the wide rows that holds the row's text."""
-        return self.columns["text"] if self.name in ("text", "text_label") else TEXT
+        return self.columns.get("text", TEXT)
 
     @property
     def stored(self) -> dict[str, str]:
@@ -150,6 +161,19 @@ def recognise(columns: Sequence[str], given: Mapping[str, str], where: str) -> S
     raise InputError(Problem(f"the columns ({some}) are no shape of rows that is known", advice, where))
 
 
+def recognise_rows(chunk: Chunk | None, given: Mapping[str, str], where: str) -> Shape:
+    """The same from the first rows of a file, None where it has none: lists of labels are known by their values.
+
+    Raises:
+        InputError: as `recognise`.
+    """
+    shape = recognise([] if chunk is None else list(chunk.cells), given, where)
+    if shape.name != "text_label" or chunk is None:
+        return shape
+    first = next((cell for cell in chunk.cells.get(shape.columns["label"], []) if cell and cell.strip()), "")
+    return shape.model_copy(update={"name": "text_labels"}) if _json_list(first) is not None else shape
+
+
 def _by_name(columns: Sequence[str]) -> dict[str, str]:
     by_fold = {column.strip().casefold(): column for column in reversed(columns)}
     return {
@@ -188,6 +212,7 @@ def row_frame(chunk: Chunk, shape: Shape) -> tuple[pl.DataFrame, dict[str, pl.Se
         parts = {
             "text": ("text",),
             "text_label": ("text",),
+            "text_labels": ("text",),
             "prompt_completion": ("prompt", "input", "completion"),
             "preference": ("prompt", "chosen"),
         }[shape.name]
@@ -202,13 +227,18 @@ def row_frame(chunk: Chunk, shape: Shape) -> tuple[pl.DataFrame, dict[str, pl.Se
         problems = _preference_problems(column("chosen"), column("rejected"))
     if shape.text_column == TEXT:
         derived[TEXT] = text.alias(TEXT)
+    labels, label_types = column("label"), types("label")
+    if shape.several:
+        lists = [_label_list(cell) for cell in labels]
+        labels, label_types = [one.written for one in lists], empty
+        problems = pl.Series("shape_problem", [one.problem for one in lists], pl.String)
     nothing = pl.Series("shape_problem", empty, pl.String)
     frame = pl.DataFrame(
         [
             text.alias("text"),
             kinds.alias("text_type"),
-            pl.Series("label", column("label"), pl.String),
-            pl.Series("label_type", types("label"), pl.String),
+            pl.Series("label", labels, pl.String),
+            pl.Series("label_type", label_types, pl.String),
             nothing if problems is None else problems.alias("shape_problem"),
         ]
     )
@@ -259,6 +289,38 @@ def _blank(column: str) -> pl.Expr:
 def _by_cells(columns: Mapping[str, list[str | None]], problem: Callable[[], pl.Expr]) -> pl.Series:
     frame = pl.DataFrame({name: pl.Series(name, cells, pl.String) for name, cells in columns.items()})
     return frame.select(shape_problem=problem())["shape_problem"]
+
+
+class _Labels(NamedTuple):
+    """The labels of a row as a JSON list in their order, and what is wrong with them."""
+
+    written: str | None = None
+    problem: str | None = None
+
+
+def _label_list(cell: str | None) -> _Labels:
+    """A row's set of labels, each once; a cell that is no list is one label, an empty list none of them."""
+    if cell is None or not cell.strip():
+        return _Labels()
+    found = _json_list(cell)
+    if found is None:
+        found = [cell]
+    if len(found) > MAX_LABELS:
+        return _Labels("[]", f"{len(found)} labels, the most is {MAX_LABELS}")
+    wrong = next((one for one in found if not isinstance(one, str) or not one.strip()), None)
+    if wrong is not None:
+        return _Labels("[]", f"the label {json.dumps(wrong, ensure_ascii=False)[:40]} is no text")
+    return _Labels(json.dumps(sorted({one.strip() for one in found}), ensure_ascii=False))
+
+
+def _json_list(cell: str) -> list[Any] | None:
+    if not cell.lstrip().startswith("["):
+        return None
+    try:
+        content = json.loads(cell)
+    except (ValueError, RecursionError):
+        return None
+    return content if isinstance(content, list) else None
 
 
 class _Turn(NamedTuple):

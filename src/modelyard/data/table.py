@@ -102,11 +102,16 @@ def _read_file(
 
 def first_columns(path: Path) -> list[str]:
     """The columns of a file of a kind that is read; none where its first rows cannot be, which `check` will tell."""
-    try:
-        chunk, _ = first_chunk(path)
-    except InputError:
-        return []
+    chunk = first_rows(path)
     return [] if chunk is None else list(chunk.cells)
+
+
+def first_rows(path: Path) -> Chunk | None:
+    """The first rows of a file; None where they cannot be read, which `check` will tell."""
+    try:
+        return first_chunk(path)[0]
+    except InputError:
+        return None
 
 
 def first_chunk(path: Path) -> tuple[Chunk | None, Parse]:

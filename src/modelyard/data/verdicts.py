@@ -56,7 +56,7 @@ def of_labels(rules: Mapping[str, Rule], splits: Mapping[str, SplitCount]) -> li
             total[label] = total.get(label, 0) + rows
     if not total:
         return []
-    rows = sum(total.values())
+    rows = sum(split.rows for split in splits.values())
     values = {"label_count": float(len(total))}
     steps = {}
     alike = _spelt_alike(total)

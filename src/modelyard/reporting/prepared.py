@@ -141,7 +141,10 @@ def _fields(report: Report | None) -> list[str]:
 def _labels(splits: Mapping[str, pl.LazyFrame], names: Sequence[str]) -> dict[str, dict[str, int]]:
     labels: dict[str, dict[str, int]] = {label: {} for label in names}
     for split, frame in splits.items():
-        if "label" in frame.collect_schema():
+        names_of = frame.collect_schema().names()
+        if "labels" in names_of:
+            frame = frame.select(label="labels").explode("label").drop_nulls()
+        if "label" in names_of or "labels" in names_of:
             counts = frame.group_by("label").len().select(pl.col("label").cast(pl.String), "len").collect()
             for label, rows in counts.iter_rows():
                 labels.setdefault(str(label), {})[split] = int(rows)
@@ -227,7 +230,7 @@ def _rows(frame: pl.DataFrame, fields: Sequence[str] = (), said: str = "label") 
         Row(
             str(row.get("source") or ""),
             _text([row[name] for name in columns]) or _text([row.get("raw")]),
-            str(row.get(said) or ""),
+            ", ".join(row["labels"] or []) if said == "label" and "labels" in row else str(row.get(said) or ""),
         )
         for row in frame.iter_rows(named=True)
     ]
