@@ -23,8 +23,8 @@ from inputs import fetch_package, read_members
 from results_file import write_results
 from scipy import stats
 
-from modelyard.data.change import compare
-from modelyard.data.measures import MEASURES
+from modelyard.data.change.compare import compare
+from modelyard.data.change.measures import MEASURES
 from modelyard.evidence.distance import (
     chi_squared_effect,
     kolmogorov_smirnov,

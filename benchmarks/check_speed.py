@@ -29,7 +29,7 @@ from results_file import write_results
 
 from modelyard.artifacts.reports import read_report, read_run_record
 from modelyard.data.check import check
-from modelyard.data.shapes import Shape
+from modelyard.data.reading.shapes import Shape
 from modelyard.evidence.interval import Interval, at_least, at_most
 from modelyard.evidence.judge import judge
 from modelyard.evidence.report import Measurement

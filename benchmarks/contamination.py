@@ -33,9 +33,9 @@ from edits import CHOSEN_BY, HELD_OUT, Edit, Language, embed, replaced
 from inputs import fetch_package, read_members
 from results_file import write_results
 
-from modelyard.data import contamination
-from modelyard.data.contamination import THRESHOLD, contaminated
-from modelyard.data.contamination_index import Index, build_index, find_hits, gram_hashes, normalise, tokenise
+from modelyard.data.contamination import find as contamination
+from modelyard.data.contamination.find import THRESHOLD, contaminated
+from modelyard.data.contamination.index import Index, build_index, find_hits, gram_hashes, normalise, tokenise
 from modelyard.evidence.interval import Interval, at_least, at_most
 from modelyard.evidence.judge import Verdict, judge
 from modelyard.evidence.proportion import wilson

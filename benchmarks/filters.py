@@ -25,8 +25,8 @@ import polars as pl
 from results_file import write_results
 from texts import chinese_news, chinese_reviews, english_mail, english_news, people_daily
 
-from modelyard.data.filters import FILTERS, find_filtered
-from modelyard.data.words import DUPLICATE_SIZES, LETTERS_PER_WORD, TOP_SIZES, count_words, measure_repetition
+from modelyard.data.quality.filters import FILTERS, find_filtered
+from modelyard.data.quality.words import DUPLICATE_SIZES, LETTERS_PER_WORD, TOP_SIZES, count_words, measure_repetition
 from modelyard.evidence.interval import Interval, at_least
 from modelyard.evidence.judge import Verdict, judge
 from modelyard.evidence.proportion import wilson

@@ -36,8 +36,8 @@ from numpy.typing import NDArray
 from results_file import write_results
 
 from modelyard.artifacts.files import digest_bytes
-from modelyard.data.crossfit import fit
-from modelyard.data.mislabelled import (
+from modelyard.data.labels.crossfit import fit
+from modelyard.data.labels.mislabelled import (
     MAX_REPEATS,
     find_mislabelled,
     held_out_probabilities,

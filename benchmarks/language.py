@@ -20,7 +20,7 @@ import polars as pl
 from results_file import write_results
 from texts import LANGUAGES, chinese_reviews, english_news, short_texts
 
-from modelyard.data.language import UNDETERMINED, detect
+from modelyard.data.quality.language import UNDETERMINED, detect
 from modelyard.evidence.interval import Interval, at_most
 from modelyard.evidence.judge import judge
 from modelyard.evidence.paired import drop, tango

@@ -26,7 +26,7 @@ from near_corpus import Planted, plant, write_texts
 from results_file import write_results
 from scipy.sparse.csgraph import connected_components
 
-from modelyard.data.minhash import THRESHOLD
+from modelyard.data.duplicates.minhash import THRESHOLD
 from modelyard.evidence.interval import Interval, at_least
 from modelyard.evidence.judge import Verdict, judge
 from modelyard.evidence.proportion import wilson

@@ -19,8 +19,8 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
-from modelyard.data.minhash import band_keys
-from modelyard.data.near import near_duplicates
+from modelyard.data.duplicates.minhash import band_keys
+from modelyard.data.duplicates.near import near_duplicates
 from modelyard.data.rules import normalised
 
 PIECE_ROWS = 500

@@ -26,7 +26,7 @@ import personal_mails as letters
 import personal_sets as sets
 from results_file import write_results
 
-from modelyard.data.personal import PERSONAL_KINDS, find_personal
+from modelyard.data.personal.find import PERSONAL_KINDS, find_personal
 from modelyard.evidence.interval import Interval, at_least
 from modelyard.evidence.judge import Verdict, judge
 from modelyard.evidence.proportion import wilson

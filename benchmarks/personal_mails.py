@@ -20,8 +20,8 @@ from pathlib import Path
 import polars as pl
 from inputs import fetch_package, read_members
 
-from modelyard.data.personal import find_personal
-from modelyard.data.personal_numbers import DIGITS
+from modelyard.data.personal.find import find_personal
+from modelyard.data.personal.numbers import DIGITS
 
 JUDGED = Path(__file__).with_name("personal_judged.json")
 PER_KIND, UNFOUND = 60, {"digits": 300, "@": 100}

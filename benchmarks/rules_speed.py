@@ -20,10 +20,10 @@ from rich.console import Console
 from rich.table import Table
 from texts import chinese_news, chinese_reviews, english_news
 
-from modelyard.data.filters import FILTERS, find_filtered
-from modelyard.data.language import detect
-from modelyard.data.quality import FEATURES, SCANS, features
-from modelyard.data.tokens import count_tokens
+from modelyard.data.quality.features import FEATURES, SCANS, features
+from modelyard.data.quality.filters import FILTERS, find_filtered
+from modelyard.data.quality.language import detect
+from modelyard.data.quality.tokens import count_tokens
 from modelyard.evidence.interval import Interval
 from modelyard.evidence.report import Measurement
 from modelyard.evidence.timing import median_interval

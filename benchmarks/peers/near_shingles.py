@@ -1,4 +1,4 @@
-"""The shingles of `modelyard.data.shingles` in plain Python: for the plain rensa loop, and as the judge's reference.
+"""The shingles of `data/duplicates/shingles.py` in plain Python: for the plain rensa loop, and the judge's reference.
 
 Holds for the benchmark's texts, which have letters, digits, Han and ASCII punctuation and no other symbol.
 """

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from modelyard.cli.history import show_history, sparkline
-from modelyard.data.history import Point, append
+from modelyard.data.change.history import Point, append
 from modelyard.data.rules import chosen_rules
 from modelyard.evidence.interval import Interval, at_least, at_most
 from modelyard.evidence.report import Report

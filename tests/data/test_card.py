@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from modelyard.data.check import check
-from modelyard.data.shapes import Shape
+from modelyard.data.reading.shapes import Shape
 from modelyard.project.data import DataSection
 from modelyard.project.gates import GatesSection
 

@@ -11,8 +11,8 @@ import pytest
 from modelyard.artifacts.prepared import read_prepared
 from modelyard.artifacts.reports import read_report, read_run_record
 from modelyard.data.check import check
-from modelyard.data.shapes import Shape, recognise, recognise_rows
-from modelyard.data.table import first_columns, first_rows
+from modelyard.data.reading.shapes import Shape, recognise, recognise_rows
+from modelyard.data.reading.table import first_columns, first_rows
 from modelyard.errors import InputError
 from modelyard.evidence.judge import exit_status
 from modelyard.evidence.report import Report
@@ -271,7 +271,7 @@ def test_rules_of_the_users_own_in_several_processes(tmp_path: Path, monkeypatch
     lines = [json.dumps({"text": f"a sentence with the number {n} in it", "n": n}) for n in range(2_000)]
     (tmp_path / "rows.jsonl").write_text("\n".join(lines), encoding="utf-8")
     data = DataSection(train="rows.jsonl", user_rules={"even": UserRuleSection(keep="MOD(CAST(n AS INT), 2) = 0")})
-    monkeypatch.setattr("modelyard.data.survey.PIECE_BYTES", 20_000)
+    monkeypatch.setattr("modelyard.data.reading.survey.PIECE_BYTES", 20_000)
     monkeypatch.setattr("modelyard.data.mapping.PIECE_BYTES", 20_000)
     gone = []
     for inline in (10**9, 0):

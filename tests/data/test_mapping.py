@@ -10,8 +10,8 @@ import pytest
 from modelyard.data import mapping
 from modelyard.data.features import NARROW_SCHEMA, Plan
 from modelyard.data.mapping import Part, Task, bundles, field_name, map_bundles, wide_name
-from modelyard.data.shapes import Shape
-from modelyard.data.survey import Cut, Surveyed
+from modelyard.data.reading.shapes import Shape
+from modelyard.data.reading.survey import Cut, Surveyed
 from modelyard.errors import InputError
 from modelyard.progress import silent
 

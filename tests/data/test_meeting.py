@@ -12,7 +12,7 @@ from modelyard.data import meeting
 from modelyard.data.features import Plan, features
 from modelyard.data.mapping import slice_name, wide_name
 from modelyard.data.meeting import Connection
-from modelyard.data.shapes import Shape
+from modelyard.data.reading.shapes import Shape
 from modelyard.data.split import shares_of
 from modelyard.errors import InputError
 

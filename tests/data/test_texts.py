@@ -3,7 +3,7 @@ from pathlib import Path
 import polars as pl
 
 from modelyard.data.mapping import wide_name
-from modelyard.data.shapes import TEXT, Shape
+from modelyard.data.reading.shapes import TEXT, Shape
 from modelyard.data.texts import text_reader
 
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from modelyard.data.change import DISTRIBUTIONS
-from modelyard.data.history import append, show
-from modelyard.data.measures import MEASURES
+from modelyard.data.change.compare import DISTRIBUTIONS
+from modelyard.data.change.history import append, show
+from modelyard.data.change.measures import MEASURES
 from modelyard.data.rules import chosen_rules
 from modelyard.evidence.interval import Interval, at_most
 from modelyard.evidence.judge import judge

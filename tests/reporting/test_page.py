@@ -13,7 +13,7 @@ import pytest
 
 from modelyard.artifacts.files import write_text
 from modelyard.artifacts.reports import read_report, write_report
-from modelyard.data.history import append, history_file
+from modelyard.data.change.history import append, history_file
 from modelyard.errors import InputError
 from modelyard.evidence.report import Report
 from modelyard.reporting.collect import collect

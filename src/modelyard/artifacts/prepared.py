@@ -68,10 +68,10 @@ class Dataset(BaseModel):
 class Prepared:
     """An opened `prepared/` folder.
 
-    The frame of a split has the columns `id`, `source`, those of its shape (`text` and `label`, or `text` and `labels`, a
-    list, or `text`, or `prompt` and `completion`, or `messages`, or `prompt`, `chosen` and `rejected`), the slice columns
-    (strings) and `group` (string or null), in the order in which rows are judged. `messages` is a list of `role`,
-    `content`, `tool_calls`.
+    The frame of a split has the columns `id`, `source`, those of its shape (`text` and `label`, or `text` and `labels`,
+    a list, or `text`, or `prompt` and `completion`, or `messages`, or `prompt`, `chosen` and `rejected`), the slice
+    columns (strings) and `group` (string or null), in the order in which rows are judged. `messages` is a list of
+    `role`, `content`, `tool_calls`.
     """
 
     folder: Path

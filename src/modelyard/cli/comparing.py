@@ -17,7 +17,7 @@ def _list_measures(wanted: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from modelyard.data.measures import MEASURES
+    from modelyard.data.change.measures import MEASURES
 
     table = Table("measure", "allowed", "severity", "what it measures, and why this limit", box=None, pad_edge=False)
     for measure in MEASURES:
@@ -62,7 +62,7 @@ def compare(
     Every distance has an interval, judged against a limit. Exit status: 0 nothing moved beyond its limit, 1 something
     did, 3 there are too few rows to tell.
     """
-    from modelyard.data.change import compare as run
+    from modelyard.data.change.compare import compare as run
     from modelyard.evidence.judge import exit_status
 
     with progress_bar() as progress:

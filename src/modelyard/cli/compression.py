@@ -115,7 +115,7 @@ def _alone(
     from modelyard.artifacts.reports import failure_problems, read_run_record, write_report
     from modelyard.compression.compress import compress as run
     from modelyard.data.check import check
-    from modelyard.data.shapes import Shape
+    from modelyard.data.reading.shapes import Shape
 
     if model is None:
         raise InputError(

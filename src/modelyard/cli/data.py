@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from modelyard.data.shapes import Shape
+    from modelyard.data.reading.shapes import Shape
     from modelyard.project.data import DataSection
 
 from modelyard.cli.console import progress_bar, show_report
@@ -116,9 +116,9 @@ def check(
 
 def _shape(files: list[str], text: str | None, label: str | None, fields: str) -> "Shape":
     """The shape that the user named, or that the first file's columns have."""
-    from modelyard.data.locate import locate
-    from modelyard.data.shapes import recognise_rows
-    from modelyard.data.table import first_rows
+    from modelyard.data.reading.locate import locate
+    from modelyard.data.reading.shapes import recognise_rows
+    from modelyard.data.reading.table import first_rows
 
     given = {"text": text, "label": label}
     for part in filter(None, (part.strip() for part in fields.split(","))):
@@ -133,9 +133,9 @@ def _shape(files: list[str], text: str | None, label: str | None, fields: str) -
 
 def _project_shape(task: str, data: "DataSection", root: Path) -> "Shape":
     """The shape that a project's task has; for other tasks than classification by the fields named or found."""
-    from modelyard.data.locate import locate
-    from modelyard.data.shapes import Shape, recognise
-    from modelyard.data.table import first_columns
+    from modelyard.data.reading.locate import locate
+    from modelyard.data.reading.shapes import Shape, recognise
+    from modelyard.data.reading.table import first_columns
 
     fields = data.fields
     if task in ("classification", "multi_label_classification"):

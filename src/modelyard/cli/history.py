@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from modelyard.cli.console import MARKS, shown, table_width
 
 if TYPE_CHECKING:
-    from modelyard.data.history import Change, History, Point, Trend
+    from modelyard.data.change.history import Change, History, Point, Trend
 
 STEPS = "▁▂▃▄▅▆▇█"
 MOST_POINTS = 24
@@ -21,7 +21,7 @@ def show_history(reports: Path, as_json: bool) -> None:
     Raises:
         InputError: there is no audit.
     """
-    from modelyard.data.history import show
+    from modelyard.data.change.history import show
 
     history = show(reports)
     if as_json:

@@ -20,13 +20,15 @@ from modelyard.artifacts.files import (
 )
 from modelyard.artifacts.prepared import MARK, SPLITS, Dataset, Source
 from modelyard.artifacts.reports import recording, write_report
-from modelyard.data import history, meeting, verdicts
+from modelyard.data import meeting, verdicts
 from modelyard.data.baseline import SCRIPTS, Baseline, histogram, script_shares, shares
 from modelyard.data.card import FILE as CARD
 from modelyard.data.card import dataset_card
-from modelyard.data.contamination_index import Index
+from modelyard.data.change import history
+from modelyard.data.contamination.index import Index
+from modelyard.data.contamination.questions import load_questions
 from modelyard.data.features import NEAR_RULES, Plan
-from modelyard.data.locate import locate
+from modelyard.data.labels.mislabelled import find_mislabelled
 from modelyard.data.mapping import (
     RAW,
     WORKER_BYTES,
@@ -37,17 +39,16 @@ from modelyard.data.mapping import (
     file_problems,
     map_bundles,
 )
-from modelyard.data.mislabelled import find_mislabelled
 from modelyard.data.problems import raise_found
 from modelyard.data.profile import SAMPLED_ROWS, language_note, profile
-from modelyard.data.questions import load_questions
-from modelyard.data.read import FileFound, find_layout
-from modelyard.data.records import Parse
+from modelyard.data.reading.locate import locate
+from modelyard.data.reading.read import FileFound, find_layout
+from modelyard.data.reading.records import Parse
+from modelyard.data.reading.shapes import TASKS, Shape
+from modelyard.data.reading.survey import MAX_ROWS, Surveyed, survey
+from modelyard.data.reading.table import first_columns
 from modelyard.data.rules import MINIMUM_CHARACTERS, MINIMUM_CJK_CHARACTERS, Rule, chosen_rules, filter_names, own_rules
-from modelyard.data.shapes import TASKS, Shape
 from modelyard.data.split import SplitCount, shares_of
-from modelyard.data.survey import MAX_ROWS, Surveyed, survey
-from modelyard.data.table import first_columns
 from modelyard.data.texts import text_reader
 from modelyard.data.user_rules import Compiled
 from modelyard.errors import InputError, Problem

@@ -14,12 +14,12 @@ from pydantic import BaseModel, ConfigDict
 from modelyard.artifacts.files import digest_bytes
 from modelyard.data.baseline import SCRIPTS
 from modelyard.data.characters import dominant_script, read_characters
-from modelyard.data.contamination_index import Grams, find_hits
-from modelyard.data.filters import find_filtered
-from modelyard.data.minhash import band_keys
-from modelyard.data.personal import PERSONAL_KINDS, find_personal
+from modelyard.data.contamination.index import Grams, find_hits
+from modelyard.data.duplicates.minhash import band_keys
+from modelyard.data.personal.find import PERSONAL_KINDS, find_personal
+from modelyard.data.quality.filters import find_filtered
+from modelyard.data.reading.shapes import Shape
 from modelyard.data.rules import PERSONAL_RULES, SECRET_KINDS, judge_rows
-from modelyard.data.shapes import Shape
 from modelyard.data.user_rules import UserRule, compile_rules, first_broken
 
 NEAR_RULES = {"duplicate_near", "leak_near"}

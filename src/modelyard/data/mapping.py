@@ -22,12 +22,12 @@ import polars as pl
 from pydantic import BaseModel, TypeAdapter
 
 from modelyard.artifacts.prepared import NO_VALUE, write_frame
-from modelyard.data.contamination_index import Grams, load_grams, save_grams
+from modelyard.data.contamination.index import Grams, load_grams, save_grams
 from modelyard.data.features import Plan, features
-from modelyard.data.read import FileFound, parse_piece
-from modelyard.data.records import Chunk, Layout, Parse, check_columns
-from modelyard.data.shapes import row_frame
-from modelyard.data.survey import PIECE_BYTES, Cut, Surveyed
+from modelyard.data.reading.read import FileFound, parse_piece
+from modelyard.data.reading.records import Chunk, Layout, Parse, check_columns
+from modelyard.data.reading.shapes import row_frame
+from modelyard.data.reading.survey import PIECE_BYTES, Cut, Surveyed
 from modelyard.errors import InputError, Problem
 from modelyard.progress import Progress
 

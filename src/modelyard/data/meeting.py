@@ -17,12 +17,12 @@ import polars as pl
 
 from modelyard.artifacts.prepared import NO_VALUE, SPLITS
 from modelyard.data.baseline import SCRIPTS
-from modelyard.data.contamination import contaminated
-from modelyard.data.contamination_index import Index
+from modelyard.data.contamination.find import contaminated
+from modelyard.data.contamination.index import Index
+from modelyard.data.duplicates.near import near_duplicates
 from modelyard.data.features import NARROW_SCHEMA
 from modelyard.data.mapping import slice_name, wide_name
-from modelyard.data.near import near_duplicates
-from modelyard.data.shapes import MESSAGES, Shape
+from modelyard.data.reading.shapes import MESSAGES, Shape
 from modelyard.data.split import GREEDY_GROUPS, SplitCount, quotas, split_groups
 from modelyard.data.texts import ReadTexts
 from modelyard.data.verdicts import Dropped

@@ -12,9 +12,9 @@ import polars as pl
 
 from modelyard.data.baseline import SCRIPTS, Baseline, histogram, script_shares, shares
 from modelyard.data.characters import dominant_script, read_characters
-from modelyard.data.language import detect
-from modelyard.data.quality import features
-from modelyard.data.tokens import count_tokens, mean_interval, quantile_interval, share_interval
+from modelyard.data.quality.features import features
+from modelyard.data.quality.language import detect
+from modelyard.data.quality.tokens import count_tokens, mean_interval, quantile_interval, share_interval
 from modelyard.evidence.interval import Interval
 from modelyard.evidence.proportion import wilson
 from modelyard.evidence.report import Measurement

@@ -13,8 +13,8 @@ from typing import Literal
 import polars as pl
 
 from modelyard.data.characters import normalise
-from modelyard.data.filters import FILTERS
 from modelyard.data.problems import raise_found
+from modelyard.data.quality.filters import FILTERS
 from modelyard.data.user_rules import Compiled, UserRule, compile_rules
 from modelyard.errors import Problem
 from modelyard.evidence.interval import Interval, Limit

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from modelyard.data.mapping import wide_name
-from modelyard.data.shapes import Shape
+from modelyard.data.reading.shapes import Shape
 
 ReadTexts = Callable[[Sequence[int]], pl.DataFrame]
 

@@ -7,8 +7,8 @@ from typing import Literal
 from markupsafe import Markup
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from modelyard.data.change import DISTRIBUTIONS
-from modelyard.data.history import Change, History, Trend
+from modelyard.data.change.compare import DISTRIBUTIONS
+from modelyard.data.change.history import Change, History, Trend
 from modelyard.evidence.report import Report
 from modelyard.reporting.distributions import kind_pair, number_pair, trend_line
 from modelyard.reporting.numbers import both_amounts, cut, minus, shown

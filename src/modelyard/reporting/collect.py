@@ -24,7 +24,7 @@ from modelyard.artifacts.release import Manifest
 from modelyard.artifacts.reports import ORDER, find_reports, read_report, read_run_record, reports_folder
 from modelyard.compression.reference import FOLDER as REFERENCE
 from modelyard.compression.reference import read_reference
-from modelyard.data.history import History, history_file, show
+from modelyard.data.change.history import History, history_file, show
 from modelyard.errors import InputError, Problem
 from modelyard.evidence.report import Report, RunRecord
 from modelyard.reporting.mistakes import Mistakes, find_mistakes

@@ -15,8 +15,8 @@ from modelyard.artifacts.files import write_text
 from modelyard.artifacts.release import MARK as MANIFEST
 from modelyard.artifacts.release import SIGNATURE
 from modelyard.artifacts.reports import reports_folder
-from modelyard.data.change import DISTRIBUTIONS
-from modelyard.data.change import STAGE as COMPARE
+from modelyard.data.change.compare import DISTRIBUTIONS
+from modelyard.data.change.compare import STAGE as COMPARE
 from modelyard.errors import InputError, Problem
 from modelyard.evidence.report import Measurement, Report
 from modelyard.reporting.changes import change_view, history_view

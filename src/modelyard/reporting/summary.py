@@ -6,7 +6,7 @@ from typing import Literal
 from markupsafe import Markup
 
 from modelyard.artifacts.candidate import Card
-from modelyard.data.change import STAGE as COMPARE
+from modelyard.data.change.compare import STAGE as COMPARE
 from modelyard.evidence.interval import Interval
 from modelyard.evidence.judge import Verdict, exit_status
 from modelyard.evidence.report import Report

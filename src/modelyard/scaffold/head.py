@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from modelyard.data.locate import file_format, kind_problem
 from modelyard.data.problems import raise_found
-from modelyard.data.table import first_chunk
+from modelyard.data.reading.locate import file_format, kind_problem
+from modelyard.data.reading.table import first_chunk
 from modelyard.errors import InputError, Problem
 from modelyard.scaffold.guess import Head
 

@@ -1,0 +1,1 @@
+"""What changed between two sets of rows, and from audit to audit."""

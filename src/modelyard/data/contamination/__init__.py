@@ -1,0 +1,1 @@
+"""Benchmark questions that stand in the rows, whole or edited."""

@@ -1,0 +1,41 @@
+"""Benchmark questions that must not stand in a corpus, read from files of any shape."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from modelyard.data.contamination.index import Index, build_index
+from modelyard.data.problems import raise_found
+from modelyard.data.reading.locate import locate
+from modelyard.data.reading.shapes import NAMES, Shape
+from modelyard.data.reading.table import first_columns, read_table
+from modelyard.errors import Problem
+
+_QUESTION = ("question", *NAMES["prompt"], *NAMES["text"], "问题", "sentence", "passage")
+_ANSWER = ("answer", *NAMES["completion"], "答案", "target")
+
+
+def load_questions(named: str | Sequence[str], root: Path) -> Index:
+    """Index the questions of files, one a row: the column is `question`, `prompt`, `text` or the like, by its name.
+
+    Raises:
+        InputError: a file cannot be read, has no such column, or its questions cannot be searched for.
+    """
+    paths, _ = locate(named, root)
+    problems: list[Problem] = []
+    found: list[pl.DataFrame] = []
+    for path in paths:
+        columns = {column.strip().casefold(): column for column in reversed(first_columns(path))}
+        question = next((columns[name] for name in _QUESTION if name in columns), None)
+        if question is None:
+            some = ", ".join(map(repr, list(columns.values())[:10])) or "none"
+            problems.append(Problem(f"no column holds questions: {some}", "call it question", str(path)))
+            continue
+        table = read_table([path], root=root, shape=Shape(name="text", columns={"text": question}))
+        answer = next((columns[name] for name in _ANSWER if name in columns and columns[name] != question), None)
+        answers = table.fields[answer] if answer else pl.Series([None] * table.rows.height, dtype=pl.String)
+        found.append(table.rows.select("source", "text").with_columns(answers.alias("answer")))
+    raise_found(problems)
+    rows = pl.concat(found).filter(pl.col("text").str.strip_chars() != "")
+    return build_index(rows.with_row_index("question").with_columns(pl.col("question").cast(pl.Int64)))

@@ -1,0 +1,1 @@
+"""Near copies: shingles, MinHash, and the exact comparison of those that met."""
