@@ -238,7 +238,7 @@ def main() -> None:
         },
         notes=[
             "English news stands on one line an article, so that every rule about lines is all or nothing there",
-            "few of these texts break some of the rules; tests/data/quality/filter_vectors.json has texts for each of them",
+            "few of these texts break some of the rules; tests/data/quality/filter_vectors.json has some for each",
             "mail is e-mail of SpamAssassin, half of it in HTML: pages as they are crawled rather than clean text",
         ],
     )

@@ -79,3 +79,10 @@ def test_names_that_differ_by_case_alone_stay_apart() -> None:
     names = ["Text", "text", "正文", "place", "\x01raw", 'a"b']
     assert [field_name(wide_name(name)) for name in names] == names
     assert len({wide_name(name).casefold() for name in names}) == len(names)
+
+
+def test_many_small_files_go_in_bundles_of_so_many(tmp_path: Path) -> None:
+    """A bundle of 100,000 files would be one process's work, and their frames gigabytes."""
+    made = parts(tmp_path, 1)
+    work = bundles([made[0]] * (2 * mapping.BUNDLE_PARTS + 1))
+    assert [len(bundle.parts) for bundle in work] == [mapping.BUNDLE_PARTS, mapping.BUNDLE_PARTS, 1]

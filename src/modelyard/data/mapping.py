@@ -33,6 +33,9 @@ from modelyard.progress import Progress
 
 INLINE_BYTES = 4 * PIECE_BYTES
 """Up to here the rows are judged in this process: starting others would take longer than the work."""
+INLINE_BUNDLES = 8
+BUNDLE_PARTS = 256
+"""Files of a bundle: each costs about 20 KB and 2 ms however small it is."""
 GRAMS = "grams.npz"
 WORKER_BYTES = 400 * 1024**2
 """What one worker takes at most: the interpreter and its libraries, and some twenty times a piece."""
@@ -94,13 +97,13 @@ class Task:
 
 
 def bundles(parts: Sequence[Part]) -> list[Bundle]:
-    """Parts joined in their order to bundles of about `PIECE_BYTES`."""
+    """Parts joined in their order to bundles of about `PIECE_BYTES`, and of at most `BUNDLE_PARTS`."""
     made: list[Bundle] = []
     waiting: list[Part] = []
     size = 0
     for part in parts:
         length = part.cut.end - part.cut.start if part.surveyed.kind != "parquet" else PIECE_BYTES
-        if waiting and size + length > PIECE_BYTES:
+        if waiting and (size + length > PIECE_BYTES or len(waiting) == BUNDLE_PARTS):
             made.append(Bundle(number=len(made), parts=waiting, size_bytes=size))
             waiting, size = [], 0
         waiting.append(part)
@@ -118,7 +121,7 @@ def map_bundles(work: Sequence[Bundle], task: Task, *, processes: int, progress:
     """
     total = sum(bundle.size_bytes for bundle in work)
     results: Iterator[Mapped]
-    if processes <= 1 or total <= INLINE_BYTES:
+    if processes <= 1 or (total <= INLINE_BYTES and len(work) <= INLINE_BUNDLES):
         results = (map_bundle(bundle, task) for bundle in work)
     else:
         results = _in_processes(work, task, min(processes, len(work)))

@@ -12,7 +12,7 @@ import polars as pl
 
 from modelyard.artifacts.documents import read_document
 from modelyard.artifacts.files import digest_bytes, digest_file
-from modelyard.artifacts.prepared import MARK, SPLITS, read_prepared
+from modelyard.artifacts.prepared import MARK, SPLITS, Prepared, read_prepared
 from modelyard.artifacts.reports import recording, write_report
 from modelyard.data.baseline import Baseline
 from modelyard.data.change.columns import (
@@ -169,8 +169,7 @@ def open_data(place: str, root: Path, *, text: str, label: str | None, progress:
     """
     notes: list[str] = []
     if (root / place / MARK).is_file():
-        prepared = read_prepared(root / place)
-        frame = pl.concat([prepared.split(split) for split in SPLITS], how="diagonal").drop("id", "group")
+        frame = _prepared_rows(read_prepared(root / place))
         digest = digest_file(root / place / MARK)
     else:
         paths, notes = locate(place, root)
@@ -192,6 +191,26 @@ def open_data(place: str, root: Path, *, text: str, label: str | None, progress:
         chosen = np.sort(np.random.default_rng(SEED).choice(frame.height, MOST_ROWS, replace=False))
     with_text = keys.filter(~pl.col("empty")).drop("empty")
     return Opened(frame[chosen], keys["key"][chosen], with_text, frame.height, digest, notes)
+
+
+def _prepared_rows(prepared: Prepared) -> pl.DataFrame:
+    """All rows of a prepared folder with one `text` and one `label`, whatever the shape of its rows.
+
+    Several labels are one set, written in their order; of a conversation the text is what every turn says.
+    """
+    frame = pl.concat([prepared.split(split) for split in SPLITS], how="diagonal").drop("id", "group")
+    parts = [name for name in ("text", "prompt", "completion", "chosen") if name in frame.columns]
+    if "messages" in frame.columns:
+        text = pl.col("messages").list.eval(pl.element().struct.field("content").fill_null("")).list.join("\n")
+    else:
+        text = pl.concat_str(parts, separator="\n", ignore_nulls=True)
+    label = pl.lit(None, pl.String)
+    if "labels" in frame.columns:
+        label = pl.col("labels").list.join(", ")
+    elif "label" in frame.columns:
+        label = pl.col("label")
+    made = frame.with_columns(text=text, label=label)
+    return made.drop("messages", "prompt", "completion", "chosen", "rejected", "labels", strict=False)
 
 
 def _with_our_names(fields: pl.DataFrame, text: str, label: str | None, place: str) -> pl.DataFrame:
