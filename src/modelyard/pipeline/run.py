@@ -172,6 +172,7 @@ class _Relay(threading.Thread):
         self.kept: list[bytes] = []
         self.held = b""
         self.ending = False
+        self.ended = False
         self.passing = threading.Lock()
 
     @property
@@ -180,12 +181,21 @@ class _Relay(threading.Thread):
         return self._colour.sub("", b"".join(self.kept).decode("utf-8", errors="replace"))
 
     def run(self) -> None:
-        while piece := self._read():
-            with self.passing:
-                self._take(piece)
-        if self.held:
-            self._pass_on(self.held)
-        os.close(self.source)
+        while self._step():
+            pass
+        with self.passing:
+            self.ended = True
+            if self.held:
+                self._pass_on(self.held)
+            os.close(self.source)
+
+    def _step(self) -> bool:
+        """Wait, read and pass on; False at the end. Who holds the lock sees nothing that was read and not passed on."""
+        select.select([self.source], [], [])
+        with self.passing:
+            piece = self._read()
+            self._take(piece)
+        return bool(piece)
 
     def _take(self, piece: bytes) -> None:
         *lines, rest = (self.held + piece).split(b"\n")
@@ -212,10 +222,11 @@ class _Relay(threading.Thread):
     def drain(self) -> None:
         """Wait until all that was written so far is passed on, so that a bar is wiped before the next line comes."""
         deadline = time.monotonic() + DRAIN_SECONDS
-        while time.monotonic() < deadline and self.is_alive() and select.select([self.source], [], [], 0)[0]:
+        while time.monotonic() < deadline:
+            with self.passing:
+                if self.ended or not select.select([self.source], [], [], 0)[0]:
+                    return
             time.sleep(0.001)  # the thread is about to read it
-        with self.passing:
-            pass
 
     def _pass_on(self, line: bytes) -> None:
         self.ending = self.ending or self._last_words.match(line) is not None
