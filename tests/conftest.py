@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+if (
+    "PYTEST_XDIST_WORKER" in os.environ
+):  # one thread a process: two OpenMP processes on two cores slow each other tenfold
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", TOKENIZERS_PARALLELISM="false", DVC_NO_ANALYTICS="1")
 
 GOOD = ["good", "great", "lovely", "bright", "happy", "好", "棒"]

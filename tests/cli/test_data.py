@@ -59,7 +59,7 @@ def test_alone_with_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
     assert json.loads(capsys.readouterr().out)["stage"] == "check"
     assert {path.name for path in (tmp_path / "out/prepared").iterdir()} == {
         "train.parquet", "validation.parquet", "test.parquet", "dropped.parquet", "flagged.parquet",
-        "baseline.json", "dataset.json",
+        "baseline.json", "dataset.json", "README.md",
     }  # fmt: skip
     assert (tmp_path / "out/reports/check.json").is_file()
     assert pl.read_parquet(tmp_path / "out/prepared/dropped.parquet")["rule"].to_list() == ["duplicate_exact"]

@@ -6,7 +6,6 @@ look-up over the code points of many texts does both several times as fast.
 
 import functools
 import itertools
-import string
 import unicodedata
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -25,11 +24,6 @@ _CLASSES = ("rest", *SCRIPTS, "other", "space", "invisible")
 _SPACE = _CLASSES.index("space")
 _BY_ITSELF = 0
 """No code point stands for this one alone: its text is normalised by itself."""
-
-_ASCII_LETTERS = string.ascii_letters.encode()
-_ASCII_WHITE = b" \t\n\r\x0b\x0c"
-_ASCII_UNEVEN = b"\t\n\r\x0b\x0c\x1c\x1d\x1e\x1f"
-"""What `str.split` parts words at, but for the space itself."""
 
 # full-width forms are NFKC's work; these have no compatibility mapping
 _PUNCTUATION = {"。": ".", "、": ",", "“": '"', "”": '"', "‘": "'", "’": "'"}  # noqa: RUF001  (the keys are the point)
@@ -74,22 +68,50 @@ def _columns(counts: NDArray[np.int64], normal: list[str], name: str) -> tuple[p
 
 
 def _read_ascii(values: list[str]) -> tuple[NDArray[np.int64], list[str]]:
-    """Class counts, shape (texts, classes), and normal forms of texts of ASCII alone: bytes taken out, and counted."""
+    """Class counts, shape (texts, classes), and normal forms of texts of ASCII alone, by comparisons of bytes."""
     counts = np.zeros((len(values), len(_CLASSES)), np.int64)
-    normal, letters, spaces, lengths = [], [], [], []
-    for value in values:
-        data = value.encode("ascii")
-        size = len(data)
-        lengths.append(size)
-        letters.append(size - len(data.translate(None, _ASCII_LETTERS)))
-        spaces.append(size - len(data.translate(None, _ASCII_WHITE)))
-        even = len(data.translate(None, _ASCII_UNEVEN)) == size and "  " not in value
-        lower = value.lower()
-        normal.append(lower if even and lower[:1] != " " and lower[-1:] != " " else " ".join(lower.split()))
-    counts[:, _CLASSES.index("latin")] = letters
-    counts[:, _CLASSES.index("space")] = spaces
-    counts[:, _CLASSES.index("rest")] = np.array(lengths, np.int64) - letters - spaces
+    normal: list[str] = []
+    done = 0
+    for part in _slices(values):
+        data = np.frombuffer("".join(part).encode("ascii"), np.uint8)
+        lengths = np.fromiter(map(len, part), np.int64, len(part))
+        own = counts[done : done + len(part)]
+        own[:, _CLASSES.index("latin")] = letters = _sums(_within(data | np.uint8(0x20), "a", "z"), lengths)
+        own[:, _SPACE] = spaces = _sums((data == ord(" ")) | _within(data, "\t", "\r"), lengths)
+        own[:, _CLASSES.index("rest")] = lengths - letters - spaces
+        normal += _normalised_ascii(data, lengths)
+        done += len(part)
     return counts, normal
+
+
+def _within(data: NDArray[np.uint8], first: str, last: str) -> NDArray[np.bool_]:
+    """Which bytes lie between two characters, both included; what is below the first wraps round to large numbers."""
+    return (data - np.uint8(ord(first))) <= ord(last) - ord(first)
+
+
+def _sums(flags: NDArray[np.bool_], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many of each text's flags are set."""
+    sums = np.zeros(len(lengths), np.int64)
+    full = np.flatnonzero(lengths)
+    if full.size:
+        starts = (np.cumsum(lengths) - lengths)[full]
+        sums[full] = np.add.reduceat(flags.view(np.uint8), starts, dtype=np.uint32)
+    return sums
+
+
+def _normalised_ascii(data: NDArray[np.uint8], lengths: NDArray[np.int64]) -> list[str]:
+    """Each text in lower case; only where white space is more than single spaces inside is it parted and joined."""
+    ends = np.cumsum(lengths)
+    space = data == ord(" ")
+    odd = np.flatnonzero(_within(data, "\t", "\r") | _within(data, "\x1c", "\x1f"))  # where `str.split` parts as well
+    double = np.flatnonzero(space[1:] & space[:-1])  # across two texts too, which does no harm
+    uneven = np.zeros(len(lengths), bool)
+    uneven[np.searchsorted(ends, np.concatenate([odd, double]), side="right")] = True
+    full = np.flatnonzero(lengths)
+    uneven[full] |= space[ends[full] - 1] | space[ends[full] - lengths[full]]
+    lower = (data | (_within(data, "A", "Z").view(np.uint8) << 5)).tobytes().decode("ascii")
+    bounds = zip((ends - lengths).tolist(), ends.tolist(), uneven.tolist(), strict=True)
+    return [" ".join(lower[start:end].split()) if spaced else lower[start:end] for start, end, spaced in bounds]
 
 
 def _read_any(values: list[str]) -> tuple[NDArray[np.int64], list[str]]:

@@ -145,12 +145,13 @@ def _filled(judged: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
 
 def _digests(rows: pl.DataFrame) -> pl.DataFrame:
     """Digests of the texts that stay: `row`, `id`, `key_high`, `key_low`; from `text` and `normal`."""
-    digests = b"".join(hashlib.blake2b(key.encode(), digest_size=16).digest() for key in rows["normal"].to_list())
+    keys, texts = (rows[name].cast(pl.Binary).to_list() for name in ("normal", "text"))  # bytes as they lie there
+    digests = b"".join(hashlib.sha256(key).digest()[:16] for key in keys)
     halves = np.frombuffer(digests, dtype=">u8").astype(np.uint64).reshape(-1, 2)
     return pl.DataFrame(
         {
             "row": rows["row"],
-            "id": pl.Series([digest_bytes(text.encode()) for text in rows["text"].to_list()], dtype=pl.String),
+            "id": pl.Series([digest_bytes(text) for text in texts], dtype=pl.String),
             "key_high": pl.Series(halves[:, 0], dtype=pl.UInt64),
             "key_low": pl.Series(halves[:, 1], dtype=pl.UInt64),
         }

@@ -33,6 +33,8 @@ from modelyard.progress import Progress
 
 INLINE_BYTES = 4 * PIECE_BYTES
 """Up to here the rows are judged in this process: starting others would take longer than the work."""
+# glibc hands arrays of some MiB back to the kernel and asks for them again at every step: a sixth of a worker's time
+KEEP_MEMORY = dict.fromkeys(("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"), str(128 * 1024**2))
 INLINE_BUNDLES = 8
 BUNDLE_PARTS = 256
 """Files of a bundle: each costs about 20 KB and 2 ms however small it is."""
@@ -176,7 +178,13 @@ def part_frames(part: Part, plan: Plan, found: FileFound) -> Iterator[tuple[pl.D
         columns |= dict.fromkeys(chunk.cells)
         rows, derived = row_frame(chunk, shape)
         _note_types(chunk, typed, found)
-        fields = pl.DataFrame({name: pl.Series(name, cells, pl.String) for name, cells in chunk.cells.items()})
+        made = {shape.columns["text"]: rows["text"]} if "text" in shape.columns else {}
+        fields = pl.DataFrame(
+            {
+                name: made[name] if name in made else pl.Series(cells, dtype=pl.String)
+                for name, cells in chunk.cells.items()
+            }
+        )
         wide = fields.rename(wide_name).with_columns(**{wide_name(name): cells for name, cells in derived.items()})
         yield wide, _with_others(rows, fields, chunk.lines, plan)
         found.rows += rows.height
@@ -306,7 +314,7 @@ def _in_processes(work: Sequence[Bundle], task: Task, processes: int) -> Iterato
 
 
 def _start_worker(plan: Path, scratch: Path) -> subprocess.Popen[str]:
-    environment = os.environ | {"POLARS_MAX_THREADS": "1"}
+    environment = os.environ | {"POLARS_MAX_THREADS": "1"} | KEEP_MEMORY
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "modelyard.data.mapping", str(plan), str(scratch)],
         stdin=subprocess.PIPE,

@@ -70,10 +70,11 @@ def parse_piece(file: Surveyed, cut: Cut, parse: Parse, layout: Layout | None = 
             "write one object per line into a .jsonl file",
         )
         return
-    text = _text(file, cut)
     if file.kind == "jsonl":
-        yield from parse_json_lines(text, parse)
-    elif file.kind == "json":
+        yield from parse_json_lines(_bytes(file, cut), parse)
+        return
+    text = _text(file, cut)
+    if file.kind == "json":
         yield from parse_json(text, parse)
     else:
         yield from parse_delimited(text, parse, first_choice="\t" if file.kind == "tsv" else ",", layout=layout)
@@ -86,10 +87,14 @@ def find_layout(file: Surveyed, parse: Parse) -> Layout | None:
     return read_layout(text, parse, first_choice="\t" if file.kind == "tsv" else ",")
 
 
-def _text(file: Surveyed, cut: Cut, errors: str = "strict") -> str:
+def _bytes(file: Surveyed, cut: Cut) -> bytes:
     with file.plain.open("rb") as handle:
         handle.seek(cut.start)
-        return handle.read(cut.end - cut.start).decode("utf-8", "surrogatepass" if file.broken else errors)
+        return handle.read(cut.end - cut.start)
+
+
+def _text(file: Surveyed, cut: Cut, errors: str = "strict") -> str:
+    return _bytes(file, cut).decode("utf-8", "surrogatepass" if file.broken else errors)
 
 
 def _parquet_rows(file: Surveyed, cut: Cut, parse: Parse) -> Iterator[Chunk]:

@@ -198,24 +198,29 @@ def sniff_delimiter(text: str, wanted: Sequence[str], first_choice: str) -> str:
     return best
 
 
-def parse_json_lines(text: str, parse: Parse) -> Iterator[Chunk]:
-    """Records of a JSONL text: one object per line."""
+def parse_json_lines(data: bytes, parse: Parse) -> Iterator[Chunk]:
+    """Records of JSONL in UTF-8 (surrogates allowed where the file is broken): one object per line."""
     records: list[dict[str, Any]] = []
     lines: list[int] = []
-    for number, raw in enumerate(text.removesuffix("\n").split("\n"), start=parse.first_line):
+    suspect = parse.broken or _may_be_broken(data)
+    for number, raw in enumerate(data.removesuffix(b"\n").split(b"\n"), start=parse.first_line):
         if not raw.strip():
             parse.blank_lines += 1
             continue
         try:
             record = _parsed(raw)
-            if parse.broken or _may_be_broken(raw):
+            if suspect and (parse.broken or _may_be_broken(raw)):
                 _refuse_broken_strings(record)
             if not isinstance(record, dict):
                 raise _BrokenError(f"the line holds {_type_name(record)}, not an object", "write one {...} per line")
             records.append(record)
             lines.append(number)
         except _BrokenError as error:
-            parse.leave_out(error.message, error.next_step, number, raw)
+            text = raw.decode("utf-8", "surrogatepass")
+            if text.strip():
+                parse.leave_out(error.message, error.next_step, number, text)
+            else:  # white space that is no ASCII
+                parse.blank_lines += 1
         if len(records) == CHUNK_ROWS:
             yield _by_column(records, lines, parse)
             records, lines = [], []
@@ -238,7 +243,7 @@ def parse_json(text: str, parse: Parse) -> Iterator[Chunk]:
             'write [{...}, ...] or {"data": [{...}, ...]}; one object per line is .jsonl',
         )
         return
-    suspect = parse.broken or _may_be_broken(text)
+    suspect = parse.broken or _may_be_broken(text.encode("utf-8", "surrogatepass"))
     numbered = []
     for number, record in enumerate(content, start=1):
         try:
@@ -339,7 +344,7 @@ def _transposed(header: list[str], rows: list[list[str]], lines: list[int]) -> C
     return Chunk(dict(zip(header, map(list, zip(*rows, strict=True)), strict=True)), lines)
 
 
-def _parsed(raw: str) -> Any:  # noqa: ANN401
+def _parsed(raw: str | bytes) -> Any:  # noqa: ANN401
     """The JSON value of a text that is not null; else `_BrokenError`.
 
     orjson takes half the time of json, which is asked where orjson refuses: NaN, numbers of many digits, half
@@ -348,7 +353,7 @@ def _parsed(raw: str) -> Any:  # noqa: ANN401
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError:
-        value = _parsed_by_json(raw)
+        value = _parsed_by_json(raw if isinstance(raw, str) else raw.decode("utf-8", "surrogatepass"))
     if value is None:
         raise _BrokenError("it holds null, not an object", "write {...}")
     return value
@@ -366,9 +371,9 @@ def _parsed_by_json(raw: str) -> Any:  # noqa: ANN401
         raise _BrokenError(f"not JSON: {error}") from error
 
 
-def _may_be_broken(raw: str) -> bool:
+def _may_be_broken(raw: bytes) -> bool:
     """Whether JSON escapes a NUL or half of a surrogate pair: a pair's halves are escaped one by one."""
-    return "\\u0000" in raw or "\\ud" in raw or "\\uD" in raw
+    return b"\\u" in raw and any(escape in raw for escape in (b"\\u0000", b"\\ud", b"\\uD"))
 
 
 def _refuse_broken_strings(value: Any) -> None:  # noqa: ANN401
