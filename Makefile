@@ -27,7 +27,7 @@ demo: $(VENV)/made
 
 test: $(VENV)/made
 	@echo "== test: every test that needs no GPU and no installed program, with branch coverage (bar: 90%)"
-	python -m pytest -m "not gpu and not system and not docs" --cov --cov-report=term
+	python -m pytest -n 2 --dist loadfile -m "not gpu and not system and not docs" --cov --cov-report=term
 
 lint: $(VENV)/made
 	@echo "== lint: ruff (format and rules), mypy strict, import-linter"

@@ -178,7 +178,7 @@ def main() -> None:
             *measurements,
         ],
         parameters={"copies_planted": planted, "memory": "2GiB", "cores": os.cpu_count(), "rounds": options.rounds},
-        notes=["peak memory: the kernel's largest resident set of the process, and of its largest worker times two"],
+        notes=["peak memory: the larger of this process's, and its own until the workers ended plus theirs"],
     )
     draw(growth)
     if not options.keep:

@@ -361,17 +361,26 @@ def test_rows_of_several_labels(tmp_path: Path) -> None:
         {"text": "a sentence about 0", "tags": ["a"]},  # the first row's text with another set of labels
         {"text": "a sentence about 7919", "tags": ["a", "a"]},  # the second row once more
         {"text": "its labels are missing", "tags": None},
-        {"text": "one of its labels is no text", "tags": ["a", 3]},
+        {"text": "one of its labels is no text", "tags": ["a", {"b": 1}]},
+        {"text": "this list is as Python prints it", "tags": "['a', 'b']"},
+        {"text": "half of a surrogate pair hides in it", "tags": '["\\ud800"]'},
+        {"text": "and a NUL character in this one", "tags": '["a\\u0000b"]'},
         {"text": "one of its labels is far too long", "tags": ["a", "x" * 201]},
     ]
     report, prepared, gone = several(tmp_path, rows)
     assert dict(gone.group_by("rule").len().iter_rows()) == {
         "label_conflict": 2,
         "duplicate_exact": 1,
-        "fields_present": 1,
-        "row_malformed": 1,
+        "fields_present": 5,
         "label_too_long": 1,
     }
+    assert gone.filter(pl.col("rule") == "fields_present")["evidence"].to_list() == [
+        "there is no label",
+        "the label is a list that holds more than texts and numbers",
+        'the label is a list that is no JSON, which is written ["a", "b"]',
+        "the label is a list with half of a surrogate pair or a NUL character, which no text holds",
+        "the label is a list with half of a surrogate pair or a NUL character, which no text holds",
+    ]
     assert prepared["labels"].dtype == pl.List(pl.String)
     # of 100 rows the first went: 19 of [a, b], 20 of each other set
     assert dict(prepared["labels"].list.join("+").value_counts().iter_rows()) == {
@@ -395,6 +404,32 @@ def test_rows_of_several_labels(tmp_path: Path) -> None:
     )
 
 
+def test_class_numbers_are_labels_and_rows_without_any_are_told(tmp_path: Path) -> None:
+    rows: list[dict[str, object]] = [{"text": f"a sentence about {n * 7919}", "tags": [n % 3, 7]} for n in range(60)]
+    (tmp_path / "numbers").mkdir()
+    _, prepared, _ = several(tmp_path / "numbers", rows)
+    assert set(prepared["labels"].explode()) == {"0", "1", "2", "7"}
+    (tmp_path / "none").mkdir()
+    report, _, _ = several(tmp_path / "none", [{**row, "tags": []} for row in rows])
+    assert outcomes(report)["label_count"] == "FAIL"
+
+
+def test_half_a_surrogate_pair_inside_a_conversation_is_a_finding(tmp_path: Path) -> None:
+    cells = ['[{"role": "user", "content": "x\\ud800"}, {"role": "assistant", "content": "y"}]'] * 2
+    rows = [{"messages": cell} for cell in cells]
+    (tmp_path / "rows.jsonl").write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+    report = check(
+        DataSection(train="rows.jsonl"),
+        project="test",
+        shape=Shape(name="messages", columns={"messages": "messages"}),
+        root=tmp_path,
+        prepared=None,
+        reports=None,
+        gates=GatesSection(),
+    )
+    assert outcomes(report)["text_is_string"] == "FAIL"
+
+
 def test_a_rare_label_stands_in_every_split_whatever_stands_beside_it(tmp_path: Path) -> None:
     rows = [
         {
@@ -413,7 +448,13 @@ def test_a_rare_label_stands_in_every_split_whatever_stands_beside_it(tmp_path: 
 
 @pytest.mark.parametrize(
     ("cell", "name"),
-    [('["a", "b"]', "text_labels"), ("[]", "text_labels"), ("a", "text_label"), ("[draft", "text_label")],
+    [
+        ('["a", "b"]', "text_labels"),
+        ("['a']", "text_labels"),
+        ("[]", "text_labels"),
+        ("a", "text_label"),
+        ("[draft", "text_label"),
+    ],
 )
 def test_several_labels_are_known_by_their_values(tmp_path: Path, cell: str, name: str) -> None:
     write(tmp_path / "rows.csv", [{"text": "a sentence that is long", "label": cell}])

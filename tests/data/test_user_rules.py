@@ -1,9 +1,11 @@
 """What a rule of the user's own may say, what it keeps, and everything that Polars would let through and we do not."""
 
+from pathlib import Path
+
 import polars as pl
 import pytest
 
-from modelyard.data.user_rules import MAX_RULES, UserRule, _regex_states, compile_rules, first_broken
+from modelyard.data.user_rules import _FUNCTIONS, MAX_RULES, UserRule, _regex_states, compile_rules, first_broken
 from modelyard.errors import InputError
 
 FRAME = pl.DataFrame(
@@ -115,6 +117,10 @@ def test_the_evidence_is_short() -> None:
         ("REGEXP_LIKE(text, '(a{1,1000}){1,1000}')", "1000000 states"),
         ("text RLIKE 'a{501}'", "501 states"),
         ("text RLIKE 'a{300}' OR REGEXP_LIKE(text, '[^b]{30}')", "600 states"),
+        ("text RLIKE 'a{ 501 }'", "501 states"),
+        ("text LIKE '%" + "_" * 60 + "'", "states, the most is 500"),
+        (" || ".join(["text"] * 22) + " = 'a'", "join 21 texts, the most is 20"),
+        ("CONCAT(" + ", ".join(["text"] * 21) + ") = 'a'", "join 21 texts"),
         ("text IN (lang, 'b')", "list of values"),
         ("text IN ()", "list of values"),
         ("CASE lang WHEN 'zh' THEN TRUE END", "CASE WHEN"),
@@ -181,6 +187,42 @@ def test_what_polars_copies_is_bounded() -> None:
 
 
 @pytest.mark.parametrize(
+    "around",
+    ["({}) || text BETWEEN 'a' AND 'b'", "({}) IS NULL BETWEEN FALSE AND TRUE", "({}) = TRUE BETWEEN FALSE AND TRUE"],
+)
+def test_an_operand_that_ends_in_a_column_or_a_word_is_copied_as_well(around: str) -> None:
+    keep = "text = 'a'"
+    for _ in range(7):
+        keep = around.format(keep)
+    assert "7 times, the most is 6" in refusal(keep)
+
+
+@pytest.mark.parametrize(
+    ("keep", "kept"),
+    [
+        ("CAST(n AS DOUBLE) > 0.5", ["3.0", " 3 ", "3.7", "4", "9007199254740993", "1e3"]),
+        ("CAST(n AS INT) BETWEEN 1 AND 5", ["3.0", " 3 ", "4"]),
+        ("TRY_CAST(n AS INTEGER) > 999", ["9007199254740993", "1e3"]),
+        ("CAST(n AS INT) = 9007199254740993", ["9007199254740993"]),
+        ("CAST(CAST(n AS INT) AS TEXT) = '3'", ["3.0", " 3 "]),
+        ("n NOT BETWEEN '3' AND '4'", ["nan", "inf", "-inf", " 3 ", "9007199254740993", "x", "", "1e3"]),
+    ],
+)
+def test_what_is_a_number(keep: str, kept: list[str]) -> None:
+    numbers = ["nan", "inf", "-inf", "3.0", " 3 ", "3.7", "4", "9007199254740993", "x", "", None, "1e3"]
+    frame = pl.DataFrame({"n": numbers}, schema={"n": pl.String})
+    found = first_broken(frame, compile_rules([UserRule("r", keep)], ["n"]))
+    assert frame["n"].filter(found["rule"].is_null()).to_list() == kept
+
+
+@pytest.mark.parametrize("page", ["data.md", "data.zh-CN.md"])
+def test_the_page_lists_the_functions(page: str) -> None:
+    text = (Path(__file__).parents[2] / "docs" / page).read_text(encoding="utf-8")
+    part = text[text.index("user_rules:") :]
+    assert {name for name in _FUNCTIONS if f"`{name}`" not in part} == set()
+
+
+@pytest.mark.parametrize(
     ("pattern", "states"),
     [
         ("abc", 3),
@@ -215,7 +257,7 @@ def test_all_problems_at_once() -> None:
     assert len(said) == 5
     assert "'ok' is taken" in said[0]
     assert "'text_empty' is taken" in said[1]
-    assert "'a-b' must be letters" in said[2]
+    assert "'a-b' must be a letter or digit" in said[2]
     assert "'txt' is not a column" in said[3]
     with pytest.raises(InputError, match="the most is 100"):
         compile_rules([UserRule(f"r{n}", "text = ''") for n in range(MAX_RULES + 1)], COLUMNS)

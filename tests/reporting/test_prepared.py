@@ -10,7 +10,7 @@ from modelyard.artifacts.files import write_json
 from modelyard.artifacts.prepared import Dataset
 from modelyard.evidence.report import Report
 from modelyard.reporting.collect import collect
-from modelyard.reporting.prepared import EXAMPLES, MAX_COPIES, read_data
+from modelyard.reporting.prepared import EXAMPLES, MAX_COPIES, MAX_RULES, read_data
 
 Make = Callable[..., Any]
 
@@ -56,7 +56,7 @@ def test_flagged_rows_are_counted_once_and_what_is_personal_stays_masked(make: M
 
 def test_a_sample_reaches_to_the_end_of_the_file(tmp_path: Path) -> None:
     rows = pl.DataFrame({"source": [f"a.jsonl:{n}" for n in range(1_000)], "text": [str(n) for n in range(1_000)]})
-    gone = rows.with_columns(rule=pl.lit("text_too_short"), evidence=pl.lit("why"))
+    gone = rows.with_row_index("row").with_columns(rule=pl.lit("text_too_short"), evidence=pl.lit("why"))
     prepared(tmp_path / "prepared", rows, gone, "text")
     data = read_data(tmp_path / "prepared", None)
     assert data is not None and data.labels == {}
@@ -75,6 +75,7 @@ def test_conversations_and_columns_of_other_names(tmp_path: Path) -> None:
         {
             "dialog": ['[{"role": "user"}]', None],
             "source": ["a.jsonl:2", "a.jsonl:3"],
+            "row": [2, 3],
             "rule": ["row_malformed", "row_unreadable"],
             "evidence": ["no end", "no JSON"],
             "raw": [None, "{broken"],
@@ -100,3 +101,72 @@ def test_nothing_was_dropped_or_prepared(tmp_path: Path) -> None:
     assert data is not None
     assert (data.read, data.steps, data.groups, data.flagged) == (3, [], [], [])
     assert data.kept[0].text == "p\nc"
+
+
+def test_more_rules_than_are_shown_are_counted(tmp_path: Path) -> None:
+    rows = pl.DataFrame({"source": [f"a:{n}" for n in range(10)], "text": ["t"] * 10})
+    names = [f"rule_{n:02d}" for n in range(MAX_RULES + 5)]
+    gone = pl.DataFrame({"source": names, "row": range(len(names)), "text": names, "rule": names, "evidence": names})
+    prepared(tmp_path / "prepared", rows, gone, "text")
+    data = read_data(tmp_path / "prepared", None)
+    assert data is not None
+    assert (data.read, len(data.steps), data.hidden_steps) == (30 + len(names), MAX_RULES, 5)
+
+
+def test_own_rules_stand_in_their_order_and_a_text_column_called_source_is_found(tmp_path: Path) -> None:
+    rows = pl.DataFrame({"source": ["a:1"], "text": ["t"]})
+    gone = pl.DataFrame(
+        {
+            "source_column": ["the text of 2", "the text of 3", "the text of 4"],
+            "source": ["a:2", "a:3", "a:4"],
+            "row": [2, 3, 4],
+            "rule": ["a_rule", "z_rule", "duplicate_exact"],
+            "evidence": ["e"] * 3,
+        }
+    )
+    prepared(tmp_path / "prepared", rows, gone, "text")
+    parameters = {"fields": {"text": "source"}, "user_rules": {"z_rule": "x", "a_rule": "y"}}
+    data = read_data(tmp_path / "prepared", Report(stage="check", project="p", parameters=parameters))
+    assert data is not None
+    assert [(step.rule, step.before) for step in data.steps] == [("z_rule", 6), ("a_rule", 5), ("duplicate_exact", 4)]
+    assert data.steps[0].examples[0].text == "the text of 3"
+
+
+def test_what_is_personal_is_masked_wherever_a_text_is_shown(tmp_path: Path) -> None:
+    rows = pl.DataFrame({"source": ["a:1"], "text": ["write to anna.berg@nordwind-logistik.de now"]})
+    gone = pl.DataFrame(
+        {
+            "text": ["the key is AKIAQ3ZL5TYNWXCVB7RK"] * 2,
+            "source": ["a:2", "a:3"],
+            "row": [2, 3],
+            "rule": ["duplicate_exact"] * 2,
+            "evidence": ["same text as a:1", "same text as a:9"],
+        }
+    )
+    prepared(tmp_path / "prepared", rows, gone, "text")
+    data = read_data(tmp_path / "prepared", None)
+    assert data is not None
+    shown = [
+        *data.kept,
+        *data.steps[0].examples,
+        *[row for group in data.groups for row in (group.kept, *group.copies)],
+    ]
+    assert len(shown) == 7
+    assert not any("anna" in row.text or "AKIAQ3ZL5" in row.text for row in shown)
+
+
+def test_a_first_row_that_went_later_says_so(tmp_path: Path) -> None:
+    rows = pl.DataFrame({"source": ["a:9"], "text": ["t"]})
+    gone = pl.DataFrame(
+        {
+            "text": ["same"] * 2,
+            "source": ["a:1", "a:2"],
+            "row": [1, 2],
+            "rule": ["contamination", "duplicate_exact"],
+            "evidence": ["90% of q:1", "same text as a:1"],
+        }
+    )
+    prepared(tmp_path / "prepared", rows, gone, "text")
+    data = read_data(tmp_path / "prepared", None)
+    assert data is not None
+    assert [(group.kept.text, group.gone) for group in data.groups] == [("same", "contamination")]

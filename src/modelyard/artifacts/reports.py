@@ -111,7 +111,7 @@ def read_run_record(path: Path) -> RunRecord:
 
 
 @contextlib.contextmanager
-def recording(folder: Path, stage: str, *, processes: int = 1, memory_limit_bytes: int | None = None) -> Iterator[None]:
+def recording(folder: Path, stage: str, *, memory_limit_bytes: int | None = None) -> Iterator[list[int]]:
     """Measure what the block takes and write `folder/STAGE.run.json` when it ends without an error.
 
     That the folder can be written to is found out first. Seconds of CPU and peak memory include finished child
@@ -120,19 +120,23 @@ def recording(folder: Path, stage: str, *, processes: int = 1, memory_limit_byte
     Args:
         folder: of the reports.
         stage: its name.
-        processes: children that may run at once: their peaks are then added to this process's, an upper bound.
         memory_limit_bytes: what the stage was allowed, for the record.
+
+    Yields:
+        A list to which a stage adds what all its processes took together, in bytes, where several ran at once. It then
+        stands for the finished children: a child that a large process starts is counted with its parent's pages.
     """
     check_writable(folder)
     start, clock, cpu = datetime.now(UTC), time.monotonic(), _cpu_seconds()
-    yield
+    together: list[int] = []
+    yield together
     record = RunRecord(
         stage=stage,
         start=start,
         end=datetime.now(UTC),
         wall_seconds=round(time.monotonic() - clock, 3),
         cpu_seconds=round(_cpu_seconds() - cpu, 3),
-        peak_memory_bytes=_peak_memory_bytes(processes),
+        peak_memory_bytes=max([own_peak_bytes(), *together]) if together else _peak_memory_bytes(),
         memory_limit_bytes=memory_limit_bytes,
         machine=describe_machine(),
         versions=installed_versions(),
@@ -199,7 +203,14 @@ def _cpu_seconds() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-def _peak_memory_bytes(processes: int) -> int:
-    unit = 1 if sys.platform == "darwin" else 1024
-    own, child = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return unit * (max(own, child) if processes <= 1 else own + processes * child)
+def own_peak_bytes() -> int:
+    """The largest resident set that this process has had."""
+    return _BYTES * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _peak_memory_bytes() -> int:
+    return max(own_peak_bytes(), _BYTES * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+
+
+_BYTES = 1 if sys.platform == "darwin" else 1024
+"""The unit of `ru_maxrss`."""

@@ -20,8 +20,16 @@ MAX_CHARACTERS = 120
 """Of one name or value."""
 LEAST_LANGUAGE_SHARE = 0.01
 # sizes as the hub names them
-_SIZES = {10**3: "n<1K", 10**4: "1K<n<10K", 10**5: "10K<n<100K", 10**6: "100K<n<1M", 10**7: "1M<n<10M"}
-_LARGEST = "10M<n<100M"
+_SIZES = {
+    10**3: "n<1K",
+    10**4: "1K<n<10K",
+    10**5: "10K<n<100K",
+    10**6: "100K<n<1M",
+    10**7: "1M<n<10M",
+    10**8: "10M<n<100M",
+    10**9: "100M<n<1B",
+}
+_LARGEST = "n>1B"
 _TASKS = {
     "classification": "text-classification",
     "multi_label_classification": "text-classification",
@@ -158,13 +166,15 @@ def _sources(dataset: Dataset) -> str:
 
 
 def _made(report: Report) -> str:
-    chosen = ("shape", "fields", "slices", "group", "split", "user_rules", "text_minimum_characters")
+    chosen = ("shape", "fields", "slices", "group", "split", "text_minimum_characters")
     rows = [
         (_code(name), _code(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)))
         for name in chosen
         if (value := report.parameters.get(name)) not in (None, {}, [])
     ]
-    return _table(("setting", "value"), rows)
+    own = [(_code(name), _code(keep, most=2_000)) for name, keep in report.parameters["user_rules"].items()]
+    settings = _table(("setting", "value"), rows)
+    return f"{settings}\n\n{_table(('rule of its own', 'true of the rows kept'), own)}" if own else settings
 
 
 def _named(report: Report, name: str, *, start: bool = False) -> Iterable[Measurement]:
@@ -193,7 +203,7 @@ def _plain(text: str, most: int = MAX_CHARACTERS) -> str:
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _code(text: str) -> str:
+def _code(text: str, most: int = MAX_CHARACTERS) -> str:
     """A name as code; a backtick in it would end it, a bar the cell."""
     line = " ".join(text.split()).replace("`", "'").replace("|", "\\|")
-    return f"`{line if len(line) <= MAX_CHARACTERS else line[:MAX_CHARACTERS] + '…'}`"
+    return f"`{line if len(line) <= most else line[:most] + '…'}`"

@@ -18,8 +18,8 @@ from modelyard.artifacts.files import (
     write_json,
     write_text,
 )
-from modelyard.artifacts.prepared import MARK, SPLITS, Dataset, Source
-from modelyard.artifacts.reports import recording, write_report
+from modelyard.artifacts.prepared import DROPPED_COLUMNS, MARK, SPLITS, Dataset, Source
+from modelyard.artifacts.reports import own_peak_bytes, recording, write_report
 from modelyard.data import meeting, verdicts
 from modelyard.data.baseline import SCRIPTS, Baseline, histogram, script_shares, shares
 from modelyard.data.card import FILE as CARD
@@ -72,7 +72,6 @@ RESERVED = (
     "rejected",
 )
 """Columns of a prepared split that are ours: a slice column of such a name is stored as `NAME_column`."""
-DROPPED_COLUMNS = ("source", "row", "rule", "evidence", "raw")
 OWN_BYTES = 300 * 1024**2
 """What this process takes before it holds a row: the interpreter and its libraries."""
 DATABASE_SHARE = 0.8
@@ -162,13 +161,15 @@ def check(
     if prepared is not None:
         check_output(prepared, mark=MARK)
     with contextlib.ExitStack() as stack:
+        together: list[int] = []
         if reports is not None:
-            stack.enter_context(recording(reports, "check", processes=processes, memory_limit_bytes=memory_bytes))
+            together = stack.enter_context(recording(reports, "check", memory_limit_bytes=memory_bytes))
         beside = prepared.absolute().parent if prepared is not None else Path(tempfile.gettempdir())
         scratch = stack.enter_context(scratch_folder(beside, "check"))
         index = load_questions(data.benchmarks or [], root) if "contamination" in rules else None
         task = Task(plan, scratch, None if index is None else index.grams)
         read = _read(data, root, task, processes, progress)
+        together += _together(read.mapped)
         limit = int((memory_bytes - OWN_BYTES) * DATABASE_SHARE)
         connection = stack.enter_context(meeting.open_meeting(scratch, memory_bytes=limit, threads=os.cpu_count() or 1))
         _meet(connection, scratch, read, data, plan, index, progress)
@@ -198,13 +199,23 @@ def check(
     return report
 
 
+def _together(mapped: Sequence[Mapped]) -> list[int]:
+    """What this process and its workers have taken at most until now, in bytes; nothing where there were no workers."""
+    peaks: dict[int, int] = {}
+    for one in mapped:
+        peaks[one.process] = max(peaks.get(one.process, 0), one.peak_bytes)
+    peaks.pop(0, None)
+    return [own_peak_bytes() + sum(peaks.values())] if peaks else []
+
+
 def _own_rules(data: DataSection, root: Path) -> list[Compiled]:
     """The project's own rules over the columns of the first file that has any; every other file must have them too."""
     if not data.user_rules:
         return []
-    paths, _ = locate(data.train, root)
+    named = [names for names in (data.train, data.validation, data.test) if names is not None]
+    paths = (path for names in named for path in locate(names, root)[0])
     columns = next((found for path in paths if (found := first_columns(path))), None)
-    return [] if columns is None else own_rules(data.user_rules, columns)  # without one there is no row to judge
+    return [] if columns is None else own_rules(data.user_rules, columns)  # where no file has any there is no row
 
 
 def slice_columns(data: DataSection) -> dict[str, str]:

@@ -22,6 +22,7 @@ import polars as pl
 from pydantic import BaseModel, TypeAdapter
 
 from modelyard.artifacts.prepared import NO_VALUE, write_frame
+from modelyard.artifacts.reports import own_peak_bytes
 from modelyard.data.contamination.index import Grams, load_grams, save_grams
 from modelyard.data.features import Plan, features
 from modelyard.data.reading.read import FileFound, parse_piece
@@ -77,11 +78,13 @@ class Bundle(BaseModel):
 
 
 class Mapped(BaseModel):
-    """What a bundle gave: rows written, and for each of its parts what was found."""
+    """What a bundle gave: rows, for each of its parts what was found; by which worker, and what memory that has taken."""
 
     number: int
     rows: int
     found: list[tuple[int, FileFound]]
+    process: int = 0
+    peak_bytes: int = 0
 
 
 ROW_SCHEMA = dict.fromkeys(
@@ -380,7 +383,9 @@ def work(plan_file: Path, scratch: Path) -> None:
     task = Task(plan, scratch, load_grams(grams) if grams.is_file() else None)
     for line in sys.stdin:
         try:
-            answer = map_bundle(Bundle.model_validate_json(line), task).model_dump_json()
+            mapped = map_bundle(Bundle.model_validate_json(line), task)
+            took = {"process": os.getpid(), "peak_bytes": own_peak_bytes()}
+            answer = mapped.model_copy(update=took).model_dump_json()
         except InputError as error:
             answer = _Refused(refused=list(error.problems)).model_dump_json()
         except OSError as error:  # the disk of the scratch folder is full, a file is gone since it was looked through

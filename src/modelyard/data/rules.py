@@ -325,15 +325,16 @@ def normalised(column: str) -> pl.Expr:
     return pl.col(column).map_batches(normalise, return_dtype=pl.String)
 
 
-def missing(*, labelled: bool) -> pl.Expr:
+def missing(*, labelled: bool, several: bool = False) -> pl.Expr:
     """Rows without a text, or without a label where rows have one; an empty list of labels is no missing one."""
     no_text = pl.when(pl.col("text").is_null()).then(pl.lit("there is no text"))
     if not labelled:
         return no_text.otherwise(None)
     label = pl.col("label").str.strip_chars()
-    several = pl.when(pl.col("label_type").is_in(["a list", "an object"]))
+    kind = pl.col("label_type")
+    wrong = pl.when(kind.is_not_null() if several else kind.is_in(["a list", "an object"]))
     no_label = pl.when(label.is_null() | (label == "")).then(pl.lit("there is no label"))
-    return pl.coalesce(no_text, several.then(pl.lit("the label is ") + pl.col("label_type")), no_label)
+    return pl.coalesce(no_text, wrong.then(pl.lit("the label is ") + kind), no_label)
 
 
 def long_label(*, several: bool = False) -> pl.Expr:
@@ -383,7 +384,7 @@ def row_rules(minimum: int | None, *, labelled: bool, several: bool = False) -> 
     return {
         "row_unreadable": pl.col("unreadable"),
         "text_is_string": pl.lit("the text is ") + pl.col("text_type"),
-        "fields_present": missing(labelled=labelled),
+        "fields_present": missing(labelled=labelled, several=several),
         "label_too_long": long_label(several=several),
         "row_malformed": pl.col("shape_problem"),
         "text_empty": pl.when(pl.col("visible") == 0).then(pl.lit("the text is empty")),
@@ -417,14 +418,15 @@ def judge_rows(
     )
 
 
-def dropping_order(names: Collection[str]) -> list[str]:
+def dropping_order(names: Collection[str], own: Sequence[str]) -> list[str]:
     """Rules that dropped rows, in the order in which they looked: rules of one row, filters, the project's own, others.
 
     A row falls to the first rule that finds it, so that each saw what those before it left.
+
+    Args:
+        names: of the rules.
+        own: the project's own rules, in their order.
     """
-    first = list(row_rules(None, labelled=True))
-    known = [*first, *FILTERS]
-    places = {name: place for place, name in enumerate(known)} | {
-        name: len(known) + 1 + place for place, name in enumerate(MEETING)
-    }
+    known = [*row_rules(None, labelled=True), *FILTERS, *own, *MEETING]
+    places = {name: place for place, name in enumerate(known)}
     return sorted(names, key=lambda name: (places.get(name, len(known)), name))

@@ -15,7 +15,8 @@ regular expressions (Rust's, linear time) and the number of constructs that Pola
 bounded. The last is no theory: 16 nested BETWEENs in 418 characters take Polars 2.1 fifteen seconds to plan, and each
 one more doubles that.
 
-A cast is a TRY_CAST: what cannot be read as a number is null, and a row for which the expression is null is not kept.
+A cast is a TRY_CAST: what cannot be read as a number is null, `nan` and `inf` are no numbers, `3.0` is a whole one, and
+a row for which the expression is null is not kept.
 """
 
 import difflib
@@ -33,6 +34,8 @@ MAX_CHARACTERS = 2_000
 MAX_RULES = 100
 MAX_DEPTH = 20
 MAX_COPIES = 6
+MAX_JOINED = 20
+"""Operands of all `||` and CONCAT of a rule: what they make is at most so many times as long as a row."""
 MAX_REGEX_STATES = 500
 # `\w{1,100}` reads 0.1 MB/s, `[^\d]{1,480}` 0.03, `.{1,400}` 10 and more (Polars 2.1, one core); 500 so weighed, 3
 _UNICODE_STATES = 10
@@ -96,6 +99,10 @@ _PROBES = (
     "-1",
     "3.5",
     "1e400",
+    "nan",
+    "inf",
+    "3.0",
+    " 3 ",
     "99999999999999999999",
     "true",
     "2024-01-31",
@@ -178,7 +185,9 @@ def compile_rules(rules: Sequence[UserRule], columns: Iterable[str], *, built_in
     for rule in rules:
         where = f"data.user_rules.{rule.name}"
         if not _NAME.fullmatch(rule.name) or rule.name in taken:
-            why = "is taken" if rule.name in taken else "must be letters, digits and underscores, at most 64"
+            why = (
+                "is taken" if rule.name in taken else "must be a letter or digit, then up to 63 of them and underscores"
+            )
             problems.append(Problem(f"the name {rule.name[:80]!r} {why}", "give the rule another name", where[:120]))
             continue
         taken.add(rule.name)
@@ -229,10 +238,13 @@ def _compile(text: str, columns: Sequence[str]) -> pl.Expr:
     named = _check_words(tokens, columns)
     _check_calls(tokens)
     _check_copies(tokens)
+    _check_joined(tokens)
     try:
         expression = pl.sql_expr(_rewritten(tokens, named))
     except (pl.exceptions.PolarsError, RecursionError) as error:
-        raise _Refused(f"it cannot be read: {_message(error)}", "mend the expression") from error
+        raise _Refused(
+            f"it cannot be read: {_message(error)}", "write it as LENGTH(text) < 2000 AND lang = 'zh'"
+        ) from error
     _try(expression, sorted(set(named.values())))
     return expression
 
@@ -248,7 +260,7 @@ def _read(text: str) -> list[_Token]:
         if kind == "other":
             rest = text[match.start(kind) :]
             what = next((mark for mark in ("::", "--", "/*") if rest.startswith(mark)), token.text)
-            raise _Refused(f"{what!r} is not read", _INSTEAD.get(what, "see the list of what a rule may use"))
+            raise _Refused(f"{what!r} is not read", _INSTEAD.get(what, "write it with < = > + - * / % || and words"))
         depth += (token.text == "(") - (token.text == ")")
         if depth > MAX_DEPTH:
             raise _Refused(f"brackets nest deeper than {MAX_DEPTH}", "divide it into several rules")
@@ -310,13 +322,18 @@ def _advice(name: str, token: _Token, columns: Sequence[str]) -> str:
     if token.kind == "word" and token.word in _INSTEAD:
         return _INSTEAD[token.word]
     if token.kind == "quoted" and token.text[0] == '"':
-        return f"texts stand in single quotes: '{name}'; columns here: {', '.join(columns)}"
-    return f"columns here: {', '.join(columns)}"
+        return f"texts stand in single quotes: '{name}'; {_some(columns)}"
+    return _some(columns)
+
+
+def _some(columns: Sequence[str]) -> str:
+    return f"columns here: {', '.join(columns[:10])}" + (", …" if len(columns) > 10 else "")
 
 
 def _check_calls(tokens: Sequence[_Token]) -> None:
     """Arguments that must be written out; replacements that do not make a text longer; bounded patterns."""
     patterns = []
+    like = 0
     for position, token in enumerate(tokens):
         if token.kind != "word":
             continue
@@ -330,8 +347,11 @@ def _check_calls(tokens: Sequence[_Token]) -> None:
                 raise _Refused(
                     f"{token.word} needs its pattern written out in single quotes", "write the pattern there"
                 )
-            patterns += [behind.text] if token.word in ("RLIKE", "REGEXP") else []
-    states = sum(_regex_states(_unquoted(pattern)) for pattern in patterns)
+            if token.word in ("RLIKE", "REGEXP"):
+                patterns.append(behind.text)
+            else:  # Polars makes a regular expression of it, with `.` for `_` and `.*` for `%`
+                like += len(behind.text) + _UNICODE_STATES * sum(map(behind.text.count, "_%"))
+    states = like + sum(_regex_states(_unquoted(pattern)) for pattern in patterns)
     if states > MAX_REGEX_STATES:
         raise _Refused(
             f"with its repetitions written out the pattern has {states} states, the most is {MAX_REGEX_STATES}",
@@ -385,7 +405,7 @@ def _regex_states(pattern: str) -> int:
     """
     totals, last = [0], 0
     for match in re.finditer(
-        r"\\[pP]\{[^}]*\}|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{(\d+)(,?)(\d*)\}|.", pattern, re.DOTALL
+        r"\\[pP]\{[^}]*\}|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{\s*(\d+)\s*(,?)\s*(\d*)\s*\}|.", pattern, re.DOTALL
     ):
         token = match[0]
         if token == "(":
@@ -420,32 +440,67 @@ def _check_copies(tokens: Sequence[_Token]) -> None:
         if token.word == "CASE" and behind.word != "WHEN":
             raise _Refused("CASE needs WHEN behind it", "write CASE WHEN column = 'a' THEN ... ELSE ... END")
         if token.word == "BETWEEN":
-            copies += before.kind not in ("word", "quoted") or before.word in ("NOT", "END")
+            copies += not _is_lone_column(tokens, position - (before.word == "NOT"))
+        elif token.word in ("CAST", "TRY_CAST") and behind.text == "(":
+            copies += 2 * (len(_arguments(tokens, position + 1)[0]) > 3)  # more than `column AS TYPE`
         elif token.word in _COPYING and behind.text == "(":
             copies += len(_arguments(tokens, position + 1)[0]) > 1
     if copies > MAX_COPIES:
         raise _Refused(
-            f"BETWEEN, NULLIF, LEFT, RIGHT, SUBSTR, STRPOS, MOD of an expression stand in it {copies} times,"
+            f"BETWEEN, CAST, NULLIF, LEFT, RIGHT, SUBSTR, STRPOS, MOD of an expression stand in it {copies} times,"
             f" the most is {MAX_COPIES}",
             "divide it into several rules",
         )
 
 
-def _rewritten(tokens: Sequence[_Token], named: Mapping[int, str]) -> str:
+def _check_joined(tokens: Sequence[_Token]) -> None:
+    """Bound what is joined: a text of 1 MiB joined to itself a hundred times is a hundred of them for every row."""
+    marks = sum(token.text == "||" and token.kind == "mark" for token in tokens)
+    calls = [place for place, token in enumerate(tokens) if token.kind == "word" and token.word == "CONCAT"]
+    joined = marks + sum(len(_arguments(tokens, place + 1)) for place in calls)
+    if joined > MAX_JOINED:
+        raise _Refused(f"|| and CONCAT join {joined} texts, the most is {MAX_JOINED}", "divide it into several rules")
+
+
+def _is_lone_column(tokens: Sequence[_Token], end: int) -> bool:
+    """Whether what ends before a position is one column or value, and no part of something larger."""
+    if end < 1 or tokens[end - 1].kind == "mark" or tokens[end - 1].word in _WORDS:
+        return False
+    before = tokens[end - 2] if end > 1 else _Token("mark", "(")
+    return before.text in ("(", ",") or before.word in ("AND", "OR", "NOT", "WHEN", "THEN", "ELSE")
+
+
+def _rewritten(tokens: Sequence[_Token], named: Mapping[int, str], start: int = 0, end: int | None = None) -> str:
     """SQL with every column in quotes and every cast one that gives null."""
     parts = []
-    for position, token in enumerate(tokens):
+    position, end = start, len(tokens) if end is None else end
+    while position < end:
+        token = tokens[position]
+        if token.kind == "word" and token.word in ("CAST", "TRY_CAST"):
+            inside = position + 2
+            until = inside + sum(map(len, _arguments(tokens, position + 1))) - 2
+            operand = _rewritten(tokens, named, inside, until)
+            lone = until - inside == 1 and inside in named
+            parts.append(_cast(f"TRIM({operand})" if lone else operand, _TYPES[tokens[until + 1].word]))
+            position = until + 3
+            continue
         if position in named:
             parts.append('"' + named[position].replace('"', '""') + '"')
-        elif token.kind == "word" and token.word == "CAST":
-            parts.append("TRY_CAST")
-        elif token.kind == "word" and position > 0 and tokens[position - 1].word == "AS":
-            parts.append(_TYPES[token.word])
-        elif token.text == "==":
-            parts.append("=")
         else:
-            parts.append(token.text)
+            parts.append("=" if token.text == "==" else token.text)
+        position += 1
     return " ".join(parts)
+
+
+def _cast(operand: str, kind: str) -> str:
+    """A cast that gives null for what is no finite number; a whole number may be written `3.0`, as pandas does."""
+    if kind == "VARCHAR":
+        return f"TRY_CAST({operand} AS VARCHAR)"
+    number = f"TRY_CAST({operand} AS DOUBLE)"
+    if kind == "DOUBLE":
+        return f"(CASE WHEN ABS({number}) <= 1.7976931348623157e308 THEN {number} END)"
+    whole = f"CASE WHEN {number} = FLOOR({number}) AND ABS({number}) < 9e18 THEN TRY_CAST({number} AS BIGINT) END"
+    return f"COALESCE(TRY_CAST({operand} AS BIGINT), {whole})"
 
 
 def _try(expression: pl.Expr, columns: Sequence[str]) -> None:
@@ -459,7 +514,11 @@ def _try(expression: pl.Expr, columns: Sequence[str]) -> None:
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         message = _message(error)
         typed = any(word in message for word in ("compare string", "dtype", "not supported", "cast"))
-        advice = "columns hold texts: write CAST(column AS INT) or CAST(column AS DOUBLE)" if typed else "mend it"
+        advice = (
+            "columns hold texts: write CAST(column AS INT) or CAST(column AS DOUBLE)"
+            if typed
+            else "compare what is of one kind"
+        )
         raise _Refused(f"it cannot be evaluated: {message}", advice) from error
     if together.dtype != pl.Boolean:
         raise _Refused(f"it gives {together.dtype}, not true or false", "compare it: LENGTH(text) < 2000")

@@ -54,9 +54,11 @@ def of_labels(rules: Mapping[str, Rule], splits: Mapping[str, SplitCount]) -> li
     for part in counts.values():
         for label, rows in part.items():
             total[label] = total.get(label, 0) + rows
-    if not total:
-        return []
     rows = sum(split.rows for split in splits.values())
+    if not rows or not any(rule.labelled for rule in rules.values()):
+        return []
+    if not total:  # each row has an empty list of them
+        return [rules["label_count"].verdict(0.0, n=rows)] if "label_count" in rules else []
     values = {"label_count": float(len(total))}
     steps = {}
     alike = _spelt_alike(total)

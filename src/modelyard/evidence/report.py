@@ -61,7 +61,7 @@ class RunRecord(BaseModel):
         gpu_seconds: time a GPU was busy; None where nobody measured it, which no stage does yet. The first files say
             0.0 and mean the same.
         peak_memory_bytes: the largest resident set, of this process or of any one child it waited for; where several
-            children ran at once, an upper bound of what all took together.
+            ran at once, an upper bound of what all took together.
         memory_limit_bytes: what the stage was allowed; None where it has no limit.
         machine: what it ran on, as `describe_machine` tells it.
         versions: library -> version.

@@ -1,6 +1,8 @@
 """What `check` left in `prepared/`: the counts, and samples of what each rule dropped, flagged and let stay.
 
 A sample is rows at equal distances through the file, so that it shows the end of a corpus as well as its beginning.
+What is read for it is a narrow column, then the chosen rows: never a corpus at once. Personal data and secrets are
+masked in every text that is shown, whichever rules were on.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,8 +13,9 @@ from typing import Any
 import polars as pl
 
 from modelyard.artifacts.documents import read_document
-from modelyard.artifacts.prepared import MARK, SPLITS, Dataset
+from modelyard.artifacts.prepared import DROPPED_COLUMNS, MARK, SPLITS, Dataset
 from modelyard.data.baseline import Baseline
+from modelyard.data.personal.find import find_personal, redact
 from modelyard.data.rules import dropping_order
 from modelyard.evidence.report import Report
 
@@ -51,9 +54,13 @@ class Step:
 
 @dataclass(frozen=True)
 class Group:
-    """Rows that are copies of one: the row that stayed, how many went, the first of them."""
+    """Rows that are copies of one: that row, how many went, the first of them.
+
+    `gone` is the rule that dropped the first row later, empty where it stayed.
+    """
 
     kept: Row
+    gone: str
     rows: int
     copies: list[Row]
 
@@ -77,7 +84,8 @@ class Data:
         baseline: `baseline.json`; None where it is missing.
         labels: label -> rows in each split that has some, in the order of `dataset.labels`.
         read: rows that were read.
-        steps: the rules that dropped rows, in the order in which they looked.
+        steps: the rules that dropped rows, in the order in which they looked; at most `MAX_RULES`.
+        hidden_steps: how many rules more there are.
         groups: copies of one row, the largest groups first.
         flagged: what rules found that drop nothing.
         kept: a sample of the train rows that stayed.
@@ -88,6 +96,7 @@ class Data:
     labels: dict[str, dict[str, int]]
     read: int
     steps: list[Step]
+    hidden_steps: int
     groups: list[Group]
     flagged: list[Flagged]
     kept: list[Row]
@@ -113,17 +122,25 @@ def read_data(folder: Path, report: Report | None) -> Data | None:
     splits: dict[str, pl.LazyFrame] = {
         name: pl.scan_parquet(folder / f"{name}.parquet") for name in SPLITS if _there(folder, name)
     }
-    fields = _fields(report)
-    steps = _steps(folder / "dropped.parquet", fields, sum(dataset.counts.values()))
+    kept = sum(dataset.counts.values())
+    dropped = folder / "dropped.parquet"
+    counts: dict[str, int] = {}
+    fields: list[str] = []
+    if dropped.is_file():
+        frame = pl.scan_parquet(dropped)
+        counts = {str(rule): int(rows) for rule, rows in frame.group_by("rule").len().collect().iter_rows()}
+        fields = _fields(report, frame.collect_schema().names())
+    steps = _steps(dropped, counts, fields, kept, report)
     return Data(
         dataset=dataset,
         baseline=baseline,
         labels=_labels(splits, dataset.labels),
-        read=steps[0].before if steps else sum(dataset.counts.values()),
+        read=kept + sum(counts.values()),
         steps=steps,
-        groups=_groups(folder / "dropped.parquet", fields, splits),
+        hidden_steps=len(counts) - len(steps),
+        groups=_groups(dropped, fields, splits) if counts else [],
         flagged=_flagged(folder / "flagged.parquet", splits),
-        kept=_rows(_spread(splits["train"], dataset.counts.get("train", 0))) if "train" in splits else [],
+        kept=_rows(_by_sources(splits["train"], _spread(splits["train"], "source"))) if "train" in splits else [],
     )
 
 
@@ -131,11 +148,18 @@ def _there(folder: Path, split: str) -> bool:
     return (folder / f"{split}.parquet").is_file()
 
 
-def _fields(report: Report | None) -> list[str]:
-    """The columns of the raw files that make a row's text, as `check` was told or found them."""
+def _fields(report: Report | None, columns: Sequence[str]) -> list[str]:
+    """The columns of `dropped.parquet` that make a row's text; one that has a name of ours stands there as another."""
     fields = report.parameters.get("fields") if report else None
     named = fields if isinstance(fields, dict) else {"text": "text"}
-    return [str(named[role]) for role in _ORDER if role in named]
+    found = []
+    for role in _ORDER:
+        if role in named:
+            name = str(named[role])
+            while name.casefold() in DROPPED_COLUMNS or f"{name}_column" in columns:
+                name = f"{name}_column"
+            found.append(name)
+    return [name for name in found if name in columns]
 
 
 def _labels(splits: Mapping[str, pl.LazyFrame], names: Sequence[str]) -> dict[str, dict[str, int]]:
@@ -151,50 +175,65 @@ def _labels(splits: Mapping[str, pl.LazyFrame], names: Sequence[str]) -> dict[st
     return labels
 
 
-def _spread(frame: pl.LazyFrame, rows: int, wanted: int = EXAMPLES) -> pl.DataFrame:
-    """At most so many rows, at equal distances."""
-    return frame.gather_every(max(1, -(-rows // wanted))).head(wanted).collect()
+def _spread(frame: pl.LazyFrame, column: str, wanted: int = EXAMPLES) -> pl.Series:
+    """Values of a column that tells rows apart, at equal distances; at most so many."""
+    values = frame.select(column).collect().to_series()
+    return values.gather_every(max(1, -(-len(values) // wanted))).head(wanted)
 
 
-def _steps(path: Path, fields: Sequence[str], kept: int) -> list[Step]:
-    """Each rule's drop; none where nothing was dropped or the file is missing."""
-    if not path.is_file():
-        return []
-    frame = pl.scan_parquet(path)
-    counts = {str(rule): int(rows) for rule, rows in frame.group_by("rule").len().collect().iter_rows()}
+def _steps(
+    path: Path, counts: Mapping[str, int], fields: Sequence[str], kept: int, report: Report | None
+) -> list[Step]:
+    """Each rule's drop, with a sample."""
     before = kept + sum(counts.values())
     most = sorted(counts, key=lambda rule: (-counts[rule], rule))[:MAX_RULES]
+    own = report.parameters.get("user_rules") if report else None
     found = []
-    for rule in dropping_order(counts):
+    for rule in dropping_order(counts, list(own) if isinstance(own, dict) else []):
         if rule in most:
-            sample = _spread(frame.filter(pl.col("rule") == rule), counts[rule])
-            found.append(Step(rule, before, counts[rule], _rows(sample, fields, "evidence")))
+            frame = pl.scan_parquet(path).filter(pl.col("rule") == rule)
+            rows = frame.filter(pl.col("row").is_in(_spread(frame, "row").implode()))
+            found.append(Step(rule, before, counts[rule], _rows(_shown(rows, fields), fields, "evidence")))
         before -= counts[rule]
     return found
 
 
+def _shown(rows: pl.LazyFrame, fields: Sequence[str]) -> pl.DataFrame:
+    """Of dropped rows what is shown."""
+    there = rows.collect_schema().names()
+    wanted = dict.fromkeys([*fields, "source", "evidence", "raw"])
+    return rows.select([name for name in wanted if name in there]).collect(engine="streaming")
+
+
 def _groups(path: Path, fields: Sequence[str], splits: Mapping[str, pl.LazyFrame]) -> list[Group]:
     """The rows with the most copies, and some of these."""
-    if not path.is_file():
-        return []
+    dropped = pl.scan_parquet(path)
     copies = (
-        pl.scan_parquet(path)
-        .filter(pl.col("rule").is_in(_COPIES))
+        dropped.filter(pl.col("rule").is_in(_COPIES))
         .with_columns(twin=pl.col("evidence").str.extract(_TWIN))
         .filter(pl.col("twin").is_not_null())
     )
     sizes = copies.group_by("twin").len().sort(["len", "twin"], descending=[True, False]).head(MAX_GROUPS).collect()
-    wanted = sizes["twin"].implode()
-    shown = copies.filter(pl.col("twin").is_in(wanted)).group_by("twin", maintain_order=True).head(MAX_COPIES).collect()
+    first = copies.filter(pl.col("twin").is_in(sizes["twin"].implode())).select("row", "twin").collect()
+    first = first.sort("row").group_by("twin", maintain_order=True).head(MAX_COPIES)
     kept = _by_source(splits, sizes["twin"])
-    return [
-        Group(
-            kept=kept.get(twin, Row(twin, "", "")),
-            rows=int(rows),
-            copies=_rows(shown.filter(pl.col("twin") == twin), fields, "evidence"),
+    later = _by_sources(dropped.select([*fields, "source", "rule"]), sizes["twin"])  # it may have gone after its copies
+    gone = {row.source: row for row in _rows(later, fields, "rule")}
+    groups = []
+    for twin, rows in sizes.iter_rows():
+        own = first.filter(pl.col("twin") == twin)["row"]
+        shown = _shown(dropped.filter(pl.col("row").is_in(own.implode())), fields)
+        lost = gone.get(twin)
+        original = kept.get(twin) or (Row(twin, lost.text, "") if lost else Row(twin, "", ""))
+        groups.append(
+            Group(
+                kept=original,
+                gone=lost.said if lost and twin not in kept else "",
+                rows=int(rows),
+                copies=_rows(shown, fields, "evidence"),
+            )
         )
-        for twin, rows in sizes.iter_rows()
-    ]
+    return groups
 
 
 def _flagged(path: Path, splits: Mapping[str, pl.LazyFrame]) -> list[Flagged]:
@@ -207,7 +246,8 @@ def _flagged(path: Path, splits: Mapping[str, pl.LazyFrame]) -> list[Flagged]:
     for rule, count in rows.iter_rows():
         own = frame.filter(pl.col("rule") == rule)
         kinds = own.drop_nulls("kind").group_by("kind").agg(pl.col("row").n_unique()).sort("kind").collect()
-        sample = _spread(own, int(own.select(pl.len()).collect().item()))
+        sample = own.with_row_index("place").select("place", "source", "evidence").collect()
+        sample = sample.filter(pl.col("place").is_in(_spread(sample.lazy(), "place").implode()))
         texts = _by_source(splits, sample["source"]) if rule == "label_suspect" else {}
         examples = [
             Row(row.source, texts[row.source].text if row.source in texts else "", row.said)
@@ -217,22 +257,27 @@ def _flagged(path: Path, splits: Mapping[str, pl.LazyFrame]) -> list[Flagged]:
     return found
 
 
+def _by_sources(frame: pl.LazyFrame, sources: pl.Series) -> pl.DataFrame:
+    return frame.filter(pl.col("source").is_in(sources.unique().implode())).collect(engine="streaming")
+
+
 def _by_source(splits: Mapping[str, pl.LazyFrame], sources: pl.Series) -> dict[str, Row]:
-    wanted = sources.unique().implode()
-    frames = [frame.filter(pl.col("source").is_in(wanted)).collect() for frame in splits.values()]
-    return {row.source: row for frame in frames for row in _rows(frame)}
+    return {row.source: row for frame in splits.values() for row in _rows(_by_sources(frame, sources))}
 
 
 def _rows(frame: pl.DataFrame, fields: Sequence[str] = (), said: str = "label") -> list[Row]:
     """Rows of a split, or raw rows whose text stands in `fields`."""
     columns = [name for name in (fields or _ORDER) if name in frame.columns]
+    texts = [_text([row[name] for name in columns]) or _text([row.get("raw")]) for row in frame.iter_rows(named=True)]
+    masked = pl.DataFrame({"row": range(len(texts)), "text": pl.Series(texts, dtype=pl.String)})
+    masked = masked.with_columns(pl.col("row").cast(pl.Int64))
     return [
         Row(
             str(row.get("source") or ""),
-            _text([row[name] for name in columns]) or _text([row.get("raw")]),
+            str(text),
             ", ".join(row["labels"] or []) if said == "label" and "labels" in row else str(row.get(said) or ""),
         )
-        for row in frame.iter_rows(named=True)
+        for row, text in zip(frame.iter_rows(named=True), redact(masked, find_personal(masked)), strict=True)
     ]
 
 

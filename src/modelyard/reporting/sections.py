@@ -83,7 +83,9 @@ class DataView:
         slices: slice column -> its values; the first `MAX_COLUMNS` columns.
         hidden_columns: how many columns more there are.
         read: rows that were read.
+        kept_rows: rows that stayed.
         steps: the rules that dropped rows, each with what stood before it, in the order in which they looked.
+        hidden_steps: how many rules more dropped rows.
         groups: copies of one row.
         flagged: what rules found that drop nothing.
         kept: a sample of the train rows that stayed.
@@ -98,7 +100,9 @@ class DataView:
     slices: list[tuple[str, Bars]]
     hidden_columns: int
     read: int
+    kept_rows: int
     steps: list[Step]
+    hidden_steps: int
     groups: list[Group]
     flagged: list[Flagged]
     kept: list[Row]
@@ -128,7 +132,9 @@ def data_view(data: Data, measurements: Sequence[Measurement] = ()) -> DataView:
         slices=[(cut(column, MAX_NAME), bars(shares)) for column, shares in slices[:MAX_COLUMNS]],
         hidden_columns=max(0, len(slices) - MAX_COLUMNS),
         read=data.read,
+        kept_rows=sum(counts.values()),
         steps=data.steps,
+        hidden_steps=data.hidden_steps,
         groups=data.groups,
         flagged=data.flagged,
         kept=data.kept,

@@ -22,13 +22,17 @@
     bar.hidden = false;
     turn(0);
   });
-  let opened = [];
+  let opened = [], turned = [];
   addEventListener("beforeprint", () => {
     opened = [...document.querySelectorAll("details:not([open])")];
     opened.forEach((part) => { part.open = true; });
+    turned = [...document.querySelectorAll(".paged > [hidden]")];
+    turned.forEach((item) => { item.hidden = false; });
   });
   addEventListener("afterprint", () => {
     opened.forEach((part) => { part.open = false; });
     opened = [];
+    turned.forEach((item) => { item.hidden = true; });
+    turned = [];
   });
 })();

@@ -12,10 +12,14 @@ from modelyard.artifacts.files import digest_file, write_json
 from modelyard.artifacts.prepared import SPLITS, Dataset
 from modelyard.data.change import compare as change
 from modelyard.data.change.compare import DISTRIBUTIONS, compare
+from modelyard.data.check import check
 from modelyard.data.profile import baseline_of
+from modelyard.data.reading.shapes import Shape
 from modelyard.errors import InputError
 from modelyard.evidence.judge import Verdict
 from modelyard.evidence.report import Report
+from modelyard.project.data import DataSection, RuleSection
+from modelyard.project.gates import GatesSection
 from modelyard.reporting.words import chinese_of
 
 WORDS = {
@@ -260,7 +264,7 @@ def test_limits_and_reports(write: Write, tmp_path: Path) -> None:
     ("shape", "row", "text", "label"),
     [
         ("text", {"text": "{}"}, "{}", None),
-        ("text_labels", {"text": "{}", "labels": ["a", "b"]}, "{}", "a, b"),
+        ("text_labels", {"text": "{}", "labels": ["a", "b"]}, "{}", '["a", "b"]'),
         ("prompt_completion", {"prompt": "{}", "completion": "x"}, "{}\nx", None),
         ("preference", {"prompt": "{}", "chosen": "x", "rejected": "y"}, "{}\nx", None),
         (
@@ -292,3 +296,23 @@ def test_prepared_rows_of_every_shape(
     assert opened.frame["label"][0] == label
     report = compare("prepared", "prepared", root=tmp_path)
     assert "FAIL" not in {verdict.outcome for verdict in report.verdicts}
+
+
+def test_sets_of_labels_are_the_same_prepared_raw_and_in_the_baseline(tmp_path: Path) -> None:
+    sets = [["a", "b"], ["b"], [], ["a, b"]]
+    lines = [json.dumps({"text": f"a sentence about thing {n * 7919}", "label": sets[n % 4]}) for n in range(2_000)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    check(
+        DataSection(train="rows.jsonl", rules={"duplicate_near": RuleSection(severity="off")}),
+        project="test",
+        shape=Shape(name="text_labels", columns={"text": "text", "label": "label"}),
+        root=tmp_path,
+        prepared=tmp_path / "prepared",
+        reports=None,
+        gates=GatesSection(),
+    )
+    report = compare("prepared", "rows.jsonl", root=tmp_path)
+    assert of(report, "relabelled", "column:label").interval.estimate == 0
+    for old, new in (("prepared", "rows.jsonl"), ("prepared/baseline.json", "prepared")):
+        found = [verdict.outcome for verdict in compare(old, new, root=tmp_path).verdicts if "label" in verdict.scope]
+        assert found and set(found) == {"PASS"}, (old, found)

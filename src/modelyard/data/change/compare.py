@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -43,7 +44,7 @@ from modelyard.data.change.two_sample import rows_to_tell, tell_apart
 from modelyard.data.characters import row_scripts
 from modelyard.data.problems import raise_found
 from modelyard.data.reading.locate import locate
-from modelyard.data.reading.shapes import Shape
+from modelyard.data.reading.shapes import Shape, label_sets, looks_like_list
 from modelyard.data.reading.table import read_table
 from modelyard.data.rules import normalised
 from modelyard.errors import InputError, Problem
@@ -196,7 +197,7 @@ def open_data(place: str, root: Path, *, text: str, label: str | None, progress:
 def _prepared_rows(prepared: Prepared) -> pl.DataFrame:
     """All rows of a prepared folder with one `text` and one `label`, whatever the shape of its rows.
 
-    Several labels are one set, written in their order; of a conversation the text is what every turn says.
+    Several labels are one set, written as JSON in their order; of a conversation the text is what every turn says.
     """
     frame = pl.concat([prepared.split(split) for split in SPLITS], how="diagonal").drop("id", "group")
     parts = [name for name in ("text", "prompt", "completion", "chosen") if name in frame.columns]
@@ -206,11 +207,12 @@ def _prepared_rows(prepared: Prepared) -> pl.DataFrame:
         text = pl.concat_str(parts, separator="\n", ignore_nulls=True)
     label = pl.lit(None, pl.String)
     if "labels" in frame.columns:
-        label = pl.col("labels").list.join(", ")
+        sets = [None if one is None else json.dumps(sorted(one), ensure_ascii=False) for one in frame["labels"]]
+        label = pl.lit(pl.Series(sets, dtype=pl.String))
     elif "label" in frame.columns:
         label = pl.col("label")
     made = frame.with_columns(text=text, label=label)
-    return made.drop("messages", "prompt", "completion", "chosen", "rejected", "labels", strict=False)
+    return made.drop("messages", "prompt", "completion", "chosen", "labels", strict=False)
 
 
 def _with_our_names(fields: pl.DataFrame, text: str, label: str | None, place: str) -> pl.DataFrame:
@@ -229,7 +231,7 @@ def _with_our_names(fields: pl.DataFrame, text: str, label: str | None, place: s
             free += "_column"
         if name in others.columns:
             renamed[name] = free
-    return others.rename(renamed).with_columns(label=found)
+    return others.rename(renamed).with_columns(label=pl.Series(label_sets(found.to_list()), dtype=pl.String))
 
 
 def _two_sides(old: Opened, new: Opened, measures: Measures, progress: Progress) -> Report:
@@ -333,6 +335,15 @@ def _told(old: pl.DataFrame, new: pl.DataFrame, measure: Measure) -> tuple[list[
     return [verdict], [where] if seen and verdict.outcome != "PASS" else []
 
 
+def _single(labels: pl.Series) -> pl.Series:
+    """The labels of sets one by one, as a baseline counts them; other labels as they are."""
+    first = next((label for label in labels if label is not None), "")
+    if not looks_like_list(first):
+        return labels
+    single = [json.loads(label) if looks_like_list(label) else [label] for label in labels.drop_nulls()]
+    return pl.Series("label", [one for several in single for one in several], dtype=pl.String)
+
+
 def _relabelled(rows: Overlap, measure: Measure) -> Verdict:
     """The share counts all texts of the side with fewer: of unrelated sets only contradictory texts stand in both."""
     where = f"first: {_listed(rows.first_relabelled)}" if rows.relabelled else "none was"
@@ -346,7 +357,7 @@ def _against_baseline(path: Path, new: Opened, measures: Measures) -> Report:
         raise InputError(Problem(f"{path} is the profile of no row", "run `modelyard check` again", str(path)))
     texts = new.frame["text"].drop_nulls()
     verdicts, drawings, notes = _lengths(baseline, texts, measures)
-    kinds: dict[str, tuple[Mapping[str, float], pl.Series]] = {"label": (baseline.labels, new.frame["label"])}
+    kinds: dict[str, tuple[Mapping[str, float], pl.Series]] = {"label": (baseline.labels, _single(new.frame["label"]))}
     if baseline.row_scripts is not None:
         kinds["text.script"] = (baseline.row_scripts, row_scripts(texts))
     for column, values_held in baseline.slices.items():

@@ -16,13 +16,15 @@ have several labels where the column of the label holds lists.
 
 import difflib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
-from modelyard.data.reading.records import Chunk
+from modelyard.data.reading.decode import BROKEN
+from modelyard.data.reading.records import Chunk, as_string
 from modelyard.errors import InputError, Problem
 
 ShapeName = Literal["text", "text_label", "text_labels", "prompt_completion", "messages", "preference"]
@@ -171,7 +173,7 @@ def recognise_rows(chunk: Chunk | None, given: Mapping[str, str], where: str) ->
     if shape.name != "text_label" or chunk is None:
         return shape
     first = next((cell for cell in chunk.cells.get(shape.columns["label"], []) if cell and cell.strip()), "")
-    return shape.model_copy(update={"name": "text_labels"}) if _json_list(first) is not None else shape
+    return shape.model_copy(update={"name": "text_labels"}) if looks_like_list(first) else shape
 
 
 def _by_name(columns: Sequence[str]) -> dict[str, str]:
@@ -230,8 +232,7 @@ def row_frame(chunk: Chunk, shape: Shape) -> tuple[pl.DataFrame, dict[str, pl.Se
     labels, label_types = column("label"), types("label")
     if shape.several:
         lists = [_label_list(cell) for cell in labels]
-        labels, label_types = [one.written for one in lists], empty
-        problems = pl.Series("shape_problem", [one.problem for one in lists], pl.String)
+        labels, label_types = [one.written for one in lists], [one.problem for one in lists]
     nothing = pl.Series("shape_problem", empty, pl.String)
     frame = pl.DataFrame(
         [
@@ -292,7 +293,7 @@ def _by_cells(columns: Mapping[str, list[str | None]], problem: Callable[[], pl.
 
 
 class _Labels(NamedTuple):
-    """The labels of a row as a JSON list in their order, and what is wrong with them."""
+    """The labels of a row as a JSON list in their order; or what the label is instead, for `rules.missing`."""
 
     written: str | None = None
     problem: str | None = None
@@ -303,14 +304,37 @@ def _label_list(cell: str | None) -> _Labels:
     if cell is None or not cell.strip():
         return _Labels()
     found = _json_list(cell)
-    if found is None:
-        found = [cell]
+    if found is None and looks_like_list(cell):
+        return _Labels(problem='a list that is no JSON, which is written ["a", "b"]')
+    found = [cell] if found is None else found
     if len(found) > MAX_LABELS:
-        return _Labels("[]", f"{len(found)} labels, the most is {MAX_LABELS}")
-    wrong = next((one for one in found if not isinstance(one, str) or not one.strip()), None)
-    if wrong is not None:
-        return _Labels("[]", f"the label {json.dumps(wrong, ensure_ascii=False)[:40]} is no text")
-    return _Labels(json.dumps(sorted({one.strip() for one in found}), ensure_ascii=False))
+        return _Labels(problem=f"a list of {len(found)}, the most is {MAX_LABELS}")
+    texts = [
+        one if isinstance(one, str) else as_string(one) for one in found if not isinstance(one, bool | list | dict)
+    ]
+    names = {text.strip() for text in texts if text is not None}
+    if len(texts) < len(found) or None in texts or "" in names:
+        return _Labels(problem="a list that holds more than texts and numbers")
+    if any(unreadable_text(name) for name in names):
+        return _Labels(problem="a list with half of a surrogate pair or a NUL character, which no text holds")
+    return _Labels(json.dumps(sorted(names), ensure_ascii=False))
+
+
+def looks_like_list(cell: str) -> bool:
+    """Whether a cell is a list, as JSON or as Python prints one."""
+    return _json_list(cell) is not None or re.fullmatch(r"\s*\[('[^']*'(,\s*'[^']*')*)?\]\s*", cell) is not None
+
+
+def label_sets(cells: Sequence[str | None]) -> list[str | None]:
+    """Cells of labels, each as its set written in one way where there are lists among them; else as they are."""
+    if not any(cell is not None and looks_like_list(cell) for cell in cells):
+        return list(cells)
+    return [None if cell is None else _label_list(cell).written or cell for cell in cells]
+
+
+def unreadable_text(text: str) -> bool:
+    """Whether it holds what no text does, which JSON inside a cell may escape from the parser of the file."""
+    return "\0" in text or BROKEN.search(text) is not None
 
 
 def _json_list(cell: str) -> list[Any] | None:
@@ -347,6 +371,8 @@ def _turns(cell: str | None) -> _Turn:
     problem = next((turn for turn in turns if isinstance(turn, str)), None)
     good = [turn for turn in turns if isinstance(turn, dict)]
     text = "\n".join(turn["content"] for turn in good)
+    if any(unreadable_text(value) for turn in good for value in turn.values()):
+        return _Turn(wrong_type="one with half of a surrogate pair or a NUL character, which no text holds")
     written = json.dumps(good, ensure_ascii=False)
     return _Turn(text=text, written=written, problem=problem or _order_problem(good))
 
