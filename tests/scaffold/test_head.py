@@ -25,7 +25,7 @@ def csv_text(separator: str = ",") -> str:
         ("a.csv", csv_text(";").encode("utf-8-sig")),
         ("a.csv", csv_text().encode("gb18030")),
         ("a.tsv", csv_text("\t").encode()),
-        ("a.csv.gz", gzip.compress(csv_text().encode())),
+        ("a.csv.gz", gzip.compress(csv_text().encode(), mtime=0)),
         ("a.csv.zst", zstandard.compress(csv_text().encode())),
         ("a.json", json.dumps(ROWS).encode()),
         ("a.json", json.dumps({"data": ROWS}).encode()),

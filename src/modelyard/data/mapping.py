@@ -78,7 +78,7 @@ class Bundle(BaseModel):
 
 
 class Mapped(BaseModel):
-    """What a bundle gave: rows, for each of its parts what was found; by which worker, and what memory that has taken."""
+    """What a bundle gave: rows, for each of its parts what was found; the worker, and what memory that has taken."""
 
     number: int
     rows: int
