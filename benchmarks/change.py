@@ -39,7 +39,7 @@ from modelyard.evidence.proportion import wilson
 from modelyard.evidence.report import Measurement, Report
 
 ROWS = 2_000
-UNCHANGED_DRAWS = 20
+UNCHANGED_DRAWS = 30
 PLANTED_DRAWS = 6
 COVERAGE_DRAWS = 2_000
 SPEED_ROWS = 200_000
