@@ -13,36 +13,28 @@ from pydantic_core import PydanticUndefined
 from modelyard.project.schema import ProjectSchema
 
 DOCS = Path(__file__).parent
-HEAD = """# Settings
+EXAMPLE = """```yaml
+schema: 1
+project: reviews
+data:
+  train: data/reviews.csv
+  fields: {text: review, label: stars}
+  slices: [site]
+model: {base: models/minilm}
+```
+"""
+HEAD = f"""# Settings
 
 `modelyard.yaml`, every key. `modelyard schema` prints the same as JSON Schema for editors. Unknown keys are refused
 with the nearest known one. `null` means that Modelyard derives the value and writes the derivation to the report.
 
-```yaml
-schema: 1
-project: reviews
-data:
-  train: data/reviews.csv
-  fields: {text: review, label: stars}
-  slices: [site]
-model: {base: models/minilm}
-```
-"""
-CHINESE_HEAD = """# 设置
+{EXAMPLE}"""
+CHINESE_HEAD = f"""# 设置
 
 `modelyard.yaml` 的所有键。`modelyard schema` 以 JSON Schema 打印同样的内容，供编辑器使用。
 不认识的键会被拒绝，并给出最接近的已知键。`null` 表示由 Modelyard 推出该值，推导过程写入报告。
 
-```yaml
-schema: 1
-project: reviews
-data:
-  train: data/reviews.csv
-  fields: {text: review, label: stars}
-  slices: [site]
-model: {base: models/minilm}
-```
-"""
+{EXAMPLE}"""
 
 
 def section_of(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401

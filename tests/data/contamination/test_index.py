@@ -52,7 +52,7 @@ def test_runs_of_tokens_are_hashed_in_their_order() -> None:
 
 
 def test_slices_lose_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contamination_index, "_SLICE_CHARACTERS", 10)
+    monkeypatch.setattr(contamination_index, "SLICE_CHARACTERS", 10)
     texts = pl.Series(["four", "five5", "a long one of more than ten", "x", None])
     parts = list(slices(texts))
     assert [len(part) for part in parts] == [1, 1, 1, 2]
@@ -103,7 +103,7 @@ def test_width_case_and_invisible_characters_do_not_count() -> None:
 
 
 def test_hits_are_the_ones_a_plain_search_finds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contamination_index, "_SLICE_CHARACTERS", 50)
+    monkeypatch.setattr(contamination_index, "SLICE_CHARACTERS", 50)
     chance = random.Random(3)
     texts = [" ".join(chance.choices("abcdef", k=chance.randrange(40))) for _ in range(60)]
     questions = [" ".join(chance.choices("abcdef", k=6)) for _ in range(10)]

@@ -1,5 +1,6 @@
 """Files looked through and cut: what is parsed piece by piece is what stands in the file."""
 
+import codecs
 import csv
 import gzip
 import hashlib
@@ -127,3 +128,19 @@ def test_a_line_without_end_is_refused_before_it_is_held(
     with pytest.raises(InputError, match="longer than 2000 bytes") as caught:
         survey(tmp_path / name, tmp_path, scratch)
     assert caught.value.problems[0].where in (f"{name}:1", f"{name}:2")
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.jsonl"])
+def test_a_head_is_the_first_piece_and_reads_no_further(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(module, "PIECE_BYTES", 1_000)
+    row = '{"text": "a\u4e00"}\n' if "jsonl" in name else '"a, line\nand more",b\n'
+    data = (codecs.BOM_UTF8 if "csv" in name else b"") + (row * 100_000).encode() + b"\xff\xfe no UTF-8 at all"
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith("gz") else data)
+    head = survey(tmp_path / name, tmp_path, tmp_path, head=True)
+    (first,) = head.cuts
+    content = head.plain.read_bytes()[first.start : first.end]
+    assert content == (row * (len(content) // len(row.encode()))).encode() and 1_000 <= len(content) < 1_100
+    with pytest.raises(InputError):  # the whole file is looked at where it is asked for
+        survey(tmp_path / name, tmp_path, tmp_path)

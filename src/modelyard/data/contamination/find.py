@@ -28,19 +28,15 @@ from duckdb import DuckDBPyConnection
 from numpy.typing import NDArray
 
 from modelyard.data.contamination.index import (
-    ALONE,
-    GOLDEN,
     LONG,
-    Counts,
-    Hashes,
     Index,
     gram_hashes,
-    mix,
     normalise,
     slices,
     tokenise,
     tokens_of,
 )
+from modelyard.data.tokenising import GOLDEN, SPACELESS, Counts, Hashes, mix
 
 # Chosen in benchmarks/contamination.py on kinds of edit and questions other than those it reports
 THRESHOLD = 0.65  # of the score
@@ -55,8 +51,7 @@ SHOWN_CHARACTERS, CONTEXT_CHARACTERS = 300, 40
 
 _ROWS_AT_ONCE = 256
 _TOKENS_AT_ONCE = 2**20
-_SPACELESS = ALONE.removesuffix("]")
-_PIECE = rf"(?:{ALONE}[\p{{M}}\x{{FF9E}}\x{{FF9F}}]*|[^\s{_SPACELESS.removeprefix('[')}]+)\s*|\s+"
+_PIECE = rf"(?:[{SPACELESS}][\p{{M}}\x{{FF9E}}\x{{FF9F}}]*|[^\s{SPACELESS}]+)\s*|\s+"
 
 _COLUMNS = {
     "row": pl.Int64,

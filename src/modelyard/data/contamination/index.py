@@ -1,9 +1,8 @@
 """Benchmark questions as an index of n-grams, and the map step that finds them in a batch of rows.
 
-Tokens: a word is a run of letters, marks and digits without its apostrophes; every character of a script that is
-written without spaces is a token of its own (Han, kana, Thai, Lao, Khmer, Myanmar: Unicode Standard Annex 29, section
-4, leaves their words to a dictionary). Symbols and punctuation only separate, so that no Markdown and no LaTeX sign
-hides a copy. All of it after `modelyard.data.rules.normalised`: case, width and invisible characters do not count.
+Tokens are those of `tokenising.py`, a word without its apostrophes; symbols and punctuation only separate, so that no
+Markdown and no LaTeX sign hides a copy. All of it after `modelyard.data.rules.normalised`: case, width and invisible
+characters do not count.
 
 The n-grams are seeds, not the verdict (that is `contamination/find.py`), and a seed must survive small edits. A text of
 L tokens in which e are edited keeps at least L - n + 1 - e n of its n-grams (Jokinen and Ukkonen (1991), Two algorithms
@@ -16,7 +15,6 @@ LLMs, find that an n above 8 misses much; allenai/decon takes 5. Here n is 3 wor
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +23,7 @@ from numpy.typing import NDArray
 
 from modelyard.data.problems import raise_found
 from modelyard.data.rules import normalised
+from modelyard.data.tokenising import GOLDEN, SLICE_CHARACTERS, Counts, Hashes, cut, token_hashes
 from modelyard.errors import Problem
 
 WORDS_SHORT, CHARACTERS_SHORT, LONG = (
@@ -40,20 +39,6 @@ MAX_BYTES = (
 )  # of all questions, in UTF-8: MMLU's 14,042 have about 5 MiB, and each worker holds 10 bytes a token
 MAX_QUESTION_CHARACTERS = 100_000
 MAX_PLACES = 16  # of one n-gram within one row: more of them is a row that repeats itself
-
-ALONE = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
-_WORD = r"[\p{L}\p{M}\p{N}--\x{FE00}-\x{FE0F}]"  # a variation selector picks a glyph
-_IDEOGRAPHIC_PLANES, _CHARACTERS = 0x20000, 0x40000  # planes 2 and 3 hold nothing but Han
-_SLICE_CHARACTERS = 2**18  # some 30 bytes of intermediates each: what fits a processor's cache is four times as fast
-
-Hashes = NDArray[np.uint64]
-Counts = NDArray[np.int64]
-
-# the golden ratio and the multipliers of splitmix64 (Steele, Lea and Flood (2014), Fast splittable pseudorandom number
-# generators); the base is an odd number of our own
-GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-_BASE = 0xD6E8FEB86659FD93
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,9 +151,6 @@ def tokens_of(texts: pl.Series) -> tuple[Hashes, Counts, NDArray[np.bool_]]:
 def tokenise(texts: pl.Series) -> tuple[Hashes, Counts, NDArray[np.bool_]]:
     """The tokens of normalised texts, end to end.
 
-    A token's hash is a polynomial in its characters modulo 2^64. The powers run on over all texts and are divided out
-    where a token starts, which spares counting places within tokens; what separates has the value 0.
-
     Args:
         texts: shape (texts,), String; null has no token.
 
@@ -179,21 +161,8 @@ def tokenise(texts: pl.Series) -> tuple[Hashes, Counts, NDArray[np.bool_]]:
     lengths = plain.str.len_chars().cast(pl.Int64).to_numpy() + 1  # with the separator behind each
     if lengths.size == 0:
         return np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.int64), np.empty(0, dtype=np.bool_)
-    kinds, values = _character_tables()
     characters = np.frombuffer((plain.str.join("\n").item() + "\n").encode("utf-32-le"), dtype=np.uint32)
-    kind = kinds.take(characters, mode="clip")
-    begins = kind.copy()
-    begins[1:] = kind[1:] > (kind[:-1] == 1)  # a lone character always, a word's where no word's stands before it
-    starts = np.flatnonzero(begins)
-    counts = np.diff(np.searchsorted(starts, np.cumsum(lengths)), prepend=0)
-    if starts.size == 0:
-        return np.empty(0, dtype=np.uint64), counts, np.empty(0, dtype=np.bool_)
-    powers, inverses = _powers(max(_SLICE_CHARACTERS, 1 << (characters.size - 1).bit_length()))
-    products = values.take(characters, mode="clip")
-    products *= powers[: characters.size]
-    tokens = np.add.reduceat(products, starts)
-    tokens *= inverses[starts]
-    return mix(tokens), counts, kind[starts] == 2
+    return token_hashes(characters, lengths)
 
 
 def gram_hashes(tokens: Hashes, size: int) -> Hashes:
@@ -208,25 +177,11 @@ def gram_hashes(tokens: Hashes, size: int) -> Hashes:
     return hashes
 
 
-def mix(values: Hashes) -> Hashes:
-    """Splitmix64's finaliser, in place: every bit of the input changes about half of the output's."""
-    values ^= values >> np.uint64(30)
-    values *= _MIX_1
-    values ^= values >> np.uint64(27)
-    values *= _MIX_2
-    values ^= values >> np.uint64(31)
-    return values
-
-
 def slices(texts: pl.Series) -> Iterator[pl.Series]:
-    """Cut texts into consecutive runs of about 2^18 characters, one text at least."""
-    ends = (texts.str.len_chars().fill_null(0).cast(pl.Int64) + 1).cum_sum().to_numpy()
-    start = 0
-    while start < len(texts):
-        before = int(ends[start - 1]) if start else 0
-        stop = max(start + 1, int(np.searchsorted(ends, before + _SLICE_CHARACTERS, side="right")))
-        yield texts[start:stop]
-        start = stop
+    """Texts in consecutive runs of about 2^17 characters, one text at least."""
+    sizes = texts.str.len_chars().fill_null(0).cast(pl.Int64).to_numpy() + 1
+    for part in cut(sizes, SLICE_CHARACTERS):
+        yield texts[part]
 
 
 def _hits(
@@ -329,29 +284,6 @@ def _problems(questions: pl.DataFrame) -> list[Problem]:
         else:
             problems.append(Problem("a question is empty", "write its text, or remove it", source))
     return problems
-
-
-@cache
-def _character_tables() -> tuple[NDArray[np.uint8], Hashes]:
-    """Kind (0 separates, 1 is part of a word, 2 stands alone) and value (0 where it separates) by code point."""
-    codes = np.array([code for code in range(_IDEOGRAPHIC_PLANES) if not 0xD800 <= code < 0xE000])
-    characters = pl.Series([chr(code) for code in codes])
-    kinds = np.zeros(_CHARACTERS, dtype=np.uint8)
-    kinds[codes[characters.str.contains(_WORD).to_numpy()]] = 1
-    kinds[codes[characters.str.contains(ALONE).to_numpy()]] = 2
-    kinds[_IDEOGRAPHIC_PLANES:-1] = 2  # the last entry is what `take(mode="clip")` gives for all beyond: it separates
-    values = mix((np.arange(_CHARACTERS, dtype=np.uint64) + np.uint64(1)) * GOLDEN)
-    values[kinds == 0] = 0
-    return kinds, values
-
-
-@cache
-def _powers(count: int) -> tuple[Hashes, Hashes]:
-    """The powers of the base and of its inverse modulo 2^64, from the zeroth on."""
-    bases = np.full((2, count), [[_BASE], [pow(_BASE, -1, 2**64)]], dtype=np.uint64)
-    bases[:, 0] = 1
-    powers = np.cumprod(bases, axis=1)
-    return powers[0], powers[1]
 
 
 def save_grams(grams: Grams, path: Path) -> None:

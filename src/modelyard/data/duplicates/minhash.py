@@ -17,8 +17,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from modelyard.data.duplicates.shingles import Hashes, Shingles, mix, shingles
+from modelyard.data.duplicates.shingles import Shingles, shingles
 from modelyard.data.rules import MAX_TEXT_BYTES
+from modelyard.data.tokenising import Hashes, mix
 
 THRESHOLD = 0.8  # Rae et al. (2021), Scaling Language Models: Gopher, appendix A.1, "Document Deduplication"
 CANDIDATE_PROBABILITY = 0.98

@@ -20,8 +20,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from modelyard.data.duplicates.minhash import THRESHOLD
-from modelyard.data.duplicates.shingles import cut, shingles
+from modelyard.data.duplicates.shingles import shingles
 from modelyard.data.rules import normalised
+from modelyard.data.tokenising import cut
 
 Rows = NDArray[np.int64]
 ReadTexts = Callable[[Sequence[int]], pl.DataFrame]

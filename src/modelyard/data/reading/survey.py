@@ -6,6 +6,7 @@ file that is not UTF-8 is held whole, up to 64 MiB of it.
 """
 
 import codecs
+import contextlib
 import hashlib
 import itertools
 from collections.abc import Iterator
@@ -66,7 +67,7 @@ class Surveyed:
     size_bytes: int
 
 
-def survey(path: Path, root: Path, scratch: Path, *, skip_bad_rows: bool = False) -> Surveyed:
+def survey(path: Path, root: Path, scratch: Path, *, skip_bad_rows: bool = False, head: bool = False) -> Surveyed:
     """Look a file through.
 
     Args:
@@ -74,6 +75,7 @@ def survey(path: Path, root: Path, scratch: Path, *, skip_bad_rows: bool = False
         root: what its shown name is relative to.
         scratch: a folder for a plain copy, under a name of its own.
         skip_bad_rows: lines that hold what no text does are left to the parser.
+        head: only its first piece is wanted: a text that is UTF-8 so far is looked at no further, and has no digest.
 
     Raises:
         InputError: it cannot be read, decompressed or decoded, or is something else than its name says.
@@ -87,7 +89,27 @@ def survey(path: Path, root: Path, scratch: Path, *, skip_bad_rows: bool = False
     foreign = foreign_file(path, name) if path.suffix.lower() not in COMPRESSED else None
     if foreign:
         raise InputError(foreign)
+    if head and (first := _survey_head(path, name, kind, copy)) is not None:
+        return first
     return _survey_text(path, name, kind, copy, skip_bad_rows)
+
+
+def _survey_head(path: Path, name: str, kind: str, copy: Path) -> Surveyed | None:
+    """The first piece of a text in UTF-8 that has several; None for any other file."""
+    look = _Look(_Cutter(kind, name))
+    compressed = path.suffix.lower() in COMPRESSED
+    with copy.open("wb") if compressed else contextlib.nullcontext() as handle:
+        for piece in byte_pieces(path, name):
+            look.feed(piece)
+            if handle is not None:
+                handle.write(piece)
+            if not look.valid:
+                return None
+            if look.cutter.cuts:
+                first = Cut(look.mark_bytes, look.cutter.cuts[0].end, 1)
+                plain = copy if compressed else path
+                return Surveyed(name, plain, kind, "", look.encoding, False, (first,), look.cutter.offset)
+    return None
 
 
 def _survey_text(path: Path, name: str, kind: str, copy: Path, skip_bad_rows: bool) -> Surveyed:
@@ -105,9 +127,8 @@ def _survey_text(path: Path, name: str, kind: str, copy: Path, skip_bad_rows: bo
     else:
         plain, shown = path, _look_through(path, name, look)
     if look.is_plain():
-        encoding = "utf-8-sig" if look.marked else "utf-8"
-        cuts = look.cutter.finish(skip=len(codecs.BOM_UTF8) if look.marked else 0)
-        return Surveyed(name, plain, kind, shown, encoding, False, cuts, look.cutter.offset)
+        cuts = look.cutter.finish(skip=look.mark_bytes)
+        return Surveyed(name, plain, kind, shown, look.encoding, False, cuts, look.cutter.offset)
     encoding, broken = _to_utf8(plain, name, copy, look.cutter.offset, skip_bad_rows)
     cutter = _Cutter(kind, name)
     for piece in byte_pieces(copy, name):
@@ -203,6 +224,16 @@ class _Look:
             except UnicodeDecodeError:
                 self.valid = False
             self.valid = self.valid and b"\0" not in block
+
+    @property
+    def encoding(self) -> str:
+        """Python's name of it, where it is UTF-8."""
+        return "utf-8-sig" if self.marked else "utf-8"
+
+    @property
+    def mark_bytes(self) -> int:
+        """Of the byte order mark."""
+        return len(codecs.BOM_UTF8) if self.marked else 0
 
     def is_plain(self) -> bool:
         if self.valid:

@@ -118,5 +118,5 @@ def first_chunk(path: Path) -> tuple[Chunk | None, Parse]:
     """The first records of a file, None where there is none; rows that cannot be read are passed over and kept."""
     parse = Parse(str(path), (), ("", ""), skip_bad_rows=True)
     with tempfile.TemporaryDirectory() as scratch:
-        file = survey(path, path.parent, Path(scratch), skip_bad_rows=True)
+        file = survey(path, path.parent, Path(scratch), skip_bad_rows=True, head=True)
         return next(parse_piece(file, file.cuts[0], parse), None), parse
