@@ -5,7 +5,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from modelyard.data.user_rules import _FUNCTIONS, MAX_RULES, UserRule, _regex_states, compile_rules, first_broken
+from modelyard.data.expressions import FUNCTIONS, regex_states
+from modelyard.data.user_rules import MAX_RULES, UserRule, compile_rules, first_broken
 from modelyard.errors import InputError
 
 FRAME = pl.DataFrame(
@@ -219,7 +220,7 @@ def test_what_is_a_number(keep: str, kept: list[str]) -> None:
 def test_the_page_lists_the_functions(page: str) -> None:
     text = (Path(__file__).parents[2] / "docs" / page).read_text(encoding="utf-8")
     part = text[text.index("user_rules:") :]
-    assert {name for name in _FUNCTIONS if f"`{name}`" not in part} == set()
+    assert {name for name in FUNCTIONS if f"`{name}`" not in part} == set()
 
 
 @pytest.mark.parametrize(
@@ -238,7 +239,7 @@ def test_the_page_lists_the_functions(page: str) -> None:
     ],
 )
 def test_states_by_hand(pattern: str, states: int) -> None:
-    assert _regex_states(pattern) == states
+    assert regex_states(pattern) == states
 
 
 def test_all_problems_at_once() -> None:
