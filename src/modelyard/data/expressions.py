@@ -1,7 +1,7 @@
 """SQL expressions over one row's columns: read word by word, checked, and compiled by Polars.
 
-Polars sees only what passed here first. Each word must be a column, a value, or on the short lists below: operators and
-functions of one row, whose result is no longer than a constant times what they read. So there is no aggregate, no
+Polars sees only what passed here first. Each word must be a column, a value, or on the short lists below: operators
+and functions of one row, whose result is no longer than a constant times what they read. So there is no aggregate, no
 window, no random number, no subquery, no table function, no file and no network, because there is no word for them.
 
 Why no rule can run for ever: each function is linear in its row; the length of the expression, the states of its
