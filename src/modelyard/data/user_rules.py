@@ -5,8 +5,8 @@
         short_enough: {keep: "LENGTH(text) < 2000"}
         rated: {keep: "CAST(stars AS INT) BETWEEN 1 AND 5", budget: 0.01, severity: error}
 
-What an expression may say stands in `expressions.py`. A cast is a TRY_CAST: what cannot be read as a number is null, and
-a row for which the expression is null is not kept.
+What an expression may say stands in `expressions.py`. A cast is a TRY_CAST: what cannot be read as a number is null,
+and a row for which the expression is null is not kept.
 """
 
 import re
