@@ -36,7 +36,7 @@ class Fickle:
     ("flips", "outcome", "rows"), [(3, "PASS", 32), (4, "INCONCLUSIVE", 1), (16, "INCONCLUSIVE", 1), (17, "FAIL", 1)]
 )
 def test_the_rate_is_judged_by_its_interval(flips: int, outcome: str, rows: int) -> None:
-    verdict, batch_rows = judge_companions(Fickle(flips), [[n] for n in range(2000)], subject="int8")
+    verdict, batch_rows, _ = judge_companions(Fickle(flips), [[n] for n in range(2000)], subject="int8")
     assert (verdict.outcome, batch_rows) == (outcome, rows)
     assert (verdict.rule, verdict.kind, verdict.subject) == ("batch_flips", "candidate", "int8")
     if outcome != "PASS":
@@ -44,7 +44,7 @@ def test_the_rate_is_judged_by_its_interval(flips: int, outcome: str, rows: int)
 
 
 def test_who_answers_alike_to_the_last_digit_needs_no_statistics() -> None:
-    verdict, batch_rows = judge_companions(Fickle(0), [[n] for n in range(40)], subject="int8")
+    verdict, batch_rows, _ = judge_companions(Fickle(0), [[n] for n in range(40)], subject="int8")
     assert (verdict.outcome, batch_rows) == ("PASS", 32)
     assert verdict.interval is not None and verdict.interval.method == "count"
 
@@ -52,11 +52,17 @@ def test_who_answers_alike_to_the_last_digit_needs_no_statistics() -> None:
 def test_a_hair_on_few_rows_proves_nothing() -> None:
     # 0 of 764: upper end 3.841459 / (764 + 3.841459) = 0.5003%, of 765: 0.4996%
     for rows, outcome in ((764, "INCONCLUSIVE"), (765, "PASS")):
-        verdict, _ = judge_companions(Fickle(0, moved=1), [[n] for n in range(rows)], subject="int8")
+        verdict, _, _ = judge_companions(Fickle(0, moved=1), [[n] for n in range(rows)], subject="int8")
         assert verdict.outcome == outcome
         assert verdict.samples_needed == (765 if outcome == "INCONCLUSIVE" else None)
 
 
 def test_no_number_is_no_agreement() -> None:
-    verdict, batch_rows = judge_companions(Fickle(0, nan=True), [[n] for n in range(40)], subject="int8")
+    verdict, batch_rows, _ = judge_companions(Fickle(0, nan=True), [[n] for n in range(40)], subject="int8")
     assert (verdict.outcome, batch_rows) == ("INCONCLUSIVE", 1)
+
+
+def test_answers_alone_are_handed_on() -> None:
+    alone = judge_companions(Fickle(40), [[n] for n in range(40)], subject="int8").alone
+    assert alone.keys() == {(n,) for n in range(40)}
+    assert all(logits.tolist() == [1.0, 0.0] for logits in alone.values())  # in a batch it is [0, 1]

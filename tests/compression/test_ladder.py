@@ -7,13 +7,15 @@ import pytest
 from modelyard.artifacts.candidate import read_card
 from modelyard.artifacts.prepared import read_prepared
 from modelyard.compression import ladder
-from modelyard.compression.candidates import EXPORT, Candidate
+from modelyard.compression.candidates import DYNAMIC, EXPORT, STATIC, Candidate
 from modelyard.compression.inputs import encode_rows, read_trained
 from modelyard.compression.ladder import Climbed, JudgedRows, climb
+from modelyard.compression.measure import Speed, Way
 from modelyard.compression.reference import read_reference
+from modelyard.evidence.timing import median_interval
 from modelyard.project.gates import GatesSection
 
-NAMES = (EXPORT, "openvino-int8-static", "onnx-int8-dynamic")
+NAMES = (EXPORT, STATIC, DYNAMIC)
 
 
 @pytest.fixture
@@ -28,18 +30,81 @@ def again(compressed: Any, tiny_classifier: Path, tiny_prepared: Path, monkeypat
         frame, reference = prepared.split(split), read_reference(compressed.candidates, split)
         return JudgedRows(split, frame, encode_rows(trained, frame), change(reference))
 
-    def call(change: Any, **gates: Any) -> Climbed:
+    def call(change: Any, goal: Any = "smallest", **gates: Any) -> Climbed:
         return climb(
             compressed.candidates,
             candidates,
             part("validation", change),
             part("test", change),
             slices=["site"],
-            goal="smallest",
+            goal=goal,
             gates=GatesSection(**gates),
         )
 
     return call
+
+
+@pytest.fixture
+def timed(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Say how many times as fast as the export each compressed candidate is, in batches and row by row."""
+
+    def call(ratios: dict[str, tuple[float, float]]) -> None:
+        def measure_speed(engines: Any, rows: Any, ways: Any, *, progress: Any) -> dict[Way, Speed]:
+            seconds = {
+                way: 10.0 if way.name == EXPORT else 10.0 / ratios[way.name][way.batch_rows == 1] for way in ways
+            }
+            return {way: Speed([time] * 24, median_interval([time] * 40)) for way, time in seconds.items()}
+
+        monkeypatch.setattr(ladder, "measure_speed", measure_speed)
+
+    return call
+
+
+def test_no_row_is_asked_of_who_cannot_be_chosen(again: Any, timed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slower in batches and row by row, it is not judged; where a compressed one must be chosen, it is."""
+    timed({STATIC: (0.8, 0.9), DYNAMIC: (0.5, 2.0)})
+    climbed = again(lambda reference: reference, goal="fastest")
+    slow, quick = climbed.tried[STATIC], climbed.tried[DYNAMIC]
+    assert (slow.all_verdicts, slow.accuracy) == ([], {})
+    assert slow.ratios[slow.batch_rows].estimate == pytest.approx(0.9)  # the better of its two ways
+    assert climbed.decision.not_chosen[STATIC].words.startswith("not certainly faster than onnx-fp32")
+    assert quick.companions is not None
+    timed({STATIC: (0.8, 0.9), DYNAMIC: (0.5, 0.6)})
+    assert not any(again(lambda reference: reference, goal="fastest").tried[name].all_verdicts for name in NAMES[1:])
+    forced = again(lambda reference: reference, goal="fastest", compressed="required")
+    assert all("validation" in forced.tried[name].verdicts for name in NAMES[1:])
+    assert forced.decision.chosen in NAMES[1:]
+
+
+def test_fast_only_in_a_way_that_its_companions_forbid(again: Any, timed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Faster in batches, where its answers depend on their company: it has its `batch_flips`, and is not screened."""
+    timed({STATIC: (0.8, 0.9), DYNAMIC: (2.0, 0.6)})
+    real = ladder.judge_companions
+    monkeypatch.setattr(ladder, "judge_companions", lambda *a, **k: real(*a, **k)._replace(batch_rows=1))
+    one = again(lambda reference: reference, goal="fastest").tried[DYNAMIC]
+    assert one.companions is not None
+    assert one.batch_rows == 1
+    assert one.verdicts == {}
+
+
+def test_a_row_answered_alone_is_not_asked_again(again: Any, timed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Served row by row, the rows that the companions were judged on have their answers, whatever is asked now."""
+    asked: list[str] = []
+    real_answers, real_companions = ladder.run_in_batches, ladder.judge_companions
+
+    def companions(*arguments: Any, **options: Any) -> Any:
+        return real_companions(*arguments, **options)._replace(batch_rows=1)
+
+    def run_in_batches(engine: Any, rows: Any, **options: Any) -> Any:
+        asked.append(options["what"])
+        return real_answers(engine, rows, **options)
+
+    timed(dict.fromkeys(NAMES[1:], (2.0, 2.0)))
+    monkeypatch.setattr(ladder, "judge_companions", companions)
+    monkeypatch.setattr(ladder, "run_in_batches", run_in_batches)
+    climbed = again(lambda reference: reference, goal="fastest")
+    assert asked == []  # 160 rows, all of them answered alone for the companions
+    assert [climbed.tried[name].accuracy["validation"].n for name in NAMES[1:]] == [60, 60]
 
 
 @pytest.mark.parametrize("compressed_gate", ["optional", "required"])
@@ -53,7 +118,7 @@ def test_too_few_rows_for_the_limit(again: Any, compressed_gate: str) -> None:
     assert climbed.decision.chosen == (EXPORT if compressed_gate == "optional" else first)
 
 
-def test_a_trained_model_that_was_always_right(again: Any) -> None:
+def test_a_trained_model_that_was_always_right(again: Any, timed: Any) -> None:
     """Candidates that are right on half of the rows fail, and an export with other answers is not the same model."""
 
     def always_right(reference: Any) -> Any:
@@ -61,7 +126,8 @@ def test_a_trained_model_that_was_always_right(again: Any) -> None:
         logits[range(len(logits)), reference.label_indices] = 50
         return replace(reference, logits=logits)
 
-    climbed = again(always_right)
+    timed(dict.fromkeys(NAMES[1:], (2.0, 2.0)))
+    climbed = again(always_right, goal="fastest")
     (parity,) = climbed.tried[EXPORT].all_verdicts
     assert (parity.rule, parity.outcome, parity.interval.estimate) == ("parity", "FAIL", 80)
     assert climbed.tried[EXPORT].accuracy == {}

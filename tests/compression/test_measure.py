@@ -9,7 +9,7 @@ import pytest
 
 from modelyard.compression import measure
 from modelyard.compression.candidates import Candidate
-from modelyard.compression.measure import measure_memory, measure_speed
+from modelyard.compression.measure import Way, measure_memory, measure_speed
 from modelyard.errors import ModelyardError
 
 
@@ -23,11 +23,12 @@ def test_engines_take_turns_on_the_same_rows(monkeypatch: pytest.MonkeyPatch) ->
         return SimpleNamespace(run=lambda rows: calls.append((name, len(rows))))
 
     rows = [[1] * (1 + number % 3) for number in range(100)]
-    speeds = measure_speed({"a": engine("a"), "b": engine("b")}, rows, {"a": 32, "b": 32})
-    assert list(speeds) == ["a", "b"]
+    ways = [Way("a", 32), Way("b", 32)]
+    speeds = measure_speed({"a": engine("a"), "b": engine("b")}, rows, ways)
+    assert list(speeds) == ways
     assert [len(speed.batch_seconds) for speed in speeds.values()] == [24, 24]
-    assert speeds["a"].latency_ms.estimate == 1000
-    assert speeds["a"].latency_ms.n == 40
+    assert speeds[ways[0]].latency_ms.estimate == 1000
+    assert speeds[ways[0]].latency_ms.n == 40
     warm_up = 2 * 9
     assert calls[warm_up : warm_up + 8] == [("a", 1), ("a", 32), ("b", 1), ("b", 32)] * 2
     assert calls[-4:] == [("a", 1), ("a", 1), ("b", 1), ("b", 1)]
@@ -36,17 +37,18 @@ def test_engines_take_turns_on_the_same_rows(monkeypatch: pytest.MonkeyPatch) ->
 def test_fewer_rows_than_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = set()
     engine = SimpleNamespace(run=lambda rows: sizes.add(len(rows)))
-    measure_speed({"a": engine}, [[1], [1, 2], [1]], {"a": 32})  # type: ignore[dict-item]
+    measure_speed({"a": engine}, [[1], [1, 2], [1]], [Way("a", 32)])  # type: ignore[dict-item]
     assert sizes == {3, 1}
 
 
-def test_who_answers_row_by_row_is_timed_so() -> None:
-    sizes: dict[str, set[int]] = {"a": set(), "b": set()}
-    engines = {
-        name: SimpleNamespace(run=lambda rows, found=found: found.add(len(rows))) for name, found in sizes.items()
-    }
-    measure_speed(engines, [[1, 2]] * 40, {"a": 32, "b": 1})  # type: ignore[arg-type]
-    assert sizes == {"a": {32, 1}, "b": {1}}
+def test_one_engine_is_timed_in_batches_and_row_by_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that only calls move: 32 rows in one call cost one second, one by one they cost 32."""
+    sizes: list[int] = []
+    monkeypatch.setattr(measure.time, "perf_counter", lambda: float(len(sizes)))
+    engine = SimpleNamespace(run=lambda rows: sizes.append(len(rows)))
+    speeds = measure_speed({"a": engine}, [[1, 2]] * 40, [Way("a", 32), Way("a", 1)])  # type: ignore[dict-item]
+    assert set(speeds[Way("a", 32)].batch_seconds) == {1.0}
+    assert set(speeds[Way("a", 1)].batch_seconds) == {32.0}
 
 
 def test_memory_grows_with_the_model(compressed: Any) -> None:

@@ -11,6 +11,8 @@ from modelyard.cli.options import AsJson, ExitZero, PreparedFolder, ProjectFolde
 from modelyard.errors import GateFailed, InputError, Problem
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from modelyard.artifacts.candidate import Card
     from modelyard.evidence.interval import Interval
     from modelyard.evidence.judge import Outcome
@@ -184,9 +186,8 @@ def show_candidates(folder: Path) -> None:
         table.add_column(heading, no_wrap=True)
     for name in dict.fromkeys([choice.chosen, *choice.ranked, *sorted(choice.not_chosen)]):
         card = read_card(folder / name)
-        outcome, by = _outcome(card)
         mark = "→ " if name == choice.chosen else "  "
-        table.add_row(Text(mark + name), *_numbers(card, wide), Text(f"{outcome}, {by}", style=MARKS[outcome][1]))
+        table.add_row(Text(mark + name), *_numbers(card, wide), _outcome(card))
     console.print(table)
     for line in _SPEEDS:
         console.print(Text(line, style="dim"), soft_wrap=True)
@@ -198,13 +199,17 @@ _SPEEDS = (
 )
 
 
-def _outcome(card: "Card") -> "tuple[Outcome, str]":
+def _outcome(card: "Card") -> "Text":
     """The outcome on the split that was judged last, and its name: test where the candidate got so far."""
-    overall = [verdict for verdict in card.verdicts if verdict.scope == "overall"]
-    judged = [verdict for verdict in card.verdicts if overall and verdict.subject == overall[-1].subject]
-    outcomes = {verdict.outcome for verdict in judged}
-    worst: Outcome = "FAIL" if "FAIL" in outcomes else "INCONCLUSIVE" if "INCONCLUSIVE" in outcomes else "PASS"
-    return worst, judged[-1].subject.rpartition(" on ")[2] if card.compressed and judged else "parity"
+    from rich.text import Text
+
+    drops = [verdict for verdict in card.verdicts if verdict.rule in ("drop_max", "slice_drop_max", "parity")]
+    if not drops:  # it could not be chosen whatever its accuracy; the notes say why
+        return Text("not judged", style="dim")
+    last = [verdict.outcome for verdict in drops if verdict.subject == drops[-1].subject]
+    worst: Outcome = "FAIL" if "FAIL" in last else "INCONCLUSIVE" if "INCONCLUSIVE" in last else "PASS"
+    split = drops[-1].subject.rpartition(" on ")[2] if card.compressed else "parity"
+    return Text(f"{worst}, {split}", style=MARKS[worst][1])
 
 
 def _numbers(card: "Card", wide: bool) -> list[str]:

@@ -31,7 +31,7 @@ class Facts:
         size_bytes: of its artefact.
         speed_ratio: time of the export over its own; above 1 is faster.
         peak_memory_bytes: of a process that answers with it.
-        screened: its verdicts on validation.
+        screened: its verdicts on validation; none where it was not worth judging.
     """
 
     size_bytes: int
@@ -68,7 +68,7 @@ def rank(goal: Goal, export: Facts, compressed: Mapping[str, Facts]) -> Ranking:
     """
     refused = {}
     for name, facts in compressed.items():
-        reason = _screened_out(facts) or _no_better(goal, export, facts)
+        reason = _screened_out(facts) or no_better(goal, export, facts)
         if reason is not None:
             refused[name] = reason
     ranked = sorted(compressed.keys() - refused.keys(), key=lambda name: (_cost(goal, compressed[name]), name))
@@ -117,7 +117,8 @@ def _screened_out(facts: Facts) -> Reason | None:
     return Reason(f"loses too much accuracy on validation: {_worst(facts.screened)}")
 
 
-def _no_better(goal: Goal, export: Facts, facts: Facts) -> Reason | None:
+def no_better(goal: Goal, export: Facts, facts: Facts) -> Reason | None:
+    """Why a candidate is no better than the export by the goal, whatever it may lose; None where it is better."""
     speed = facts.speed_ratio
     if goal == "fastest" and speed.low <= 1:
         return Reason(f"not certainly faster than {EXPORT} on this machine", _speed(speed))
@@ -162,7 +163,7 @@ def _least_bad(ranking: Ranking, compressed: Mapping[str, Facts], confirmed: Map
         overall = screened[0].interval
         return order[outcome_of(screened)], overall.estimate if overall else 1.0, name
 
-    return min(compressed, key=badness)
+    return min((name for name, facts in compressed.items() if facts.screened), key=badness)
 
 
 def _worst(verdicts: Sequence[Verdict]) -> str:

@@ -6,6 +6,7 @@ depend on them; accuracy that was judged in batches says nothing of a row alone.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,9 +27,21 @@ SAMPLE_ROWS = 2000
 """Up to 3 flips among these pass; with none, 765 rows are enough (the Wilson interval's upper end)."""
 
 
-def judge_companions(
-    engine: Engine, rows: Sequence[Row], *, subject: str, progress: Progress = silent
-) -> tuple[Verdict, int]:
+class Companions(NamedTuple):
+    """What company does to a candidate's answers.
+
+    Attributes:
+        verdict: the candidate verdict `batch_flips`.
+        batch_rows: rows that a batch may hold: 32 where it passed, else 1.
+        alone: logits of the rows that were answered alone, by their token ids.
+    """
+
+    verdict: Verdict
+    batch_rows: int
+    alone: dict[tuple[int, ...], Logits]
+
+
+def judge_companions(engine: Engine, rows: Sequence[Row], *, subject: str, progress: Progress = silent) -> Companions:
     """Answer up to 2,000 rows alone and in batches of 32, and judge how often the label changes.
 
     Labels are not asked for, so that rows of any split serve: nothing is learnt of a test split's truth.
@@ -38,15 +51,13 @@ def judge_companions(
         rows: encoded rows, at least one.
         subject: name of the candidate.
         progress: told how far it is.
-
-    Returns:
-        The candidate verdict `batch_flips`; rows that a batch may hold: 32 where it passed, else 1.
     """
     sample = [rows[number] for number in choose_evenly(len(rows), SAMPLE_ROWS)]
     alone = run_in_batches(engine, sample, batch_rows=1, progress=progress, what=f"ask {subject} row by row")
     together = run_in_batches(engine, sample, progress=progress, what=f"ask {subject} in batches")
     verdict = judge_flips(alone, together, batch_rows=BATCH_ROWS, subject=subject)
-    return verdict, BATCH_ROWS if verdict.outcome == "PASS" else 1
+    known = {tuple(row): logits for row, logits in zip(sample, alone, strict=True)}
+    return Companions(verdict, BATCH_ROWS if verdict.outcome == "PASS" else 1, known)
 
 
 def judge_flips(alone: Logits, together: Logits, *, batch_rows: int, subject: str) -> Verdict:

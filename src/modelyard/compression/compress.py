@@ -207,7 +207,11 @@ def _report(
             "compressed": gates.compressed,
             "opset": OPSET,
             "calibration_rows": calibration_rows,
-            "batch_rows": {name: tried.batch_rows for name, tried in climbed.tried.items()},
+            "batch_rows": {
+                name: tried.batch_rows
+                for name, tried in climbed.tried.items()
+                if tried.companions or not tried.candidate.compressed  # of the others nobody knows what they may
+            },
             "reduce_range": can_overflow(cpu_flags()),
             "chosen": climbed.decision.chosen,
         },

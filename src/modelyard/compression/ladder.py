@@ -1,23 +1,24 @@
-"""The ladder: measure every candidate, screen on validation, confirm on test, as served, in batches."""
+"""The ladder: measure every candidate, screen on validation, confirm on test, as served, in batches where it may."""
 
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from modelyard.artifacts.candidate import Card, digest_artefact
 from modelyard.artifacts.reports import cpu_flags
 from modelyard.compression.candidates import EXPORT, Candidate
-from modelyard.compression.choose import MAX_CONFIRMED, Decision, Facts, Goal, Ranking, decide, rank
+from modelyard.compression.choose import MAX_CONFIRMED, Decision, Facts, Goal, Ranking, decide, no_better, rank
 from modelyard.compression.companions import judge_companions
 from modelyard.compression.dtypes import count_dtypes
 from modelyard.compression.judging import judge_drop, name_losing_scopes, outcome_of
-from modelyard.compression.measure import Speed, measure_memory, measure_speed
+from modelyard.compression.measure import Speed, Way, measure_memory, measure_speed
 from modelyard.compression.parity import SAMPLE_ROWS, choose_evenly, judge_parity, run_varied
 from modelyard.compression.reference import JudgedSplit, Reference
-from modelyard.engines.base import Engine, Row
+from modelyard.engines.base import Engine, Logits, Row
 from modelyard.engines.batching import BATCH_ROWS, run_in_batches
 from modelyard.engines.opening import open_engine
 from modelyard.evidence.interval import Interval
@@ -50,17 +51,26 @@ class JudgedRows:
 class Tried:
     """A candidate and all that was found about it; `verdicts`, `accuracy` and `losing` by split.
 
-    `batch_rows` rows are answered at once, because of what `companions` says. `losing` names the slices and classes
-    that certainly lost accuracy, where a split did not pass.
+    Attributes:
+        candidate: what it is.
+        speeds: by the rows answered at once, its times.
+        ratios: likewise, time of the export over its own; above 1 is faster.
+        size_bytes: of its artefact.
+        peak_memory_bytes: of a process that answers with it.
+        batch_rows: rows that it answers at once: what `companions` allows, before that its faster way.
+        companions: None for the export, and where it was not worth judging.
+        alone: logits of rows that it answered alone, by their token ids.
+        losing: slices and classes that certainly lost accuracy, where a split did not pass.
     """
 
     candidate: Candidate
-    batch_rows: int
-    companions: Verdict | None
+    speeds: dict[int, Speed]
+    ratios: dict[int, Interval]
     size_bytes: int
-    speed: Speed
-    speed_ratio: Interval
     peak_memory_bytes: int
+    batch_rows: int
+    companions: Verdict | None = None
+    alone: dict[tuple[int, ...], Logits] = field(default_factory=dict)
     accuracy: dict[str, Interval] = field(default_factory=dict)
     verdicts: dict[str, list[Verdict]] = field(default_factory=dict)
     losing: dict[str, list[str]] = field(default_factory=dict)
@@ -94,6 +104,9 @@ def climb(
 ) -> Climbed:
     """Measure, screen, confirm, choose.
 
+    Only candidates that could be chosen are screened: those that beat the export by the goal in one way of answering
+    at least, in batches or row by row. Where none does and `gates.compressed` is `required`, all of them are.
+
     Args:
         folder: where each candidate has its folder.
         candidates: the export first.
@@ -104,33 +117,29 @@ def climb(
         gates: the `gates:` section.
         progress: told of each step.
     """
+    required = gates.compressed == "required"
     with contextlib.ExitStack() as stack:
         engines: dict[str, Engine] = {}
         for candidate in candidates:
             engine = open_engine(folder / candidate.name, candidate.engine, candidate.artefact)
             engines[candidate.name] = stack.enter_context(contextlib.closing(engine))
-        everyone = [*validation.rows, *test.rows]
-        companions = {
-            candidate.name: judge_companions(
-                engines[candidate.name], everyone, subject=candidate.name, progress=progress
-            )
-            for candidate in candidates
-            if candidate.compressed  # the export proves itself by parity, in batches of many sizes
-        }
-        tried = _measure(folder, candidates, engines, companions, validation.rows, progress)
+        tried = _measure(folder, candidates, engines, validation.rows, progress)
         _prove_parity(tried[EXPORT], engines[EXPORT], validation, test, progress)
         compressed = {name: one for name, one in tried.items() if one.candidate.compressed}
-        for name, one in compressed.items():
-            _judge(one, engines[name], validation, slices, gates, progress)
-        facts = {name: _facts(one) for name, one in tried.items()}
-        export = facts.pop(EXPORT)
+        export = _facts(tried[EXPORT])
+        for name in _worth_judging(goal, export, compressed, required=required):
+            one = compressed[name]
+            _find_companions(one, engines[name], [*validation.rows, *test.rows], progress)
+            if required or no_better(goal, export, _facts(one)) is None:
+                _judge(one, engines[name], validation, slices, gates, progress)
+        facts = {name: _facts(one) for name, one in compressed.items()}
         ranking = rank(goal, export, facts)
         for name in ranking.ranked[:MAX_CONFIRMED]:
             _judge(tried[name], engines[name], test, slices, gates, progress)
             if outcome_of(tried[name].verdicts["test"]) == "PASS":
                 break
     confirmed = {name: one.verdicts["test"] for name, one in compressed.items() if "test" in one.verdicts}
-    decision = decide(goal, ranking, facts, confirmed, required=gates.compressed == "required")
+    decision = decide(goal, ranking, facts, confirmed, required=required)
     return Climbed(tried, ranking, decision)
 
 
@@ -147,8 +156,8 @@ def make_card(folder: Path, tried: Tried) -> Card:
         digest=digest_artefact(folder, candidate.artefact),
         size_bytes=tried.size_bytes,
         dtypes=count_dtypes(folder, candidate.artefact),
-        latency_ms=tried.speed.latency_ms,
-        speed_ratio=tried.speed_ratio,
+        latency_ms=tried.speeds[tried.batch_rows].latency_ms,
+        speed_ratio=tried.ratios[tried.batch_rows],
         peak_memory_bytes=tried.peak_memory_bytes,
         accuracy=tried.accuracy,
         verdicts=tried.all_verdicts,
@@ -160,25 +169,44 @@ def _measure(
     folder: Path,
     candidates: Sequence[Candidate],
     engines: dict[str, Engine],
-    companions: Mapping[str, tuple[Verdict, int]],
     rows: Sequence[Row],
     progress: Progress,
 ) -> dict[str, Tried]:
-    batch_rows = {name: companions[name][1] if name in companions else BATCH_ROWS for name in engines}
-    speeds = measure_speed(engines, rows, batch_rows, progress=progress)
+    """Size, memory, and speed: the export in batches, every other one row by row, too."""
+    ways = [Way(one.name, BATCH_ROWS) for one in candidates]
+    ways += [Way(one.name, 1) for one in candidates if one.compressed]
+    speeds = measure_speed(engines, rows, ways, progress=progress)
     memory = measure_memory(folder, candidates, rows[:BATCH_ROWS], progress=progress)
-    return {
-        candidate.name: Tried(
+    base = speeds[Way(EXPORT, BATCH_ROWS)].batch_seconds
+    tried = {}
+    for candidate in candidates:
+        own = {way.batch_rows: speed for way, speed in speeds.items() if way.name == candidate.name}
+        ratios = {batch_rows: time_ratio(base, speed.batch_seconds) for batch_rows, speed in own.items()}
+        tried[candidate.name] = Tried(
             candidate,
-            batch_rows[candidate.name],
-            companions[candidate.name][0] if candidate.name in companions else None,
+            own,
+            ratios,
             sum((folder / candidate.name / file).stat().st_size for file in candidate.artefact),
-            speeds[candidate.name],
-            time_ratio(speeds[EXPORT].batch_seconds, speeds[candidate.name].batch_seconds),
             memory[candidate.name],
+            batch_rows=max(ratios, key=lambda batch_rows: ratios[batch_rows].estimate),
         )
-        for candidate in candidates
-    }
+    return tried
+
+
+def _worth_judging(goal: Goal, export: Facts, compressed: Mapping[str, Tried], *, required: bool) -> list[str]:
+    """Names of the candidates that could be chosen, or all where one must be and none could."""
+    could = [
+        name
+        for name, one in compressed.items()
+        if any(no_better(goal, export, _facts(one, batch_rows)) is None for batch_rows in one.ratios)
+    ]
+    return could or (list(compressed) if required else [])
+
+
+def _find_companions(tried: Tried, engine: Engine, rows: Sequence[Row], progress: Progress) -> None:
+    """Find out whether it may answer in batches."""
+    found = judge_companions(engine, rows, subject=tried.candidate.name, progress=progress)
+    tried.companions, tried.batch_rows, tried.alone = found
 
 
 def _prove_parity(export: Tried, engine: Engine, validation: JudgedRows, test: JudgedRows, progress: Progress) -> None:
@@ -199,9 +227,7 @@ def _judge(
     tried: Tried, engine: Engine, part: JudgedRows, slices: Sequence[str], gates: GatesSection, progress: Progress
 ) -> None:
     name = tried.candidate.name
-    logits = run_in_batches(
-        engine, part.rows, batch_rows=tried.batch_rows, progress=progress, what=f"judge {name} on {part.split}"
-    )
+    logits = _answer(tried, engine, part.rows, progress, f"judge {name} on {part.split}")
     right = correct(logits, part.reference.label_indices)
     tried.accuracy[part.split] = wilson(int(right.sum()), len(right))
     tried.verdicts[part.split] = judge_drop(
@@ -218,5 +244,17 @@ def _judge(
         tried.losing[part.split] = name_losing_scopes(part.reference.right, right, part.frame, slices=slices)
 
 
-def _facts(tried: Tried) -> Facts:
-    return Facts(tried.size_bytes, tried.speed_ratio, tried.peak_memory_bytes, tried.verdicts.get("validation", []))
+def _answer(tried: Tried, engine: Engine, rows: Sequence[Row], progress: Progress, what: str) -> Logits:
+    """Logits as served; who answers row by row is not asked again about a row that it answered alone before."""
+    if tried.batch_rows > 1:
+        return run_in_batches(engine, rows, batch_rows=tried.batch_rows, progress=progress, what=what)
+    if fresh := [row for row in rows if tuple(row) not in tried.alone]:
+        answers = run_in_batches(engine, fresh, batch_rows=1, progress=progress, what=what)
+        tried.alone |= {tuple(row): logits for row, logits in zip(fresh, answers, strict=True)}
+    return np.stack([tried.alone[tuple(row)] for row in rows])
+
+
+def _facts(tried: Tried, batch_rows: int | None = None) -> Facts:
+    """What the choice needs, answering `batch_rows` at once or as it does now."""
+    ratio = tried.ratios[batch_rows or tried.batch_rows]
+    return Facts(tried.size_bytes, ratio, tried.peak_memory_bytes, tried.verdicts.get("validation", []))

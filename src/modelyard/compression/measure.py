@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,6 +23,13 @@ BATCHES = 8
 ROUNDS = 24  # each batch three times; the interval of a median of 24 reaches from the 7th to the 18th
 LATENCY_ROUNDS = 40
 MEMORY_TIMEOUT_SECONDS = 600
+
+
+class Way(NamedTuple):
+    """An engine's name, and how many rows it answers at once."""
+
+    name: str
+    batch_rows: int
 
 
 @dataclass(frozen=True)
@@ -40,11 +48,11 @@ class Speed:
 def measure_speed(
     engines: Mapping[str, Engine],
     rows: Sequence[Row],
-    batch_rows: Mapping[str, int],
+    ways: Sequence[Way],
     *,
     progress: Progress = silent,
-) -> dict[str, Speed]:
-    """Time engines in turn, A B C A B C, on the same 32 real rows, together or one by one, as each is served.
+) -> dict[Way, Speed]:
+    """Time engines in turn, A B C A B C, on the same 32 real rows, together or one by one.
 
     Every engine first answers each batch once, because OpenVINO compiles for a shape when it meets it. Before each
     timed batch an engine answers one untimed row, by which time the threads of the one before it have gone to sleep.
@@ -52,7 +60,7 @@ def measure_speed(
     Args:
         engines: by name.
         rows: encoded rows in the order of arrival.
-        batch_rows: by name, how many rows it answers at once.
+        ways: each name with the number of rows that it answers at once; a name may stand here more than once.
         progress: told after each round.
     """
     last_start = max(0, len(rows) - BATCH_ROWS)
@@ -60,20 +68,21 @@ def measure_speed(
     batches = [rows[start : start + BATCH_ROWS] for start in starts]
     typical = [sorted(rows, key=len)[len(rows) // 2]]
     progress("measure speed", 0, ROUNDS + LATENCY_ROUNDS)
-    for name, engine in engines.items():
+    for name, batch_rows in ways:
         for batch in [*batches, typical]:
-            _answer(engine, batch, batch_rows[name])
-    seconds: dict[str, list[float]] = {name: [] for name in engines}
-    alone: dict[str, list[float]] = {name: [] for name in engines}
+            _answer(engines[name], batch, batch_rows)
+    seconds: dict[Way, list[float]] = {way: [] for way in ways}
+    alone: dict[Way, list[float]] = {way: [] for way in ways}
     for number in range(ROUNDS + LATENCY_ROUNDS):
         batch, into = (batches[number % len(batches)], seconds) if number < ROUNDS else (typical, alone)
-        for name, engine in engines.items():
+        for way in ways:
+            engine = engines[way.name]
             engine.run(typical)
             start = time.perf_counter()
-            _answer(engine, batch, batch_rows[name])
-            into[name].append(time.perf_counter() - start)
+            _answer(engine, batch, way.batch_rows)
+            into[way].append(time.perf_counter() - start)
         progress("measure speed", number + 1, ROUNDS + LATENCY_ROUNDS)
-    return {name: Speed(seconds[name], median_interval([1000 * value for value in alone[name]])) for name in engines}
+    return {way: Speed(seconds[way], median_interval([1000 * value for value in alone[way]])) for way in ways}
 
 
 def _answer(engine: Engine, rows: Sequence[Row], batch_rows: int) -> None:
