@@ -102,3 +102,24 @@ def test_every_rule_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     assert len(RULES) == 24
     assert all(rule.name in shown for rule in RULES)
+
+
+def test_in_a_project_its_own_rules_are_listed_as_it_judges_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    (tmp_path / "modelyard.yaml").write_text(
+        "schema: 1\nproject: mine\ntask: causal_lm\ndata:\n  train: r.jsonl\n  filters: [c4]\n"
+        "  rules: {text_empty: {budget: 0.25}, secret: {severity: 'off'}}\n"
+        "  user_rules: {no_drafts: {keep: \"status <> '[bold]draft'\", budget: 0.1, severity: warning}}\n"
+    )
+    assert call("--rules", "--project", str(tmp_path)) == 0
+    rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line[:1].strip()}
+    assert "allowed here" in rows["rule"]
+    assert "at most 0.25 fraction" in rows["text_empty"]
+    assert "at most 0.1 fraction" in rows["no_drafts"]
+    assert "warning" in rows["no_drafts"]
+    assert "status <> '[bold]draft'" in rows["no_drafts"]  # shown as written, not as markup
+    assert any(name.startswith("c4_") for name in rows)
+    assert "secret" not in rows
+    assert "label_balance" not in rows

@@ -87,6 +87,7 @@ def _prepared(folder: Path, labels: list[str], values: list[str], bad: str) -> N
             "row": list(range(9)),
             "rule": ["duplicate_exact"] * 6 + ["text_too_short"] * 3,
             "evidence": [f"same text as rows{bad}.csv:2"] * 6 + ["3 characters, the least is 10"] * 3,
+            "twin": [f"rows{bad}.csv:2"] * 6 + [None] * 3,
         }
     )
     dropped.write_parquet(folder / "dropped.parquet")

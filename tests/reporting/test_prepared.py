@@ -141,6 +141,7 @@ def test_what_is_personal_is_masked_wherever_a_text_is_shown(tmp_path: Path) -> 
             "row": [2, 3],
             "rule": ["duplicate_exact"] * 2,
             "evidence": ["same text as a:1", "same text as a:9"],
+            "twin": ["a:1", "a:9"],
         }
     )
     prepared(tmp_path / "prepared", rows, gone, "text")
@@ -164,6 +165,7 @@ def test_a_first_row_that_went_later_says_so(tmp_path: Path) -> None:
             "row": [1, 2],
             "rule": ["contamination", "duplicate_exact"],
             "evidence": ["90% of q:1", "same text as a:1"],
+            "twin": [None, "a:1"],
         }
     )
     prepared(tmp_path / "prepared", rows, gone, "text")

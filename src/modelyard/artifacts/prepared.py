@@ -22,7 +22,7 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 MARK = "dataset.json"
 NO_VALUE = "(none)"
 """What a slice column holds where a row had nothing there."""
-DROPPED_COLUMNS = ("source", "row", "rule", "evidence", "raw")
+DROPPED_COLUMNS = ("source", "row", "rule", "evidence", "twin", "raw")
 """Columns of `dropped.parquet` that are ours: a column of the files of such a name is stored as `NAME_column`."""
 _NEXT = "run `modelyard check` again"
 

@@ -54,12 +54,12 @@ def check(
         bool, typer.Option("--history", help="Show what earlier audits found, and the rule that worsened.")
     ] = False,
     rules: Annotated[
-        bool, typer.Option("--rules", help="List the rules, their budgets and what they look for.")
+        bool, typer.Option("--rules", help="List the rules, the project's own among them, with their budgets.")
     ] = False,
 ) -> None:
     """Judge the data rule by rule, drop with the reason kept, and make the splits."""
     if rules:
-        _list_rules()
+        _list_rules(project)
         return
     if history:
         show_history(reports or project / "reports", as_json)
@@ -146,18 +146,30 @@ def _project_shape(task: str, data: "DataSection", root: Path) -> "Shape":
     return recognise(first_columns(paths[0]), given, "data.fields")
 
 
-def _list_rules() -> None:
+def _list_rules(project: Path) -> None:
+    """The rules as this project judges them, with its filters and its own; outside of one, as they are by default."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    from modelyard.data.rules import RULES
+    from modelyard.data.rules import RULES, chosen_rules, filter_names
+    from modelyard.data.user_rules import UserRule
+    from modelyard.project.load import FILE_NAME, load_project
 
-    table = Table("rule", "allowed by default", "severity", "what it looks for", box=None, pad_edge=False)
-    for rule in RULES:
+    rules, allowed = list(RULES), "allowed by default"
+    if (project / FILE_NAME).is_file():
+        settings = load_project(project).settings
+        data, allowed = settings.data, "allowed here"
+        own = [UserRule(name, **section.model_dump()) for name, section in data.user_rules.items()]
+        labelled = settings.task in ("classification", "multi_label_classification")
+        filters = filter_names(data.filters)
+        rules = list(chosen_rules(data.rules, labelled=labelled, filters=filters, own=own).values())
+    table = Table("rule", allowed, "severity", "what it looks for", box=None, pad_edge=False)
+    for rule in rules:
         table.add_row(
             rule.name,
             f"{rule.bound.replace('_', ' ')} {rule.budget:g} {rule.unit}",
             rule.severity,
-            f"{rule.finds}: {rule.why}",
+            Text(f"{rule.finds}: {rule.why}"),
         )
     Console().print(table)

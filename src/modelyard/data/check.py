@@ -17,7 +17,7 @@ from modelyard.artifacts.files import (
 )
 from modelyard.artifacts.prepared import MARK, SPLITS, Dataset, Source
 from modelyard.artifacts.reports import own_peak_bytes, recording, write_report
-from modelyard.data import meeting
+from modelyard.data import counting, meeting, placing, writing
 from modelyard.data.baseline import SCRIPTS, Baseline, histogram, script_shares, shares
 from modelyard.data.card import FILE as CARD
 from modelyard.data.card import dataset_card
@@ -45,7 +45,7 @@ from modelyard.data.reading.records import Parse
 from modelyard.data.reading.shapes import TASKS, Shape
 from modelyard.data.reading.survey import MAX_ROWS, Surveyed, survey
 from modelyard.data.reading.table import first_columns
-from modelyard.data.rules import chosen_rules, filter_names, own_rules
+from modelyard.data.rules import Rule, chosen_rules, filter_names, own_rules
 from modelyard.data.split import SplitCount, shares_of
 from modelyard.data.texts import text_reader
 from modelyard.data.user_rules import Compiled
@@ -110,27 +110,8 @@ def check(
     Raises:
         InputError: the files cannot be read as rows, all problems at once; a setting or an output is wrong.
     """
-    filters = filter_names(data.filters)
-    own = _own_rules(data, root)
-    rules = chosen_rules(data.rules, labelled=shape.labelled, filters=filters, own=[compiled.rule for compiled in own])
-    if data.benchmarks is None:  # nothing is looked for, so nothing can be said
-        rules.pop("contamination", None)
     memory_bytes = memory_bytes or _free_memory()
-    processes = _processes(memory_bytes)
-    plan = Plan(
-        shape=shape,
-        slices=slice_columns(data),
-        group=data.group,
-        rules=tuple(rules),
-        minimum=data.rules["text_too_short"].minimum if "text_too_short" in data.rules else None,
-        skip_bad_rows=data.skip_bad_rows,
-        filters=tuple(name for name in filters if name in rules),
-        user_rules=tuple(compiled.rule for compiled in own),
-        user_columns=tuple(sorted({column for compiled in own for column in compiled.columns})),
-        keep_fields=prepared is not None
-        or data.benchmarks is not None
-        or not {*NEAR_RULES, "label_suspect"}.isdisjoint(rules),
-    )
+    rules, plan = _plan(data, shape, root, prepares=prepared is not None)
     if prepared is not None:
         check_output(prepared, mark=MARK)
     with contextlib.ExitStack() as stack:
@@ -141,22 +122,20 @@ def check(
         scratch = stack.enter_context(scratch_folder(beside, "check"))
         index = load_questions(data.benchmarks or [], root) if "contamination" in rules else None
         task = Task(plan, scratch, None if index is None else index.grams)
-        read = _read(data, root, task, processes, progress)
+        read = _read(data, root, task, _processes(memory_bytes), progress)
         together += _together(read.mapped)
         limit = int((memory_bytes - OWN_BYTES) * DATABASE_SHARE)
         connection = stack.enter_context(meeting.open_meeting(scratch, memory_bytes=limit, threads=os.cpu_count() or 1))
         _meet(connection, scratch, read, data, plan, index, progress)
-        counts = meeting.split_counts(connection, list(plan.slices.values()), several=plan.shape.several)
-        notes = _look_at_labels(connection, scratch, plan, counts, data.split.seed)
-        if notes:
-            rules = {name: rule for name, rule in rules.items() if name != "label_suspect"}
+        counts = counting.split_counts(connection, list(plan.slices.values()), several=plan.shape.several)
+        if notes := _look_at_labels(connection, scratch, plan, counts, data.split.seed):
+            del rules["label_suspect"]
             read.notes.extend(notes)
         report = report_of(data, project, plan, read, counts, connection, rules, gates)
         if plan.keep_fields and counts["train"].rows:
-            texts = text_reader(scratch, [one.rows for one in read.mapped], shape)(
-                meeting.sampled_rows(connection, SAMPLED_ROWS)
-            )["text"]
-            profiled = profile(texts, population=counts["train"].rows, tokenizer=tokenizer)
+            texts = text_reader(scratch, [one.rows for one in read.mapped], shape)
+            sampled = texts(placing.sampled_rows(connection, SAMPLED_ROWS))["text"]
+            profiled = profile(sampled, population=counts["train"].rows, tokenizer=tokenizer)
             report.measurements += profiled
             report.notes += language_note(profiled, counts["train"].rows)
         if any(not counts[name].rows for name in SPLITS):
@@ -170,6 +149,27 @@ def check(
             write_report(reports, report)
             history.append(reports, report, datetime.now(UTC))
     return report
+
+
+def _plan(data: DataSection, shape: Shape, root: Path, *, prepares: bool) -> tuple[dict[str, Rule], Plan]:
+    """The rules that are judged, by name, and what every piece goes through for them."""
+    filters, own = filter_names(data.filters), _own_rules(data, root)
+    rules = chosen_rules(data.rules, labelled=shape.labelled, filters=filters, own=[compiled.rule for compiled in own])
+    if data.benchmarks is None:  # nothing is looked for, so nothing can be said
+        rules.pop("contamination", None)
+    reads_texts = data.benchmarks is not None or not {*NEAR_RULES, "label_suspect"}.isdisjoint(rules)
+    return rules, Plan(
+        shape=shape,
+        slices=slice_columns(data),
+        group=data.group,
+        rules=tuple(rules),
+        minimum=data.rules["text_too_short"].minimum if "text_too_short" in data.rules else None,
+        skip_bad_rows=data.skip_bad_rows,
+        filters=tuple(name for name in filters if name in rules),
+        user_rules=tuple(compiled.rule for compiled in own),
+        user_columns=tuple(sorted({column for compiled in own for column in compiled.columns})),
+        keep_fields=prepares or reads_texts,
+    )
 
 
 def _together(mapped: Sequence[Mapped]) -> list[int]:
@@ -311,7 +311,7 @@ def _meet(
     meeting.load_flags(connection)
     split = data.split
     divided = shares_of(split.validation if data.validation is None else 0.0, split.test if data.test is None else 0.0)
-    meeting.place_rows(
+    placing.place_rows(
         connection, scratch, shares=divided, seed=split.seed, grouped=data.group is not None, several=plan.shape.several
     )
     progress("apply rules", 4, 5)
@@ -326,7 +326,7 @@ def _look_at_labels(
     if plan.shape.several:
         return ["label_suspect was not judged: rows may have several labels"]
     found = find_mislabelled(
-        lambda: meeting.placed_batches(connection, scratch, plan.shape.text_column),
+        lambda: placing.placed_batches(connection, scratch, plan.shape.text_column),
         rows=sum(split.rows for split in counts.values()),
         labels=sorted({label for split in counts.values() for label in split.labels}),
         seed=seed,
@@ -348,9 +348,9 @@ def _write(
     slices = list(plan.slices.values())
     with replacing_folder(target, mark=MARK) as folder:
         for name in SPLITS:
-            meeting.write_split(connection, name, folder / f"{name}.parquet", plan.shape, slices)
-        meeting.write_dropped(connection, folder / "dropped.parquet", dropped_names(read), RAW)
-        meeting.write_flagged(connection, folder / "flagged.parquet")
+            writing.write_split(connection, name, folder / f"{name}.parquet", plan.shape, slices)
+        writing.write_dropped(connection, folder / "dropped.parquet", dropped_names(read), RAW)
+        writing.write_flagged(connection, folder / "flagged.parquet")
         write_json(folder / "baseline.json", _baseline(counts["train"], connection))
         dataset = Dataset(
             task=TASKS[plan.shape.name],
@@ -370,12 +370,12 @@ def _write(
 
 
 def _baseline(train: SplitCount, connection: meeting.Connection) -> Baseline:
-    letters, *scripts = meeting.letter_counts(connection)
+    letters, *scripts = counting.letter_counts(connection)
     return Baseline(
         rows=train.rows,
         labels=shares(train.labels),
-        length_characters=histogram(meeting.train_lengths(connection)),
+        length_characters=histogram(counting.train_lengths(connection)),
         scripts=script_shares(letters, dict(zip(SCRIPTS, scripts, strict=True))),
         slices={name: shares(values) for name, values in train.slices.items()},
-        row_scripts=shares(meeting.train_scripts(connection)),
+        row_scripts=shares(counting.train_scripts(connection)),
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 from modelyard.artifacts.files import digest_bytes
 from modelyard.artifacts.prepared import DROPPED_COLUMNS
-from modelyard.data import meeting, verdicts
+from modelyard.data import counting, meeting, verdicts
 from modelyard.data.features import Plan
 from modelyard.data.mapping import Mapped
 from modelyard.data.reading.read import FileFound
@@ -54,9 +54,9 @@ def report_of(
     gates: GatesSection,
 ) -> Report:
     """Everything found, in the one report schema."""
-    dropped = meeting.dropped_by_rule(connection)
+    dropped = counting.dropped_by_rule(connection)
     by_rule = {one.rule: one.rows for one in dropped}
-    flagged = meeting.flagged_by_rule(connection)
+    flagged = counting.flagged_by_rule(connection)
     share = data.split.test if data.test is None else None
     found = [
         *verdicts.of_rows(rules, by_rule | {rule: kinds[""] for rule, kinds in flagged.items()}, read.rows, counts),
@@ -119,7 +119,7 @@ def _measurements(
     found = [count("rows_read", read), *(count(f"dropped_{rule}", rows) for rule, rows in sorted(counts.items()))]
     found += [count("rows", split.rows, scope=f"split:{name}") for name, split in splits.items()]
     kept = sum(split.rows for split in splits.values())
-    for name, value in meeting.length_percentiles(connection).items():
+    for name, value in counting.length_percentiles(connection).items():
         found.append(count(f"length_{name}", float(value), unit="characters", n=kept))
     return found
 

@@ -27,8 +27,6 @@ MAX_GROUPS = 20
 MAX_COPIES = 5
 """Copies shown of one group."""
 FIRST_CHARACTERS = 2_000
-_TWIN = r"(?:same text as|of the shingles in common with) (.+)$"
-"""How evidence names the row that was kept."""
 _COPIES = ("duplicate_exact", "duplicate_near", "leak_across_splits", "leak_near")
 _ORDER = ("text", "prompt", "input", "completion", "messages", "chosen", "rejected")
 
@@ -208,11 +206,9 @@ def _shown(rows: pl.LazyFrame, fields: Sequence[str]) -> pl.DataFrame:
 def _groups(path: Path, fields: Sequence[str], splits: Mapping[str, pl.LazyFrame]) -> list[Group]:
     """The rows with the most copies, and some of these."""
     dropped = pl.scan_parquet(path)
-    copies = (
-        dropped.filter(pl.col("rule").is_in(_COPIES))
-        .with_columns(twin=pl.col("evidence").str.extract(_TWIN))
-        .filter(pl.col("twin").is_not_null())
-    )
+    if "twin" not in dropped.collect_schema():  # written by an earlier version
+        return []
+    copies = dropped.filter(pl.col("rule").is_in(_COPIES), pl.col("twin").is_not_null())
     sizes = copies.group_by("twin").len().sort(["len", "twin"], descending=[True, False]).head(MAX_GROUPS).collect()
     first = copies.filter(pl.col("twin").is_in(sizes["twin"].implode())).select("row", "twin").collect()
     first = first.sort("row").group_by("twin", maintain_order=True).head(MAX_COPIES)
