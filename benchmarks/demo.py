@@ -94,7 +94,8 @@ def main() -> None:
         "# The demo, a transcript\n\n"
         f"`python benchmarks/demo.py` on {machine['processor']}, {machine['cores']} cores, "
         f"{machine['memory_bytes'] / 2**30:.0f} GiB, Python {machine['python']}, no GPU: a clean clone of "
-        f"`{commit[:12]}`, an environment of its own, nothing done by hand.\n\n"
+        f"`{commit[:12]}`, an environment of its own, nothing done by hand; the base model was "
+        f"{'in the cache already' if 'in the cache already' in demo else 'fetched'}. The tests: {counted}.\n\n"
         f"| step | seconds |\n|---|---|\n{rows}\n"
         f"## `make demo`\n\n```text\n{demo.rstrip()}\n```\n\n## `make demo`, again\n\n```text\n{again.rstrip()}\n```\n"
     )

@@ -60,10 +60,10 @@ def make_project(parent: Path, name: str, rows: int) -> Path:
 
 
 def set_seeds(folder: Path, seed: int) -> None:
-    """Change the seed of the split, so that all four stages have work to do."""
+    """Change the seed of the split, so that every stage has work to do."""
     path = folder / "modelyard.yaml"
     text, count = re.subn(
-        r"(split:.*seed: )\d+", rf"\g<1>{seed}", path.read_text(encoding="utf-8"), count=1, flags=re.DOTALL
+        r"(split:[^}]*?seed: )\d+", rf"\g<1>{seed}", path.read_text(encoding="utf-8"), count=1, flags=re.DOTALL
     )
     assert count == 1, "modelyard.yaml has no seed of the split"
     path.write_text(text, encoding="utf-8")

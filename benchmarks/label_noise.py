@@ -13,7 +13,9 @@ label, drawn at random. Every contender sees the same held-out predictions of th
   peers/label_cleanlab.py for its environment).
 
 The reviews hold wrong labels of their own, so precision against planted flips is too low there; 40 flagged rows that
-nobody planted were read and judged by hand (`label_noise_judged.json`). The tweets' labels are known without error.
+nobody planted were read by the developer, a language model, who saw text and label (`--sample`) and called a label
+wrong only where the text alone clearly says the other one (`label_noise_judged.json`). The tweets' labels are known
+without error.
 Finished pieces stay in the folder `--work` and are not made again.
 """
 

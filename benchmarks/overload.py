@@ -124,7 +124,9 @@ def write(options: argparse.Namespace, rounds: list[dict[str, Any]], settled: in
     asked = sum(sum(one["statuses"].values()) for one in rounds)
     slowest = max(one["recovered_seconds"] for one in rounds)
     grown = max(memory) / settled
+    asked_rate = time_ratio([one["asked"] for one in rounds], [one["peak"] for one in rounds])
     verdicts = [
+        judge(asked_rate, at_least(TIMES), rule="asked", scope="requests over the peak"),
         judge(goodput, at_least(0.9), rule="goodput", scope=f"{TIMES * CLIENTS} clients over {CLIENTS}"),
         judge(Interval.exact(strange, n=asked, unit="answers"), at_most(0), rule="only_200_and_429"),
         judge(

@@ -82,6 +82,21 @@ def test_ctrl_c_is_130(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: 
     assert "Traceback" not in capsys.readouterr().err
 
 
+def test_a_mistake_of_our_own_is_no_verdict(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from modelyard.project import load
+
+    def broken(folder: Path) -> None:
+        raise KeyError("nobody thought of this")
+
+    monkeypatch.setattr(load, "load_project", broken)
+    assert call("check", "--project", str(tmp_path)) == 70
+    said = capsys.readouterr().err
+    assert "KeyError: 'nobody thought of this'" in said
+    assert "a mistake in Modelyard" in said
+
+
 def test_doctor_report_and_unknown_fetch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("doctor") == 0  # the environment of the tests lacks nothing
     assert "torch" in capsys.readouterr().out

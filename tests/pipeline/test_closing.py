@@ -71,7 +71,7 @@ def test_the_status_is_that_of_the_verdicts(project: Project, outcomes: list[Out
 
 
 @pytest.mark.parametrize(
-    ("stopped", "status"), [(1, 1), (3, 3), (2, 2), (4, 4), (130, 130), (-9, 2), (137, 2), (77, 2), (None, 2)]
+    ("stopped", "status"), [(1, 1), (3, 3), (2, 2), (4, 4), (130, 130), (70, 70), (-9, 2), (137, 2), (77, 2), (None, 2)]
 )
 def test_the_status_of_the_stage_that_stopped_it(project: Project, stopped: int | None, status: int) -> None:
     assert close(project, ["a"], ["a"], {"a": 1.0}, Failure("a", stopped)).status == status
@@ -91,6 +91,13 @@ def test_an_old_report_of_a_stage_that_crashed_or_was_not_reached_says_nothing(p
         ("release", "not reached", {}),
     ]
     assert closing.status == 4
+
+
+def test_an_old_report_of_a_stage_that_refused_to_begin_says_nothing(project: Project) -> None:
+    report(project, "train", verdict("PASS"))
+    met = ["check", "train"]
+    assert close(project, met, met, {}, Failure("train", 1), written=["check"]).stages[1].outcomes == {}
+    assert close(project, met, met, {}, Failure("train", 1), written=met).stages[1].outcomes == {"PASS": 1}
 
 
 def test_a_release_that_stands_on_these_reports_is_current(project: Project) -> None:

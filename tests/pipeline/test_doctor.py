@@ -25,7 +25,24 @@ def test_what_is_missing_comes_with_the_command(monkeypatch: pytest.MonkeyPatch)
     found = doctor.examine()
     document = found.as_document()
     assert [entry["what"] for entry in document["missing"]] == ["the library openvino", "git"]
+    assert "openvino>=" in document["missing"][0]["install"]
     assert document["missing"][1]["install"] == "sudo apt-get install git"
+
+
+def test_every_library_that_is_installed_with_it_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(doctor.metadata, "version", version)
+    missing = {problem.message for problem in doctor.examine().missing}
+    assert {f"the library {name}" for name in ("duckdb", "fastapi", "scipy", "scikit-learn", "pyyaml")} <= missing
+    assert not missing & {"the library pytest", "the library mkdocs"}
+
+
+def test_what_is_optional_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_version", lambda name: None if name == "pip" else "1.0")
+    monkeypatch.setattr(doctor, "describe_machine", lambda: MACHINE)
+    document = doctor.examine().as_document()
     assert [entry["install"] for entry in document["optional"]][:2] == [
         "modelyard fetch minilm",
         "modelyard fetch e5-small",

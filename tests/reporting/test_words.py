@@ -8,7 +8,7 @@ import modelyard.reporting
 from modelyard.compression.choose import (  # what the sentences must go on matching
     Facts,
     Reason,
-    _no_better,
+    no_better,
     _ranked_behind,
 )
 from modelyard.data.rules import RULES
@@ -105,7 +105,7 @@ def test_the_chinese_of_every_next_step_of_judge(method: str, needed: int | None
 
 def test_the_chinese_of_why_a_candidate_was_not_chosen() -> None:
     slow = Facts(100, Interval(low=0.9, estimate=1.1, high=1.3, n=9, unit="ratio", method="order-statistics"), 100, ())
-    reasons = [_no_better(goal, slow, slow) for goal in ("fastest", "smallest", "cheapest")]
+    reasons = [no_better(goal, slow, slow) for goal in ("fastest", "smallest", "cheapest")]
     reasons += [_ranked_behind(goal, "a", "b", {"a": slow, "b": slow}) for goal in ("fastest", "smallest", "cheapest")]
     said = [str(reason) for reason in reasons if reason] + [str(Reason("slower than b"))]
     assert len(said) == 7

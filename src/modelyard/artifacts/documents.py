@@ -41,7 +41,7 @@ def parse_document(text: str, kind: type[Document], *, path: Path, next_step: st
         raise InputError(
             Problem(
                 f"{path.name} has schema {version}, this Modelyard reads 1",
-                "upgrade Modelyard: pip install -U modelyard",
+                "read it with the Modelyard that wrote it, or a newer one",
                 str(path),
             )
         )

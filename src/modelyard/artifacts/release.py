@@ -202,7 +202,8 @@ def open_release(folder: Path, trusted_keys: Sequence[Path]) -> Release:
         raise InputError(
             Problem(
                 f"{folder} is no release: it holds no {MARK}",
-                "name the folder that `modelyard release` wrote",
+                "name the folder that `modelyard release` wrote"
+                + ("; a plain model folder is served with --unsigned" if (folder / "config.json").is_file() else ""),
                 str(folder),
             )
         )

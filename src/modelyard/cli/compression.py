@@ -194,7 +194,8 @@ def show_candidates(folder: Path) -> None:
 
 
 _SPEEDS = (
-    "as served: the export's time over this one's on the same rows, in batches where its answers may share one",
+    "as served: the export's time over this one's on the same rows, in batches where its answers may share one; of one "
+    "that was not judged, in the way it is faster",
     "one row alone: a single request to an idle service; one that is slower alone may still be faster as served",
 )
 

@@ -147,12 +147,12 @@ def _project_shape(task: str, data: "DataSection", root: Path) -> "Shape":
 
 
 def _list_rules(project: Path) -> None:
-    """The rules as this project judges them, with its filters and its own; outside of one, as they are by default."""
+    """The rules with a project's changes, its filters and its own; outside of one, as they are by default."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    from modelyard.data.rules import RULES, chosen_rules, filter_names
+    from modelyard.data.rules import RULES, judged_rules
     from modelyard.data.user_rules import UserRule
     from modelyard.project.load import FILE_NAME, load_project
 
@@ -162,8 +162,7 @@ def _list_rules(project: Path) -> None:
         data, allowed = settings.data, "allowed here"
         own = [UserRule(name, **section.model_dump()) for name, section in data.user_rules.items()]
         labelled = settings.task in ("classification", "multi_label_classification")
-        filters = filter_names(data.filters)
-        rules = list(chosen_rules(data.rules, labelled=labelled, filters=filters, own=own).values())
+        rules = list(judged_rules(data, labelled=labelled, own=own).values())
     table = Table("rule", allowed, "severity", "what it looks for", box=None, pad_edge=False)
     for rule in rules:
         table.add_row(

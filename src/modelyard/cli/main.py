@@ -2,6 +2,7 @@
 
 import os
 import sys
+import traceback
 
 import typer
 from typer.main import get_command
@@ -12,10 +13,14 @@ from modelyard.cli.console import show_error
 from modelyard.cli.quiet import switch_off
 from modelyard.errors import ModelyardError
 
+CRASHED = 70
+"""Exit status of a mistake of our own (EX_SOFTWARE of sysexits.h): 1 would say that a gate failed."""
+
 app = typer.Typer(
     name="modelyard",
     help="From a raw text file to a signed, served language model. Nothing is released without evidence.",
-    epilog="Exit status: 0 passed, 1 a gate failed, 2 bad input, 3 inconclusive, 4 something this machine lacks.",
+    epilog="Exit status: 0 passed, 1 a gate failed, 2 bad input, 3 inconclusive, 4 something this machine lacks, "
+    "70 a mistake in Modelyard itself.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -77,4 +82,10 @@ def _run(arguments: list[str] | None) -> int:
         if isinstance(end.__context__, BrokenPipeError):
             raise end.__context__ from None
         return end.code if isinstance(end.code, int) else 0
+    except BrokenPipeError:
+        raise
+    except Exception:  # whatever it is, it must not look like a verdict
+        traceback.print_exc()
+        sys.stderr.write("this is a mistake in Modelyard, not in your data: please report it with the lines above\n")
+        return CRASHED
     return 0

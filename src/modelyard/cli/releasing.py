@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from modelyard.cli.console import progress_bar, show_lines, show_report
+from modelyard.cli.console import progress_bar, show_lines, show_report, shown
 from modelyard.cli.options import AsJson, ExitZero, PreparedFolder, ProjectFolder, ReportsFolder, folder
 from modelyard.cli.serving import ReleaseFolder, TrustedKeys, verified
 from modelyard.errors import InputError, Problem
@@ -73,10 +73,10 @@ def verify(
         sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
         return
     sys.stdout.write(
-        f"verified: {found['project']}, {found['files']} files, {found['size_bytes'] / 1e6:.1f} MB\n"
+        f"verified: {shown(found['project'])}, {found['files']} files, {found['size_bytes'] / 1e6:.1f} MB\n"
         f"release   {found['release']}\n"
         f"signed by {found['signer']}\n"
-        f"engine    {found['engine']} ({found['candidate']}); labels: {', '.join(found['labels'])}\n"
+        f"engine    {found['engine']} ({found['candidate']}); labels: {', '.join(map(shown, found['labels']))}\n"
     )
 
 

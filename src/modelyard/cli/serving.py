@@ -99,8 +99,8 @@ def serve(
 
         with started(predictor) as service:
             address = listener.getsockname()
-            shown = f"[{address[0]}]" if ":" in address[0] else address[0]
-            url = f"http://{shown}:{address[1]}"
+            host = f"[{address[0]}]" if ":" in address[0] else address[0]
+            url = f"http://{host}:{address[1]}"
             body = shlex.quote(json.dumps({"inputs": "your text"}))
             batch, rate = service.pace.batch, 1 / service.pace.row_seconds
             sys.stdout.write(

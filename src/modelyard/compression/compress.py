@@ -49,7 +49,8 @@ def compress(
 ) -> Report:
     """Make candidates, judge them against the trained model and choose one.
 
-    Clock times and memory stand in the cards and in `choice.json`; `compress.json` holds what equal work finds again.
+    Clock times and memory stand in the cards and in `choice.json`; `compress.json` holds what equal work
+    finds again; which candidates were judged, and which one is chosen, follows from times.
 
     Args:
         settings: the project's; `compress:` and `gates:` are used.

@@ -105,7 +105,8 @@ def climb(
     """Measure, screen, confirm, choose.
 
     Only candidates that could be chosen are screened: those that beat the export by the goal in one way of answering
-    at least, in batches or row by row. Where none does and `gates.compressed` is `required`, all of them are.
+    at least, in batches or row by row. All are where `gates.compressed` is `required`. So which ones are depends on
+    times, as the choice does.
 
     Args:
         folder: where each candidate has its folder.
@@ -194,13 +195,12 @@ def _measure(
 
 
 def _worth_judging(goal: Goal, export: Facts, compressed: Mapping[str, Tried], *, required: bool) -> list[str]:
-    """Names of the candidates that could be chosen, or all where one must be and none could."""
-    could = [
+    """Names of the candidates that could be chosen: where a compressed one must be, any may be the least bad."""
+    return [
         name
         for name, one in compressed.items()
-        if any(no_better(goal, export, _facts(one, batch_rows)) is None for batch_rows in one.ratios)
+        if required or any(no_better(goal, export, _facts(one, rows)) is None for rows in one.ratios)
     ]
-    return could or (list(compressed) if required else [])
 
 
 def _find_companions(tried: Tried, engine: Engine, rows: Sequence[Row], progress: Progress) -> None:

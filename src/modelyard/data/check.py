@@ -45,7 +45,7 @@ from modelyard.data.reading.records import Parse
 from modelyard.data.reading.shapes import TASKS, Shape
 from modelyard.data.reading.survey import MAX_ROWS, Surveyed, survey
 from modelyard.data.reading.table import first_columns
-from modelyard.data.rules import Rule, chosen_rules, filter_names, own_rules
+from modelyard.data.rules import Rule, filter_names, judged_rules, own_rules
 from modelyard.data.split import SplitCount, shares_of
 from modelyard.data.texts import text_reader
 from modelyard.data.user_rules import Compiled
@@ -153,10 +153,8 @@ def check(
 
 def _plan(data: DataSection, shape: Shape, root: Path, *, prepares: bool) -> tuple[dict[str, Rule], Plan]:
     """The rules that are judged, by name, and what every piece goes through for them."""
-    filters, own = filter_names(data.filters), _own_rules(data, root)
-    rules = chosen_rules(data.rules, labelled=shape.labelled, filters=filters, own=[compiled.rule for compiled in own])
-    if data.benchmarks is None:  # nothing is looked for, so nothing can be said
-        rules.pop("contamination", None)
+    own = _own_rules(data, root)
+    rules = judged_rules(data, labelled=shape.labelled, own=[compiled.rule for compiled in own])
     reads_texts = data.benchmarks is not None or not {*NEAR_RULES, "label_suspect"}.isdisjoint(rules)
     return rules, Plan(
         shape=shape,
@@ -165,7 +163,7 @@ def _plan(data: DataSection, shape: Shape, root: Path, *, prepares: bool) -> tup
         rules=tuple(rules),
         minimum=data.rules["text_too_short"].minimum if "text_too_short" in data.rules else None,
         skip_bad_rows=data.skip_bad_rows,
-        filters=tuple(name for name in filters if name in rules),
+        filters=tuple(name for name in filter_names(data.filters) if name in rules),
         user_rules=tuple(compiled.rule for compiled in own),
         user_columns=tuple(sorted({column for compiled in own for column in compiled.columns})),
         keep_fields=prepares or reads_texts,

@@ -19,7 +19,7 @@ from modelyard.data.user_rules import Compiled, UserRule, compile_rules
 from modelyard.errors import Problem
 from modelyard.evidence.interval import Interval, Limit
 from modelyard.evidence.judge import Severity, Verdict, judge
-from modelyard.project.data import RuleSection, UserRuleSection
+from modelyard.project.data import DataSection, RuleSection, UserRuleSection
 
 MINIMUM_CHARACTERS = 10
 MINIMUM_CJK_CHARACTERS = 4
@@ -318,6 +318,23 @@ def chosen_rules(
     table |= {rule.name: _own_rule(rule) for rule in own}
     off = {name for name, change in changes.items() if change.severity == "off"}
     return {name: rule for name, rule in table.items() if name not in off and (labelled or not rule.labelled)}
+
+
+def judged_rules(data: DataSection, *, labelled: bool, own: Sequence[UserRule]) -> dict[str, Rule]:
+    """The rules that a project's data are judged by, with its filters; `contamination` only where benchmarks are named.
+
+    Args:
+        data: the section of the settings.
+        labelled: whether rows have a label.
+        own: the project's own rules.
+
+    Raises:
+        InputError: as `chosen_rules` and `filter_names`.
+    """
+    rules = chosen_rules(data.rules, labelled=labelled, filters=filter_names(data.filters), own=own)
+    if data.benchmarks is None:  # nothing is looked for, so nothing can be said
+        rules.pop("contamination", None)
+    return rules
 
 
 def normalised(column: str) -> pl.Expr:

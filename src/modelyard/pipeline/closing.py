@@ -1,6 +1,7 @@
 """What came of a run: each stage, its verdicts, the release, and the exit status."""
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -69,7 +70,13 @@ class Closing:
 
 
 def close(
-    project: Project, declared: list[str], order: list[str], seconds: dict[str, float], failure: Failure | None
+    project: Project,
+    declared: list[str],
+    order: list[str],
+    seconds: dict[str, float],
+    failure: Failure | None,
+    *,
+    written: Collection[str] | None = None,
 ) -> Closing:
     """Put together what came of a run.
 
@@ -79,11 +86,14 @@ def close(
         order: stages that ran or were found unchanged, in the order in which DVC met them.
         seconds: stage -> how long it ran.
         failure: the stage that stopped it.
+        written: stages whose report this run wrote; a stage that refused to begin wrote none. None: not known.
     """
     names = list(dict.fromkeys([*order, *(name for name in declared if not _met(name, order))]))
     reports = {name: report for name in order if (report := _report(project.folder, name))}
-    if failure is not None and failure.status not in (1, 3):
-        reports.pop(failure.stage, None)  # of an earlier run
+    if failure is not None:
+        judged = failure.status in (1, 3) and (written is None or failure.stage in written)
+        if not judged:
+            reports.pop(failure.stage, None)  # of an earlier run
     waived = _waived(reports.get("release"))
     verdicts = [
         verdict
@@ -163,7 +173,7 @@ def _failure_status(failure: Failure, verdicts: int) -> int:
     """The status of the stage that ended the run; FAIL wins over INCONCLUSIVE; a crash or a kill is 2."""
     if failure.status in (1, 3):
         return 1 if 1 in (failure.status, verdicts) else 3
-    return failure.status if failure.status in (2, 4, 130) else 2
+    return failure.status if failure.status in (2, 4, 70, 130) else 2
 
 
 def _stands_on(release: Path, project: Path) -> bool:

@@ -1,5 +1,7 @@
 """What this machine has and lacks."""
 
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -10,7 +12,8 @@ from typing import Any
 from modelyard.artifacts.reports import describe_machine
 from modelyard.errors import Problem
 
-REQUIRED = ("torch", "transformers", "tokenizers", "onnx", "onnxruntime", "openvino", "nncf", "dvc", "polars")
+SHOWN = ("torch", "transformers", "tokenizers", "onnx", "onnxruntime", "openvino", "nncf", "dvc", "polars", "duckdb")
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,8 @@ def examine(cached_models: list[str] | None = None) -> Findings:
         cached_models: names of the base models in the cache.
     """
     machine = describe_machine()
-    versions = {name: _version(name) for name in REQUIRED}
+    required = _required()
+    versions = {name: _version(name) for name in SHOWN}
     facts = {
         "system": machine["system"],
         "python": f"{machine['python']} ({sys.executable})",
@@ -57,9 +61,9 @@ def examine(cached_models: list[str] | None = None) -> Findings:
         "base models": ", ".join(cached_models or []) or "none in the cache",
     }
     missing = [
-        Problem(f"the library {name}", f"{sys.executable} -m pip install --force-reinstall modelyard")
-        for name, version in versions.items()
-        if version is None
+        Problem(f"the library {name}", f"{sys.executable} -m pip install {shlex.quote(wanted)}")
+        for name, wanted in required.items()
+        if _version(name) is None
     ]
     if not _git():
         missing.append(Problem("git", "sudo apt-get install git"))
@@ -72,6 +76,12 @@ def examine(cached_models: list[str] | None = None) -> Findings:
     if _version("pip") is None:
         optional.append(Problem("pip, which `modelyard fetch` uses", f"{sys.executable} -m ensurepip"))
     return Findings(facts, missing, optional)
+
+
+def _required() -> dict[str, str]:
+    """Every library that Modelyard is installed with -> the version it asks for, as pip writes it."""
+    plain = (line.partition(";")[0].strip() for line in metadata.requires("modelyard") or [] if "extra ==" not in line)
+    return {name[0]: line for line in plain if (name := _NAME.match(line))}
 
 
 def _version(name: str) -> str | None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from modelyard.artifacts.release import Manifest
 from modelyard.artifacts.reports import describe_machine, installed_versions
+from modelyard.data.rules import PERSONAL_RULES
 from modelyard.evidence.interval import Interval
 from modelyard.evidence.report import Report
 from modelyard.pipeline.upstream import Folders
@@ -17,23 +18,24 @@ _MARKDOWN = re.compile(r"([\\`*_\[\]|~$])")
 _LINE_START = re.compile(r"^(\d*)([-+#=.)])")
 
 
-def model_card(manifest: Manifest, folders: Folders, report: Report) -> str:
+def model_card(manifest: Manifest, folders: Folders, report: Report, *, checked: Report) -> str:
     """The card of a release, in Markdown.
 
     Args:
         manifest: of the release; its file list may be empty still.
         folders: what the release is made of.
         report: of the stage `release`.
+        checked: of the stage `check`.
     """
     sections = [
         ("Model details", _details(manifest, folders)),
         ("Intended use", _use(manifest, folders)),
         ("Factors and metrics", _factors(folders)),
         ("Training and evaluation data", _data(folders)),
-        ("Quantitative analyses", _evaluation(report, folders)),
+        ("Quantitative analyses", _evaluation(manifest, report, folders)),
         ("Gates and waivers", _gates(report)),
-        ("Compression", _compression(folders)),
-        ("Ethical considerations", _ethics()),
+        ("Compression", _compression(manifest, folders)),
+        ("Ethical considerations", _ethics(checked)),
         ("Caveats and recommendations", _limits(manifest)),
         ("Machine", _machine()),
         ("Lineage", _lineage(manifest)),
@@ -90,10 +92,13 @@ def _factors(folders: Folders) -> str:
     )
 
 
-def _ethics() -> str:
+def _ethics(checked: Report) -> str:
+    found = {verdict.rule: f"{verdict.outcome}, {escaped(verdict.reason)}" for verdict in checked.verdicts}
+    looked = "\n".join(f"* {rule}: {found.get(rule, 'not looked for')}" for rule in PERSONAL_RULES)
     return (
         "No audit of fairness, privacy or robustness is part of this release: what the slices above do not show is "
-        "not known. The training texts may hold personal data; this version of Modelyard does not look for it."
+        "not known. The rows read may hold personal data: `check` knows the forms of addresses, numbers and keys, not "
+        f"names or what is told of people. It found:\n\n{looked}"
     )
 
 
@@ -113,7 +118,7 @@ def _data(folders: Folders) -> str:
     return f"Rows: {counts}. Seed of the split: {dataset.seed}.\n\n{sources}"
 
 
-def _evaluation(report: Report, folders: Folders) -> str:
+def _evaluation(manifest: Manifest, report: Report, folders: Folders) -> str:
     found = {(item.scope, item.subject): item.interval for item in report.measurements if item.name == "accuracy"}
     scopes = list(dict.fromkeys(scope for scope, _ in found))
     rows = [
@@ -125,7 +130,9 @@ def _evaluation(report: Report, folders: Folders) -> str:
         )
         for scope in scopes
     ]
-    text = "Accuracy on the test split, with 95% intervals, as served: in batches of 32 in the order of arrival."
+    rows_at_once = manifest.limits.batch_rows
+    how = f"in batches of {rows_at_once}" if rows_at_once > 1 else "row by row"
+    text = f"Accuracy on the test split, with 95% intervals, as served: {how} in the order of arrival."
     return f"{text}\n\n{_table(('scope', 'rows', 'this release', 'trained model'), rows)}"
 
 
@@ -144,7 +151,7 @@ def _gates(report: Report) -> str:
     return "\n\n".join([table, "\n".join(waived) or "No verdict was waived."])
 
 
-def _compression(folders: Folders) -> str:
+def _compression(manifest: Manifest, folders: Folders) -> str:
     card = folders.card
     dtypes = ", ".join(f"{size / 1e6:.1f} MB {dtype}" for dtype, size in sorted(card.dtypes.items()))
     lines = [f"Chosen: {escaped(card.name)}. Weights: {dtypes}."]
@@ -154,6 +161,8 @@ def _compression(folders: Folders) -> str:
             f"Speed over the uncompressed export, interleaved on the machine it was made on: {ratio.estimate:.2f} "
             f"times ({ratio.low:.2f} to {ratio.high:.2f})."
         )
+        if manifest.limits.batch_rows < card.batch_rows:
+            lines.append("That was in batches; `audit` found that it must answer row by row, which was not timed.")
     lines += [f"{escaped(name)} was not chosen: {escaped(why)}." for name, why in folders.choice.not_chosen.items()]
     return "\n\n".join(lines)
 

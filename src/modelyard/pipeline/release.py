@@ -24,7 +24,7 @@ from modelyard.artifacts.keys import key_id, load_private_key, load_public_key
 from modelyard.artifacts.model import read_training
 from modelyard.artifacts.prepared import read_prepared, scopes
 from modelyard.artifacts.release import MARK, Limits, Lineage, Manifest, safe_name, seal
-from modelyard.artifacts.reports import recording, write_report
+from modelyard.artifacts.reports import read_report, recording, write_report
 from modelyard.compression.judgements import Judgement, judge_wear, record_judgements
 from modelyard.compression.judging import judge_drop
 from modelyard.compression.parity import judge_parity
@@ -391,4 +391,6 @@ def _fill(folder: Path, folders: Folders, reports: Path, manifest: Manifest, rep
     (folder / "evidence").mkdir()
     for path in (*find_reports(reports), reports / f"{STAGE}.json"):
         shutil.copyfile(path, folder / "evidence" / path.name)
-    write_text(folder / "MODEL_CARD.md", model_card(manifest, folders, report))
+    write_text(
+        folder / "MODEL_CARD.md", model_card(manifest, folders, report, checked=read_report(reports / "check.json"))
+    )

@@ -14,7 +14,7 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -61,11 +61,27 @@ def run(folder: Path, view: View, *, terminal: bool = False) -> Closing:
     with locked(folder) as lock:
         drop_stale_locks(folder)
         write_machine(folder)
+        before = _stamps(folder, stages)
         status, errors = _reproduce(folder, progress, view, lock, terminal=terminal)
     failure = parse_failure(errors) if status else None
     if status and (failure is None or failure.status is None):
         raise InputError(_dvc_problem(errors, failure, status, folder))
-    return close(project, list(stages), progress.order, progress.seconds, failure)
+    after = _stamps(folder, stages)
+    written = [name for name in after if after[name] != before.get(name)]
+    return close(project, list(stages), progress.order, progress.seconds, failure, written=written)
+
+
+def _stamps(folder: Path, stages: Iterable[str]) -> dict[str, tuple[int, int]]:
+    """Stage -> which file its report is: a report is replaced whole, so that a new one has another number or time."""
+    paths = {name: folder / "reports" / f"{name}.json" for name in stages}
+    return {name: (found.st_ino, found.st_mtime_ns) for name in paths if (found := _stat(paths[name]))}
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except OSError:
+        return None
 
 
 def _reproduce(folder: Path, progress: _Progress, view: View, lock: int, *, terminal: bool) -> tuple[int, str]:
