@@ -1,10 +1,11 @@
-"""The service under ten times the clients that keep it busy, for 30 s: what it still answers, and how it comes back.
+"""The service asked ten times what it can answer, for 30 s: what it still answers, and how it comes back.
 
     make demo && python benchmarks/overload.py
 
-Peak: requests/s at 32 clients. Overload: 320 connections for 30 s, each asking again the moment it is answered or
-refused, with requests of 8 texts, so that the engine is what is short. Judged: goodput against the peak, only 200 and
-429, memory, and how soon after the end a lone client is answered as fast as before.
+Peak: requests/s at 32 clients. Overload: for 30 s so many connections, each asking again the moment it is answered or
+refused (which is held back for a second), that together they ask for ten times the peak and a little more. A request
+has 8 texts, so that the engine is what is short. Judged: that it was ten times, goodput against the peak, only 200 and
+429, memory, and how soon after the end a lone client is answered at most twice as slowly as before.
 Writes results/overload.json.
 """
 
@@ -26,10 +27,12 @@ from modelyard.evidence.interval import Interval, at_least, at_most
 from modelyard.evidence.judge import judge
 from modelyard.evidence.report import Measurement
 from modelyard.evidence.timing import median_interval, time_ratio
+from modelyard.serving.door import HOLD_SECONDS
 
 TEXTS = 8
 CLIENTS = 32
 TIMES = 10
+MARGIN = 1.2
 SETTLE_SECONDS = 60
 RECOVERY_SECONDS = 2.0
 
@@ -74,18 +77,26 @@ def main() -> None:
     memory: list[int] = []
     with running("overload", modelyard(options.project, port, unsigned=False), port) as service:
         # long enough to meet the shapes of batches: OpenVINO prepares kernels for each, and keeps them
-        ask_many(service, bodies, clients=CLIENTS, seconds=SETTLE_SECONDS)
+        peak = ask_many(service, bodies, clients=CLIENTS, seconds=SETTLE_SECONDS)["per_second"]
+        connections = max(2 * CLIENTS, round(MARGIN * TIMES * peak * HOLD_SECONDS))
         settled = service.memory_bytes()
         for number in range(options.rounds):
-            rounds.append(one_round(service, bodies, texts, options.seconds, memory, skip=37 * number))
+            rounds.append(one_round(service, bodies, texts, options.seconds, memory, connections, skip=37 * number))
             print(
                 f"round {number + 1}: {json.dumps({k: v for k, v in rounds[-1].items() if k != 'alone'})}", flush=True
             )
-    write(options, rounds, settled, memory)
+    write(options, rounds, settled, memory, connections)
 
 
 def one_round(
-    service: Service, bodies: Path, texts: list[str], seconds: float, memory: list[int], *, skip: int
+    service: Service,
+    bodies: Path,
+    texts: list[str],
+    seconds: float,
+    memory: list[int],
+    connections: int,
+    *,
+    skip: int,
 ) -> dict[str, Any]:
     """Peak before and after the overload, so that a machine that drifts does so for both."""
     alone = alone_ms(service, texts[:40])
@@ -93,7 +104,7 @@ def one_round(
     stop = threading.Event()
     watching = threading.Thread(target=watch_memory, args=(service, stop, memory))
     watching.start()
-    over = ask_many(service, bodies, clients=TIMES * CLIENTS, seconds=seconds, skip=skip)
+    over = ask_many(service, bodies, clients=connections, seconds=seconds, skip=skip)
     end = time.perf_counter()
     stop.set()
     watching.join()
@@ -115,7 +126,9 @@ def one_round(
     }
 
 
-def write(options: argparse.Namespace, rounds: list[dict[str, Any]], settled: int, memory: list[int]) -> None:
+def write(
+    options: argparse.Namespace, rounds: list[dict[str, Any]], settled: int, memory: list[int], connections: int
+) -> None:
     """Judge the claims and write results/overload.json."""
     goodput = time_ratio([one["goodput"] for one in rounds], [one["peak"] for one in rounds])
     strange = sum(
@@ -127,7 +140,7 @@ def write(options: argparse.Namespace, rounds: list[dict[str, Any]], settled: in
     asked_rate = time_ratio([one["asked"] for one in rounds], [one["peak"] for one in rounds])
     verdicts = [
         judge(asked_rate, at_least(TIMES), rule="asked", scope="requests over the peak"),
-        judge(goodput, at_least(0.9), rule="goodput", scope=f"{TIMES * CLIENTS} clients over {CLIENTS}"),
+        judge(goodput, at_least(0.9), rule="goodput", scope=f"{connections} clients over {CLIENTS}"),
         judge(Interval.exact(strange, n=asked, unit="answers"), at_most(0), rule="only_200_and_429"),
         judge(
             Interval.exact(grown, n=len(memory), unit="ratio"),
@@ -156,6 +169,7 @@ def write(options: argparse.Namespace, rounds: list[dict[str, Any]], settled: in
             "seconds": options.seconds,
             "texts_per_request": TEXTS,
             "clients": CLIENTS,
+            "connections": connections,
         },
         notes=[
             f"{strange} of {asked} answers were neither 200 nor 429, or a connection that ended early",
