@@ -28,6 +28,7 @@ from results_file import write_results
 
 from modelyard.artifacts.prepared import SPLITS
 from modelyard.data.check import check
+from modelyard.data.reading.shapes import Shape
 from modelyard.evidence.interval import Interval, Limit
 from modelyard.evidence.judge import Verdict, judge
 from modelyard.evidence.report import Measurement, Report
@@ -39,6 +40,8 @@ IN_BOTH = 47
 FILES = {"positive": "pos.txt", "negative": "neg.txt"}
 LABEL_RULES = ("label_conflict", "duplicate_exact")
 """The rules that compare texts; every other one judges a row by itself."""
+SWITCHED_OFF = ("text_too_short", "duplicate_near")
+"""They drop rows that the claims are about."""
 PUNCTUATION = {"。": ".", "、": ",", "“": '"', "”": '"', "‘": "'", "’": "'"}  # noqa: RUF001  (the keys are the point)
 Line = tuple[str, str]
 """A line and its label."""
@@ -63,9 +66,9 @@ def run_check(lines: list[Line], scratch: Path) -> tuple[Report, pl.DataFrame, p
     with (scratch / "reviews.jsonl").open("w", encoding="utf-8") as file:
         file.writelines(json.dumps({"text": t, "label": label}, ensure_ascii=False) + "\n" for t, label in lines)
     report = check(
-        DataSection(train="reviews.jsonl", rules={"text_too_short": RuleSection(severity="off")}),
+        DataSection(train="reviews.jsonl", rules={name: RuleSection(severity="off") for name in SWITCHED_OFF}),
         project="chinese-reviews",
-        task="classification",
+        shape=Shape(name="text_label", columns={"text": "text", "label": "label"}),
         root=scratch,
         prepared=scratch / "prepared",
         reports=None,

@@ -25,11 +25,11 @@ ROOT = Path(__file__).parents[1]
 STAGES = ("check", "train", "compress", "audit", "release")
 MINUTES_MAX = 10
 WHY_MISSED = """
-Ten minutes are missed where a processor has AVX2 only. Of a training step there 65% are matrix products, which run at 60 to
-100 GFLOPS, about what two such cores can do; 9% are the random numbers of dropout, 4% the optimiser (torch's profiler).
-Without VNNI int8 gains little, so that every judged row costs 10 to 30 ms. Tried: candidates that cannot be chosen are no
-longer judged and no row is asked twice (compress took 421 s instead of 576); threads that wait passively changed nothing.
-Fewer rows would make it faster, and the intervals too wide.
+Ten minutes are missed where a processor has AVX2 only. Of a training step there 65% are matrix products, which run at
+60 to 100 GFLOPS, about what two such cores can do; 9% are the random numbers of dropout, 4% the optimiser (torch's
+profiler). Without VNNI int8 gains little, so that every judged row costs 10 to 30 ms. Tried: candidates that cannot be
+chosen are no longer judged and no row is asked twice (compress took 421 s instead of 576); threads that wait passively
+changed nothing. Fewer rows would make it faster, and the intervals too wide.
 """
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 

@@ -760,9 +760,9 @@ assert len(os.listdir("/proc/self/task")) == 1
 project, silence = sys.argv[1], os.open(os.devnull, os.O_WRONLY)
 
 def prepare(hooked):
-    from modelyard.cli import compression, data, releasing, training
+    from modelyard.cli import auditing, compression, data, releasing, training
     from modelyard.compression import candidates, ladder
-    for module in (data, training, compression, releasing):
+    for module in (data, training, compression, auditing, releasing):
         module.progress_bar = hooked
     # four processes that load an engine each, 8 s
     ladder.measure_memory = lambda _, made, rows, progress: dict.fromkeys((one.name for one in made), 0)

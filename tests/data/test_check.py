@@ -1,6 +1,7 @@
 """`check` as a whole: verdicts, what is dropped, splits, the profile, and equal bytes for equal work."""
 
 import csv
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -459,3 +460,22 @@ def test_a_rare_label_stands_in_every_split_whatever_stands_beside_it(tmp_path: 
 def test_several_labels_are_known_by_their_values(tmp_path: Path, cell: str, name: str) -> None:
     write(tmp_path / "rows.csv", [{"text": "a sentence that is long", "label": cell}])
     assert recognise_rows(first_rows(tmp_path / "rows.csv"), {}, "rows.csv").name == name
+
+
+def test_questions_that_are_not_looked_for_are_counted_and_the_files_named(tmp_path: Path) -> None:
+    rows = [{"text": f"a plain sentence number {n} about the weather of day {n}"} for n in range(60)]
+    (tmp_path / "c.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    questions = ["what is gravity?", "which planet of the solar system has the most moons of all?"]
+    (tmp_path / "q.jsonl").write_text("".join(json.dumps({"question": text}) + "\n" for text in questions))
+    report = check_files(tmp_path, "c.jsonl", benchmarks=["q.jsonl"])
+    facts = report.parameters["benchmarks"]
+    assert (facts["questions"], facts["not_looked_for"]) == (2, 1)
+    digest = hashlib.sha256((tmp_path / "q.jsonl").read_bytes()).hexdigest()
+    assert facts["files"] == {"q.jsonl": f"sha256:{digest}"}
+    assert any("1 of 2 benchmark questions are not looked for" in note and "q.jsonl:1" in note for note in report.notes)
+
+
+def test_no_benchmark_named_is_none(tmp_path: Path) -> None:
+    (tmp_path / "c.jsonl").write_text("".join(json.dumps({"text": f"a text of number {n}"}) + "\n" for n in range(60)))
+    report = check_files(tmp_path, "c.jsonl", benchmarks=[])
+    assert "contamination" not in {verdict.rule for verdict in report.verdicts}

@@ -8,8 +8,8 @@ import modelyard.reporting
 from modelyard.compression.choose import (  # what the sentences must go on matching
     Facts,
     Reason,
-    no_better,
     _ranked_behind,
+    no_better,
 )
 from modelyard.data.rules import RULES
 from modelyard.evidence.interval import Interval, at_least, at_most

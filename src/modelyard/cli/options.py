@@ -51,5 +51,7 @@ def parse_size(text: str, option: str) -> int:
         raise InputError(Problem(f"{text!r} is no size", "write a number and a unit, as 2GiB", option))
     size = int(float(found[1]) * UNITS[found[2]])
     if size < 512 * 2**20:
-        raise InputError(Problem(f"{text!r} is less than 512MiB, which nothing can be done in", "allow more", option))
+        raise InputError(
+            Problem(f"{text!r} is less than 512MiB, which nothing can be done in", f"allow more: {option} 1GiB", option)
+        )
     return size

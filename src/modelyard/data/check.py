@@ -23,7 +23,7 @@ from modelyard.data.card import FILE as CARD
 from modelyard.data.card import dataset_card
 from modelyard.data.change import history
 from modelyard.data.contamination.index import Index
-from modelyard.data.contamination.questions import load_questions
+from modelyard.data.contamination.questions import benchmark_facts, load_questions
 from modelyard.data.features import NEAR_RULES, Plan
 from modelyard.data.findings import Read, dropped_names, free_name, report_of
 from modelyard.data.labels.mislabelled import find_mislabelled
@@ -75,6 +75,7 @@ DATABASE_SHARE = 0.8
 """DuckDB keeps to its limit but for a tenth (findings: 1.05 to 1.1 GB at 1 GB)."""
 LEAST_MEMORY_BYTES = 1024**3
 MAX_PROCESSES = 64
+NAMED_LABELS = 5
 
 
 def check(
@@ -128,10 +129,14 @@ def check(
         connection = stack.enter_context(meeting.open_meeting(scratch, memory_bytes=limit, threads=os.cpu_count() or 1))
         _meet(connection, scratch, read, data, plan, index, progress)
         counts = counting.split_counts(connection, list(plan.slices.values()), several=plan.shape.several)
-        if notes := _look_at_labels(connection, scratch, plan, counts, data.split.seed):
-            del rules["label_suspect"]
-            read.notes.extend(notes)
+        judged, notes = _look_at_labels(connection, scratch, plan, counts, data.split.seed)
+        if not judged:
+            rules.pop("label_suspect", None)
+        read.notes.extend(notes)
         report = report_of(data, project, plan, read, counts, connection, rules, gates)
+        if index is not None:
+            report.parameters["benchmarks"], notes = benchmark_facts(data.benchmarks or [], root, index)
+            report.notes += notes
         if plan.keep_fields and counts["train"].rows:
             texts = text_reader(scratch, [one.rows for one in read.mapped], shape)
             sampled = texts(placing.sampled_rows(connection, SAMPLED_ROWS))["text"]
@@ -155,7 +160,7 @@ def _plan(data: DataSection, shape: Shape, root: Path, *, prepares: bool) -> tup
     """The rules that are judged, by name, and what every piece goes through for them."""
     own = _own_rules(data, root)
     rules = judged_rules(data, labelled=shape.labelled, own=[compiled.rule for compiled in own])
-    reads_texts = data.benchmarks is not None or not {*NEAR_RULES, "label_suspect"}.isdisjoint(rules)
+    reads_texts = bool(data.benchmarks) or not {*NEAR_RULES, "label_suspect"}.isdisjoint(rules)
     return rules, Plan(
         shape=shape,
         slices=slice_columns(data),
@@ -317,12 +322,12 @@ def _meet(
 
 def _look_at_labels(
     connection: meeting.Connection, scratch: Path, plan: Plan, counts: Mapping[str, SplitCount], seed: int
-) -> list[str]:
-    """Flag rows whose label is likely wrong; where nothing could be judged, why, as a sentence."""
+) -> tuple[bool, list[str]]:
+    """Flag rows whose label is likely wrong; whether any could be judged, and in sentences what was not and why."""
     if "label_suspect" not in plan.rules:
-        return []
+        return False, []
     if plan.shape.several:
-        return ["label_suspect was not judged: rows may have several labels"]
+        return False, ["label_suspect was not judged: rows may have several labels"]
     found = find_mislabelled(
         lambda: placing.placed_batches(connection, scratch, plan.shape.text_column),
         rows=sum(split.rows for split in counts.values()),
@@ -330,7 +335,13 @@ def _look_at_labels(
         seed=seed,
     )
     meeting.flag_labels(connection, found.rows)
-    return [f"label_suspect was not judged: {found.reason}"] if found.reason else []
+    if found.reason:
+        return False, [f"label_suspect was not judged: {found.reason}"]
+    if not found.unjudged:
+        return True, []
+    some = ", ".join(map(repr, found.unjudged[:NAMED_LABELS]))
+    more = f" and {len(found.unjudged) - NAMED_LABELS} more" if len(found.unjudged) > NAMED_LABELS else ""
+    return True, [f"label_suspect left rows labelled {some}{more} alone: too few, or the model does not know them"]
 
 
 def _write(

@@ -332,7 +332,7 @@ def judged_rules(data: DataSection, *, labelled: bool, own: Sequence[UserRule]) 
         InputError: as `chosen_rules` and `filter_names`.
     """
     rules = chosen_rules(data.rules, labelled=labelled, filters=filter_names(data.filters), own=own)
-    if data.benchmarks is None:  # nothing is looked for, so nothing can be said
+    if not data.benchmarks:  # nothing is looked for, so nothing can be said
         rules.pop("contamination", None)
     return rules
 

@@ -89,3 +89,21 @@ def test_more_than_three_skipped_are_counted(tmp_path: Path) -> None:
 
 def test_outside_the_root_the_path_is_absolute(tmp_path: Path) -> None:
     assert shown_path(tmp_path / "a.csv", tmp_path / "project") == (tmp_path / "a.csv").as_posix()
+
+
+@pytest.mark.parametrize("pattern", ["d/**/*.jsonl", "d/**", "**/a.jsonl", "d/**.jsonl", "d/*"])
+def test_links_that_lead_back_end_and_hidden_files_are_not_matched(tmp_path: Path, pattern: str) -> None:
+    (tmp_path / "d").mkdir()
+    for name in ("a.jsonl", ".hidden.jsonl"):
+        (tmp_path / "d" / name).write_text("{}\n")
+    for name in ("one", "two"):
+        (tmp_path / "d" / name).symlink_to(".", target_is_directory=True)
+    for where in (pattern, str(tmp_path / pattern)):
+        found, _ = locate(where, tmp_path)
+        assert [path.relative_to(tmp_path).as_posix() for path in found] == ["d/a.jsonl"]
+
+
+def test_hidden_files_are_matched_where_they_are_named(tmp_path: Path) -> None:
+    (tmp_path / ".hidden.jsonl").write_text("{}\n")
+    found, _ = locate(".hid*.jsonl", tmp_path)
+    assert [path.name for path in found] == [".hidden.jsonl"]

@@ -125,7 +125,7 @@ def test_a_line_without_end_is_refused_before_it_is_held(
     (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith("gz") else data)
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    with pytest.raises(InputError, match="longer than 2000 bytes") as caught:
+    with pytest.raises(InputError, match="longer than 4000 bytes") as caught:
         survey(tmp_path / name, tmp_path, scratch)
     assert caught.value.problems[0].where in (f"{name}:1", f"{name}:2")
 

@@ -2,18 +2,43 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
+from modelyard.artifacts.files import digest_file
 from modelyard.data.contamination.index import Index, build_index
 from modelyard.data.problems import raise_found
-from modelyard.data.reading.locate import locate
+from modelyard.data.reading.locate import locate, shown_path
 from modelyard.data.reading.shapes import NAMES, Shape
 from modelyard.data.reading.table import first_columns, read_table
 from modelyard.errors import Problem
 
 _QUESTION = ("question", *NAMES["prompt"], *NAMES["text"], "问题", "sentence", "passage")
 _ANSWER = ("answer", *NAMES["completion"], "答案", "target")
+
+
+def benchmark_facts(named: str | Sequence[str], root: Path, index: Index) -> tuple[dict[str, Any], list[str]]:
+    """What a report says of the questions that were looked for.
+
+    Returns:
+        `questions`: how many there are, `not_looked_for`: how many are too short, `files`: path -> digest; then, as
+        sentences, what was left out.
+    """
+    paths, notes = locate(named, root)
+    missed = index.too_short
+    facts = {
+        "questions": index.questions.height,
+        "not_looked_for": missed.len(),
+        "files": {shown_path(path, root): digest_file(path) for path in paths},
+    }
+    if missed.len():
+        first = index.questions.filter(pl.col("question") == missed[0])["source"][0]
+        notes.append(
+            f"{missed.len():,} of {index.questions.height:,} benchmark questions are not looked for: fewer than 4 "
+            f"words or 5 characters, answer included; the first is {first}"
+        )
+    return facts, notes
 
 
 def load_questions(named: str | Sequence[str], root: Path) -> Index:

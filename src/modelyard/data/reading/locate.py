@@ -86,8 +86,7 @@ def _expand(name: str, root: Path, problems: list[Problem], skipped: list[str]) 
         folder, candidates = path, _below(path, root, problems)
     elif glob.has_magic(name):
         folder = root / _fixed_part(Path(name))
-        # not Path.glob, which refuses absolute patterns; `root_dir`, because the root's own name may hold a `[`
-        candidates = [root / match for match in glob.glob(name, root_dir=root, recursive=True)]  # noqa: PTH207
+        candidates = _matches(name, root)
     else:
         problems.append(_no_file(path, name))
         return []
@@ -95,6 +94,27 @@ def _expand(name: str, root: Path, problems: list[Problem], skipped: list[str]) 
     if not files and not problems:
         problems.append(Problem(f"{name!r} holds no file that is read", f"name another place: {_READ}", name))
     return files
+
+
+def _matches(name: str, root: Path) -> list[Path]:
+    """What a glob matches, hidden names only where it names them.
+
+    `**` goes into folders and never through links to them, which might lead back; at the end it stands for every file.
+    """
+    parts = [part if part == "**" else part.replace("**", "*") for part in Path(name).parts]
+    pattern = Path(*parts, "*") if parts[-1] == "**" else Path(*parts)
+    base = Path(pattern.anchor) if pattern.is_absolute() else root
+    rest = pattern.relative_to(base) if pattern.is_absolute() else pattern
+    named = any(_hidden(part) for part in rest.parts)
+    return [
+        path
+        for path in base.glob(str(rest))
+        if named or not any(_hidden(part) for part in path.relative_to(base).parts)
+    ]
+
+
+def _hidden(part: str) -> bool:
+    return part.startswith(".") and part not in (".", "..")
 
 
 def _sorted_out(

@@ -180,7 +180,7 @@ class _Cutter:
         if self.kind != "json" and self.offset + len(block) - self.start > 2 * MAX_LINE_BYTES:
             raise InputError(
                 Problem(
-                    f"a line that starts here is longer than {MAX_LINE_BYTES} bytes, which no row is",
+                    f"a line that starts here is longer than {2 * MAX_LINE_BYTES} bytes, which no row is",
                     "write one record per line; a whole corpus in one line has to be cut into documents first",
                     f"{self.name}:{self.start_line}",
                 )
