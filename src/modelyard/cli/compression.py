@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from modelyard.artifacts.candidate import Card
     from modelyard.evidence.interval import Interval
-    from modelyard.evidence.judge import Outcome
     from modelyard.evidence.report import Report
     from modelyard.progress import Progress
     from modelyard.project.schema import ProjectSchema
@@ -204,11 +203,12 @@ def _outcome(card: "Card") -> "Text":
     """The outcome on the split that was judged last, and its name: test where the candidate got so far."""
     from rich.text import Text
 
+    from modelyard.compression.judging import outcome_of
+
     drops = [verdict for verdict in card.verdicts if verdict.rule in ("drop_max", "slice_drop_max", "parity")]
     if not drops:  # it could not be chosen whatever its accuracy; the notes say why
         return Text("not judged", style="dim")
-    last = [verdict.outcome for verdict in drops if verdict.subject == drops[-1].subject]
-    worst: Outcome = "FAIL" if "FAIL" in last else "INCONCLUSIVE" if "INCONCLUSIVE" in last else "PASS"
+    worst = outcome_of([verdict for verdict in drops if verdict.subject == drops[-1].subject])
     split = drops[-1].subject.rpartition(" on ")[2] if card.compressed else "parity"
     return Text(f"{worst}, {split}", style=MARKS[worst][1])
 

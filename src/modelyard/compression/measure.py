@@ -72,17 +72,24 @@ def measure_speed(
         for batch in [*batches, typical]:
             _answer(engines[name], batch, batch_rows)
     seconds: dict[Way, list[float]] = {way: [] for way in ways}
-    alone: dict[Way, list[float]] = {way: [] for way in ways}
-    for number in range(ROUNDS + LATENCY_ROUNDS):
-        batch, into = (batches[number % len(batches)], seconds) if number < ROUNDS else (typical, alone)
+    alone: dict[str, list[float]] = {name: [] for name in engines}
+    for number in range(ROUNDS):
         for way in ways:
-            engine = engines[way.name]
-            engine.run(typical)
-            start = time.perf_counter()
-            _answer(engine, batch, way.batch_rows)
-            into[way].append(time.perf_counter() - start)
+            seconds[way].append(_seconds(engines[way.name], typical, batches[number % len(batches)], way.batch_rows))
         progress("measure speed", number + 1, ROUNDS + LATENCY_ROUNDS)
-    return {way: Speed(seconds[way], median_interval([1000 * value for value in alone[way]])) for way in ways}
+    for number in range(LATENCY_ROUNDS):  # one row is one row, whichever way its engine answers many
+        for name, engine in engines.items():
+            alone[name].append(_seconds(engine, typical, typical, 1))
+        progress("measure speed", ROUNDS + number + 1, ROUNDS + LATENCY_ROUNDS)
+    latency = {name: median_interval([1000 * value for value in times]) for name, times in alone.items()}
+    return {way: Speed(seconds[way], latency[way.name]) for way in ways}
+
+
+def _seconds(engine: Engine, untimed: Sequence[Row], rows: Sequence[Row], batch_rows: int) -> float:
+    engine.run(untimed)
+    start = time.perf_counter()
+    _answer(engine, rows, batch_rows)
+    return time.perf_counter() - start
 
 
 def _answer(engine: Engine, rows: Sequence[Row], batch_rows: int) -> None:
