@@ -185,16 +185,60 @@ def test_who_would_wait_too_long_is_told_when_to_come_back() -> None:
     gate = Gate()
 
     async def fill(queue: EngineQueue) -> None:
-        waiting = [asyncio.create_task(queue.answer(["a"] * 30)), asyncio.create_task(queue.answer(["a"] * 21))]
+        waiting = [asyncio.create_task(queue.answer(["a"] * 30)), asyncio.create_task(queue.answer(["a"] * 19))]
         await asyncio.sleep(0.01)
-        with pytest.raises(QueueFull) as caught:  # 51 rows of 0.1 s wait, 5 s are allowed
-            await queue.answer(["b"])
-        assert caught.value.retry_after_seconds == 6
+        with pytest.raises(QueueFull) as caught:  # 49 rows of 0.1 s wait, and 2 more would take 5.1 s
+            await queue.answer(["b", "b"])
+        assert caught.value.retry_after_seconds == 5
+        waiting.append(asyncio.create_task(queue.answer(["b"])))
+        await asyncio.sleep(0.01)
         gate.go.set()
         await asyncio.gather(*waiting)
         assert (await queue.answer(["b"])).logits.shape == (1, 2)
 
     with make_queue(gate, wait_seconds=5.0, row_seconds=0.1) as queue:
+        asyncio.run(fill(queue))
+
+
+def test_the_door_counts_as_many_rows_as_requests_have() -> None:
+    gate = Gate()
+
+    async def fill(queue: EngineQueue) -> None:
+        waiting = []
+        for _ in range(6):  # 36 rows; requests had 1 row, and after these 1 + 5 * (1 - 0.9 ** 6), or 3.3
+            waiting.append(asyncio.create_task(queue.answer(["a"] * 6)))
+            await asyncio.sleep(0.01)
+        queue.refuse_if_full(4)
+        with pytest.raises(QueueFull):
+            queue.refuse_if_full(5)
+        queue.refuse_if_full()
+        waiting.append(asyncio.create_task(queue.answer(["a"])))
+        await asyncio.sleep(0.01)
+        queue.refuse_if_full(3)
+        with pytest.raises(QueueFull):  # 37 rows wait, 3.1 more are expected
+            queue.refuse_if_full()
+        gate.go.set()
+        await asyncio.gather(*waiting)
+
+    with make_queue(gate, wait_seconds=4.0, row_seconds=0.1) as queue:
+        asyncio.run(fill(queue))
+
+
+def test_a_request_that_is_late_by_itself_is_let_in_while_others_need_half() -> None:
+    gate = Gate()
+
+    async def fill(queue: EngineQueue) -> None:
+        waiting = [asyncio.create_task(queue.answer(["a"] * 20))]
+        await asyncio.sleep(0.01)
+        queue.refuse_if_full(256)
+        waiting.append(asyncio.create_task(queue.answer(["a"])))
+        await asyncio.sleep(0.01)
+        with pytest.raises(QueueFull):
+            queue.refuse_if_full(256)
+        gate.go.set()
+        await asyncio.gather(*waiting)
+
+    with make_queue(gate, wait_seconds=4.0, row_seconds=0.1) as queue:
         asyncio.run(fill(queue))
 
 

@@ -10,7 +10,12 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from modelyard.training import surroundings
-from modelyard.training.surroundings import keeping_freed_memory, quiet_transformers, reproducible
+from modelyard.training.surroundings import (
+    allow_what_has_none,
+    keeping_freed_memory,
+    quiet_transformers,
+    reproducible,
+)
 
 
 def test_reproducible_seeds_and_puts_back() -> None:
@@ -21,7 +26,7 @@ def test_reproducible_seeds_and_puts_back() -> None:
     for _ in range(2):
         with reproducible(1):
             assert torch.are_deterministic_algorithms_enabled()
-            assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+            assert not torch.is_deterministic_algorithms_warn_only_enabled()
             drawn.append(torch.rand(3))
     assert torch.equal(drawn[0], drawn[1])
     assert torch.equal(torch.rand(3), expected)
@@ -37,6 +42,31 @@ def test_reproducible_leaves_what_the_user_set(monkeypatch: pytest.MonkeyPatch) 
         raise ValueError
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
     assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_an_operation_without_a_deterministic_kernel_is_allowed_and_named() -> None:
+    def put() -> None:
+        torch.zeros(2).put_(torch.tensor([0]), torch.tensor([1.0]))
+
+    with reproducible(1):
+        assert allow_what_has_none(lambda: None) == ""
+        with pytest.raises(RuntimeError, match="deterministic"):
+            put()
+        assert allow_what_has_none(put) == "put_ does not have a deterministic implementation"
+        with pytest.warns(UserWarning, match="put_ does not have a deterministic implementation"):
+            put()
+        with pytest.raises(RuntimeError, match="shapes"):
+            allow_what_has_none(lambda: torch.ones(2, 3) @ torch.ones(2, 3))
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")
+def test_on_a_gpu_matrix_products_are_allowed_and_the_environment_is_left_as_it_was() -> None:
+    with reproducible(1):
+        assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
+        product = torch.rand(300, 300, device="cuda") @ torch.rand(300, 300, device="cuda")
+    assert product.isfinite().all()
 
 
 @pytest.mark.parametrize("bars", [True, False])

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors import SafetensorError
 from transformers import PreTrainedModel
 
 from modelyard.artifacts.files import digest_file, digest_folder
 from modelyard.artifacts.model import check_model_folder, read_training
+from modelyard.artifacts.prepared import read_prepared
 from modelyard.artifacts.reports import read_report, read_run_record, write_report
 from modelyard.engines.opening import open_engine
 from modelyard.errors import GateFailed, InputError
@@ -74,8 +76,6 @@ def test_writes_a_model_that_loads_and_says_how_it_was_made(
 
 
 def test_the_engine_answers_as_the_report_says(trained: tuple[Path, Report], tiny_prepared: Path) -> None:
-    from modelyard.artifacts.prepared import read_prepared
-
     place, report = trained
     data = read_prepared(tiny_prepared)
     texts = data.split("validation")["text"].to_list()
@@ -271,3 +271,22 @@ def test_an_output_that_cannot_be_written_is_found_before_training(
             reports=tmp_path / "reports",
         )
     assert not (tmp_path / "reports" / METRICS_FILE).exists()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_on_a_gpu_the_same_bits_twice_and_a_model_that_answers_without_one(
+    tiny_base: Path, tiny_prepared: Path, tmp_path: Path, precision: str
+) -> None:
+    reports = [run(tiny_base, tiny_prepared, tmp_path / name, precision=precision) for name in ("one", "two")]
+    weights = [digest_file(tmp_path / name / "model/model.safetensors") for name in ("one", "two")]
+    assert weights[0] == weights[1]
+    assert [verdict.outcome for verdict in reports[0].verdicts] == ["PASS"]
+    data = read_prepared(tiny_prepared)
+    texts = data.split("validation")["text"].to_list()
+    engine = open_engine(tmp_path / "one/model", "torch", [])  # on the CPU, whatever trained it
+    right = engine.run(encode(load_tokenizer(tiny_base), texts, max_length_tokens=64)).argmax(axis=1)
+    engine.close()
+    (accuracy,) = [m.interval for m in reports[0].measurements if (m.name, m.scope) == ("accuracy", "overall")]
+    assert (right == data.label_indices("validation")).mean() == pytest.approx(accuracy.estimate, abs=1 / 60)

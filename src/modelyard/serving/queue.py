@@ -35,11 +35,14 @@ TURN_ROWS = 32
 texts each waited 1.6 s where the queue was cut for 0.5 s."""
 LINGER_SHARE = 0.1
 """Of a batch's time, spent at most on waiting for those whom it answered."""
-_SMOOTHING = 0.1  # weight of the newest batch in the running mean of seconds per row
+_SMOOTHING = 0.1  # weight of the newest in the running means of seconds per row and of rows per request
+OWN_SHARE = 0.5
+"""Of the promised time, counted at most for a request's own rows: one that is longer than the promise by itself is let
+in while others need no more than half, or it would be refused for ever where a few always wait."""
 
 
 class QueueFull(Exception):
-    """Those who wait already would take longer than the service promises; try again in `retry_after_seconds`."""
+    """The answer would come later than the service promises; try again in `retry_after_seconds`."""
 
     def __init__(self, retry_after_seconds: int) -> None:
         super().__init__(f"try again in {retry_after_seconds} s")
@@ -110,7 +113,7 @@ class EngineQueue:
         encode: texts -> rows of token ids, and whether each text was cut; called in the queue's thread.
         run: rows of one batch -> logits; called in the queue's thread.
         limits: of one batch.
-        wait_seconds: a request is refused when those before it would take longer than this.
+        wait_seconds: a request is refused when those before it and its own rows would take longer than this.
         row_seconds: how long one row takes, until the queue has seen for itself.
         watch: told of every batch, in the queue's thread.
     """
@@ -132,7 +135,7 @@ class EngineQueue:
         self._ready: deque[_Waiting] = deque()
         self._open: set[_Request] = set()
         self._lock = threading.Lock()
-        self._waiting_rows = 0
+        self._waiting_rows, self._rows_asked = 0, 1.0
         self._closed = False
         self._batch_since: float | None = None
         self._may_return, self._linger_until, self._busy_since = 0, 0.0, time.monotonic()
@@ -167,17 +170,22 @@ class EngineQueue:
         since = self._batch_since
         return 0.0 if since is None else time.monotonic() - since
 
-    def refuse_if_full(self) -> None:
-        """Refuse before a request is even read.
+    def refuse_if_full(self, rows: int | None = None) -> None:
+        """Refuse a request that would be answered later than the service promises.
+
+        Args:
+            rows: of the request; None before it is read: as many as requests have on average.
 
         Raises:
-            QueueFull: those who wait would take longer than the service promises.
+            QueueFull: those who wait and this one would take longer than that.
             QueueClosed: the service is stopping, or its worker is gone.
         """
         if self._closed or not self.alive:
             raise QueueClosed
         wait = self._waiting_rows * self._row_seconds
-        if self._waiting_rows and (wait > self._wait_seconds or self._waiting_rows > MAX_WAITING_ROWS):
+        own = (self._rows_asked if rows is None else rows) * self._row_seconds
+        late = wait + min(own, OWN_SHARE * self._wait_seconds) > self._wait_seconds
+        if self._waiting_rows and (late or self._waiting_rows > MAX_WAITING_ROWS):
             raise QueueFull(max(1, math.ceil(wait)))
 
     async def answer(self, texts: Sequence[str]) -> Answer:
@@ -188,7 +196,8 @@ class EngineQueue:
             QueueClosed: the same.
             RowFailed: the engine could not answer.
         """
-        self.refuse_if_full()
+        self._rows_asked += _SMOOTHING * (len(texts) - self._rows_asked)
+        self.refuse_if_full(len(texts))
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()
 

@@ -1,6 +1,7 @@
 """`modelyard train`: from `prepared/` and a base model to `model/` and `reports/train.json`."""
 
 import contextlib
+import copy
 import json
 import math
 import shutil
@@ -40,7 +41,13 @@ from modelyard.training.findings import accuracies, better_than_majority
 from modelyard.training.loop import PATIENCE, Fitted, Scheduled, fit, schedule
 from modelyard.training.precision import check_precision, choose_precision
 from modelyard.training.rows import cut_rows, encode_split
-from modelyard.training.surroundings import keeping_freed_memory, quiet_transformers, reproducible
+from modelyard.training.step import forward
+from modelyard.training.surroundings import (
+    allow_what_has_none,
+    keeping_freed_memory,
+    quiet_transformers,
+    reproducible,
+)
 
 STAGE = "train"
 METRICS_FILE = "train.metrics.jsonl"
@@ -96,6 +103,7 @@ def _train(
     steps = _schedule(settings, train_rows.lengths, derived)
     pad_id, seed = int(model.config.pad_token_id), settings.train.seed
     batches = [now.batch for now in steps]
+    varies = allow_what_has_none(lambda: _pass_on_a_copy(model, train_rows, pad_id))
     with _metrics(reports / METRICS_FILE) as record:
         precision, why, seconds = choose_precision(
             model, train_rows, batches, wanted=settings.train.precision, pad_id=pad_id, progress=progress
@@ -138,8 +146,17 @@ def _train(
         | {name: {"value": value, "reason": reason} for name, (value, reason) in derived.items()},
         measurements=[*found, _share("padding_share", "train", padding, len(train_rows.ids)), *cut],
         verdicts=[better_than_majority(right, validation_rows.labels, train_rows.labels)],
-        notes=_notes(found[0].interval, fitted, steps, derived, precision, why),
+        notes=[*_notes(found[0].interval, fitted, steps, derived, precision, why), *_varies(varies)],
     )
+
+
+def _pass_on_a_copy(model: PreTrainedModel, rows: Rows, pad_id: int) -> None:
+    forward(copy.deepcopy(model).train(), rows.ids[:1], pad_id).float().sum().backward()  # type: ignore[no-untyped-call]
+
+
+def _varies(reason: str) -> list[str]:
+    """The note that another training will not give the same bits, where torch says why."""
+    return [f"not the same bit for bit when it is trained again: {reason}"] if reason else []
 
 
 def _read_rows(
