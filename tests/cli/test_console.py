@@ -84,6 +84,24 @@ def test_what_is_slow_says_a_line_now_and_then_and_its_end(
     assert capsys.readouterr().err == "read: 1\ntrain, loss 0.4: 2 of 2\n"
 
 
+def test_what_is_slow_says_how_long_it_will_go_on(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
+    with progress_bar() as progress:
+        progress("read", 10, 100)  # what was done before it was told of counts for no pace
+        for done, moment in ((30, 110.0), (60, 125.0), (100, 145.0)):
+            now[0] = moment
+            progress("read, 9 rows/s", done, 100)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "read, 9 rows/s: 30 of 100, 35.0 s left",
+        "read, 9 rows/s: 60 of 100, 20.0 s left",
+        "read, 9 rows/s: 100 of 100",
+    ]
+
+
 def test_every_problem_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     show_error(InputError([Problem("one [red]is[/red] wrong", "mend it", "a.csv:3"), Problem("two", "mend that")]))
     err = capsys.readouterr().err

@@ -241,6 +241,7 @@ def _rich_bar(first: str) -> Iterator[Progress]:
 
 @contextlib.contextmanager
 def _plain_lines(first: str) -> Iterator[Progress]:
+    begun: dict[str, tuple[float, int]] = {}  # when, and how much was done by then
     last: dict[str, float] = {}
     slow: set[str] = set()  # whose end is told too
     now, said_at, over = first, time.monotonic(), threading.Event()
@@ -254,12 +255,13 @@ def _plain_lines(first: str) -> Iterator[Progress]:
     def progress(what: str, done: int, total: int) -> None:
         nonlocal now
         name, moment = what.partition(",")[0], time.monotonic()
-        begun = last.setdefault(name, moment)
+        start, had = begun.setdefault(name, (moment, done))
         now = f"{what}: {done}{f' of {total}' if total else ''}"
-        if moment - begun >= LINE_SECONDS or (done == total and name in slow):
+        if moment - last.setdefault(name, moment) >= LINE_SECONDS or (done == total and name in slow):
             last[name] = moment
             slow.add(name)
-            say(now)
+            left = f", {_duration((moment - start) * (total - done) / (done - had))} left" if had < done < total else ""
+            say(f"{now}{left}")
 
     def remind() -> None:
         while not over.wait(SILENT_SECONDS / 10):

@@ -25,7 +25,7 @@ from modelyard.data.change import history
 from modelyard.data.contamination.index import Index
 from modelyard.data.contamination.questions import benchmark_facts, load_questions
 from modelyard.data.features import NEAR_RULES, Plan
-from modelyard.data.findings import Read, dropped_names, free_name, report_of
+from modelyard.data.findings import Read, dropped_names, free_name, report_of, unjudged_note
 from modelyard.data.labels.mislabelled import find_mislabelled
 from modelyard.data.mapping import (
     RAW,
@@ -75,7 +75,6 @@ DATABASE_SHARE = 0.8
 """DuckDB keeps to its limit but for a tenth (findings: 1.05 to 1.1 GB at 1 GB)."""
 LEAST_MEMORY_BYTES = 1024**3
 MAX_PROCESSES = 64
-NAMED_LABELS = 5
 
 
 def check(
@@ -121,7 +120,8 @@ def check(
             together = stack.enter_context(recording(reports, "check", memory_limit_bytes=memory_bytes))
         beside = prepared.absolute().parent if prepared is not None else Path(tempfile.gettempdir())
         scratch = stack.enter_context(scratch_folder(beside, "check"))
-        index = load_questions(data.benchmarks or [], root) if "contamination" in rules else None
+        asked, missing = locate(data.benchmarks or [], root) if "contamination" in rules else ([], [])
+        index = load_questions(asked, root) if asked else None
         task = Task(plan, scratch, None if index is None else index.grams)
         read = _read(data, root, task, _processes(memory_bytes), progress)
         together += _together(read.mapped)
@@ -135,8 +135,8 @@ def check(
         read.notes.extend(notes)
         report = report_of(data, project, plan, read, counts, connection, rules, gates)
         if index is not None:
-            report.parameters["benchmarks"], notes = benchmark_facts(data.benchmarks or [], root, index)
-            report.notes += notes
+            report.parameters["benchmarks"], notes = benchmark_facts(asked, root, index)
+            report.notes += [*missing, *notes]
         if plan.keep_fields and counts["train"].rows:
             texts = text_reader(scratch, [one.rows for one in read.mapped], shape)
             sampled = texts(placing.sampled_rows(connection, SAMPLED_ROWS))["text"]
@@ -337,11 +337,7 @@ def _look_at_labels(
     meeting.flag_labels(connection, found.rows)
     if found.reason:
         return False, [f"label_suspect was not judged: {found.reason}"]
-    if not found.unjudged:
-        return True, []
-    some = ", ".join(map(repr, found.unjudged[:NAMED_LABELS]))
-    more = f" and {len(found.unjudged) - NAMED_LABELS} more" if len(found.unjudged) > NAMED_LABELS else ""
-    return True, [f"label_suspect left rows labelled {some}{more} alone: too few, or the model does not know them"]
+    return True, unjudged_note(found.unjudged)
 
 
 def _write(

@@ -18,6 +18,8 @@ from modelyard.evidence.report import Measurement, Report
 from modelyard.project.data import DataSection
 from modelyard.project.gates import GatesSection
 
+NAMED_LABELS = 5
+
 
 @dataclass(frozen=True)
 class Read:
@@ -173,3 +175,12 @@ def dropped_names(read: Read) -> dict[str, str]:
         if name not in names:
             names[name] = free_name(name, taken)
     return {name: names[name] for name in columns}
+
+
+def unjudged_note(labels: Sequence[str]) -> list[str]:
+    """The labels that `label_suspect` left alone, as a sentence; none where there are none."""
+    if not labels:
+        return []
+    some = ", ".join(map(repr, labels[:NAMED_LABELS]))
+    more = f" and {len(labels) - NAMED_LABELS} more" if len(labels) > NAMED_LABELS else ""
+    return [f"label_suspect left rows labelled {some}{more} alone: too few, or the model does not know them"]

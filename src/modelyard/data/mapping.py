@@ -8,10 +8,12 @@ A worker is a plain process that reads tasks as lines of JSON and answers in lin
 module of the caller is imported again, and a worker whose parent died sees its input end.
 """
 
+import math
 import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -131,12 +133,16 @@ def map_bundles(work: Sequence[Bundle], task: Task, *, processes: int, progress:
     else:
         results = _in_processes(work, task, min(processes, len(work)))
     sizes = {bundle.number: bundle.size_bytes for bundle in work}
-    done, rows, found = 0, 0, []
+    done, rows, found, start = 0, 0, [], time.monotonic()
+    progress("MB read and judged", 0, math.ceil(total / 1e6))
     for mapped in results:
         found.append(mapped)
         done += sizes[mapped.number]
         rows += mapped.rows
-        progress(f"read and judge rows, {rows:,} so far", done, max(total, 1))
+        pace = rows / max(time.monotonic() - start, 1e-3)
+        progress(
+            f"MB read and judged, {rows:,} rows, {pace:,.0f} rows/s", math.ceil(done / 1e6), math.ceil(total / 1e6)
+        )
     return sorted(found, key=lambda mapped: mapped.number)
 
 

@@ -23,7 +23,7 @@ SAMPLED_ROWS = 10_000
 LANGUAGES = 10
 PRESENT = ("mojibake", "replacement_characters", "control_characters", "mixed_widths", "html_tags", "html_entities")
 """Of `quality.FEATURES`: the share of rows that have any."""
-MEANS = ("symbol_share", "repeated_line_share", "duplicate_5_gram_share")
+MEANS = ("number_share", "symbol_share", "repeated_line_share", "duplicate_5_gram_share")
 """Of `quality.FEATURES`: the mean over rows."""
 
 

@@ -10,7 +10,6 @@ import random
 import polars as pl
 import pytest
 
-from modelyard.data.personal.checks import CALLING_CODES, entropy_bits, is_card, is_iban, is_resident_id, passes_luhn
 from modelyard.data.personal.find import PERSONAL_KINDS, find_personal, mask, redact
 
 
@@ -87,6 +86,7 @@ def found(text: str) -> list[tuple[str, str]]:
         ("sk-3f9a1c7e5b2d8f4a6c0e9b7d1f3a5c8e", "api_key", "sk-3f9a1c7e5b2d8f4a6c0e9b7d1f3a5c8e"),
         ("api_key = 'f3a9c2e87b1d4056af92c3d4e5b60718'", "secret", "f3a9c2e87b1d4056af92c3d4e5b60718"),
         ("密码：aG8#kL2$pQ9!xZ4w", "secret", "aG8#kL2$pQ9!xZ4w"),
+        ("password=qXvRbTzKmWcLpYsHd7Jf", "secret", "qXvRbTzKmWcLpYsHd7Jf"),
         ("postgres://app:s3cr3tpw9@db.example.com/x", "secret", "s3cr3tpw9"),
     ],
 )  # fmt: skip
@@ -127,6 +127,7 @@ def test_found(text: str, kind: str, span: str) -> None:
         "sk-loading-animation-with-a-very-long-name",
         "token = self.tokenizer.decode_batch1",
         "password: correcthorsebattery, api_key: your_api_key_here_1234",
+        "token: getRequestTokenFromSession, secret: MY_OWN_SECRET_NAME",
         "secret = hashlib.sha256hex1234567(",
         "postgres://app:password@db/x and postgres://app:$PASSWORD@db/x",
         "+123456789 is no number: no such country; +1 123 456 7890",
@@ -210,24 +211,6 @@ def test_kinds_are_named_once_and_say_their_source() -> None:
     names = [kind.name for kind in PERSONAL_KINDS]
     assert len(set(names)) == len(names) == 14
     assert all(kind.source and kind.what and kind.mark.startswith("<") for kind in PERSONAL_KINDS)
-
-
-def test_checks_against_published_numbers() -> None:
-    assert all(map(passes_luhn, ("49927398716", "79927398713", "378282246310005")))
-    assert not any(map(passes_luhn, ("49927398717", "79927398710")))
-    cards = ("4111111111111111", "5555555555554444", "2223003122003222", "378282246310005", "6011111111111117")
-    cards += ("3530111333300000", "30569309025904", "6200000000000005", "6759649826438453", "4222222222222")
-    assert [card for card in cards if not is_card(card)] == []
-    assert not any(map(is_card, ("0000000000000000", "1111111111111117", "411111111111111", "9999999999999995")))
-    assert all(map(is_iban, ("NO9386011117947", "MT84MALT011000012345MTLCAST001S", "FR1420041010050500013M02606")))
-    assert not any(map(is_iban, ("NO9386011117948", "NO93860111179471", "XX9386011117947")))
-    assert is_resident_id("11010519491231002X")
-    assert (
-        is_resident_id("440524188001010014") is False
-    )  # GB 11643's own example of a person born in 1880: too old here
-    assert not any(map(is_resident_id, ("11010519491331002X", "99010519491231002X", "110105194912310020")))
-    assert entropy_bits("aabb") == 1.0
-    assert len(CALLING_CODES) == 215
 
 
 def test_ip_addresses_agree_with_the_standard_library() -> None:

@@ -9,7 +9,7 @@ import polars as pl
 from modelyard.artifacts.files import digest_file
 from modelyard.data.contamination.index import Index, build_index
 from modelyard.data.problems import raise_found
-from modelyard.data.reading.locate import locate, shown_path
+from modelyard.data.reading.locate import shown_path
 from modelyard.data.reading.shapes import NAMES, Shape
 from modelyard.data.reading.table import first_columns, read_table
 from modelyard.errors import Problem
@@ -18,14 +18,19 @@ _QUESTION = ("question", *NAMES["prompt"], *NAMES["text"], "问题", "sentence",
 _ANSWER = ("answer", *NAMES["completion"], "答案", "target")
 
 
-def benchmark_facts(named: str | Sequence[str], root: Path, index: Index) -> tuple[dict[str, Any], list[str]]:
+def benchmark_facts(paths: Sequence[Path], root: Path, index: Index) -> tuple[dict[str, Any], list[str]]:
     """What a report says of the questions that were looked for.
+
+    Args:
+        paths: the files that hold them.
+        root: what paths are shown relative to.
+        index: of their questions.
 
     Returns:
         `questions`: how many there are, `not_looked_for`: how many are too short, `files`: path -> digest; then, as
         sentences, what was left out.
     """
-    paths, notes = locate(named, root)
+    notes = []
     missed = index.too_short
     facts = {
         "questions": index.questions.height,
@@ -41,13 +46,16 @@ def benchmark_facts(named: str | Sequence[str], root: Path, index: Index) -> tup
     return facts, notes
 
 
-def load_questions(named: str | Sequence[str], root: Path) -> Index:
+def load_questions(paths: Sequence[Path], root: Path) -> Index:
     """Index the questions of files, one a row: the column is `question`, `prompt`, `text` or the like, by its name.
+
+    Args:
+        paths: of the files.
+        root: what paths are shown relative to.
 
     Raises:
         InputError: a file cannot be read, has no such column, or its questions cannot be searched for.
     """
-    paths, _ = locate(named, root)
     problems: list[Problem] = []
     found: list[pl.DataFrame] = []
     for path in paths:

@@ -33,14 +33,12 @@ _NAMES = (
     "|account[_-]?key|密码|口令|密钥|令牌|密碼|金鑰"
 )
 _VALUE = r"[A-Za-z0-9+/_=.~@$!%^&*#-]"
-ASSIGNMENT = (
-    rf"""(?i)(?:{_NAMES})[0-9A-Za-z_-]{{0,20}}["'”’]?[ \t]{{0,3}}(?:=>|:=|[=:：])[ \t]{{0,3}}"""
-    rf"""["'“‘]?{_VALUE}{{16,200}}"""  # noqa: RUF001
-)
+_NAMED = rf"""(?i)(?:{_NAMES})[0-9A-Za-z_-]{{0,20}}["'”’]?[ \t]{{0,3}}(?:=>|:=|[=:：])[ \t]{{0,3}}["'“‘]?"""  # noqa: RUF001
+ASSIGNMENT = rf"{_NAMED}{_VALUE}{{16,200}}"
 CREDENTIAL_URL = r"[a-z][a-z0-9+.-]{1,15}://[A-Za-z0-9_.%-]{0,64}:[^\s:/@]{3,128}@[A-Za-z0-9.-]{3,253}"
 PEM = r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
 
-_ASSIGNED = re.compile(rf"{_VALUE}{{16,200}}$")
+_ASSIGNED = re.compile(rf"{_NAMED}({_VALUE}{{16,200}})")
 _PEM_BODY = re.compile(
     r"(?:[A-Za-z0-9+/=\s:,.()\\]|-(?!----)){0,20000}-----END [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
 )
@@ -65,15 +63,15 @@ def is_key(text: str) -> bool:
 
 def secret_value(text: str, end: int, token: str) -> tuple[int, int] | None:
     """Start and end of the value in an assignment that ends at `end`, if the value looks random."""
-    match = _ASSIGNED.search(token)
+    match = _ASSIGNED.fullmatch(token)
     if match is None:
         return None
-    value = match[0].rstrip(".,!")
+    value = match[1].rstrip(".,!")
     if text[end : end + 1] in ("(", "[", "<"):  # a call or an index, not a value
         return None
     if not _looks_random(value):
         return None
-    start = end - len(match[0])
+    start = end - len(match[1])
     return start, start + len(value)
 
 
@@ -81,7 +79,7 @@ def _looks_random(value: str) -> bool:
     digits = sum(letter.isdigit() for letter in value)
     letters = sum(letter.isalpha() for letter in value)
     if (
-        digits < 2
+        (digits < 2 and not _mixes_cases(value))
         or letters < 2
         or _PLACEHOLDER.search(value)
         or _DOTTED_NAME.fullmatch(value)
@@ -90,6 +88,12 @@ def _looks_random(value: str) -> bool:
         return False
     least = LEAST_BITS_HEX if _HEX.fullmatch(value) else LEAST_BITS
     return entropy_bits(value) >= least
+
+
+def _mixes_cases(value: str) -> bool:
+    """Whether capitals are as many as in random letters; in a name of several words they are a fifth, or all."""
+    capitals = sum(letter.isupper() for letter in value)
+    return 0.3 <= capitals / max(1, sum(letter.isalpha() for letter in value)) <= 0.7
 
 
 def private_key_end(text: str, header_end: int) -> int:
