@@ -117,6 +117,32 @@ def test_a_body_of_10_mb_is_413_and_the_service_goes_on(service: int) -> None:
     assert b" 200 " in exchange(service, post(b'{"inputs": "good"}')).split(b"\r\n")[0]
 
 
+@pytest.mark.parametrize("chunked", [False, True])
+def test_10_mb_that_are_really_sent_are_413_and_the_service_goes_on(service: int, chunked: bool) -> None:
+    body = b'{"inputs": "' + b"a" * 10 * 1024 * 1024 + b'"}'
+    head = b"POST /predict HTTP/1.1\r\nHost: a\r\n"
+    if chunked:  # nothing says beforehand how much will come
+        pieces = [body[start : start + 65_536] for start in range(0, len(body), 65_536)]
+        sent = head + b"Transfer-Encoding: chunked\r\n\r\n"
+        sent += b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in [*pieces, b""])
+    else:
+        sent = head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    answers: list[bytes] = []
+
+    def read(connection: socket.socket) -> None:
+        with contextlib.suppress(ConnectionError):  # a reset may overtake the answer
+            answers.append(connection.recv(65_536))
+
+    with socket.create_connection(("127.0.0.1", service), timeout=30) as connection:
+        reader = threading.Thread(target=read, args=(connection,), daemon=True)
+        reader.start()
+        with contextlib.suppress(ConnectionError):  # it is closed while this still sends
+            connection.sendall(sent)
+        reader.join(30)
+    assert all(b" 413 " in answer.split(b"\r\n")[0] for answer in answers)
+    assert b" 200 " in exchange(service, post(b'{"inputs": "good"}')).split(b"\r\n")[0]
+
+
 def test_100000_characters_are_read_and_one_more_is_not(service: int) -> None:
     for letters, status in ((100_000, b" 200 "), (100_001, b" 422 ")):
         body = json.dumps({"inputs": "a" * letters}).encode()
