@@ -5,8 +5,8 @@
 Peak: requests/s at 32 clients. Overload: for 30 s so many connections, each asking again the moment it is answered or
 refused (which is held back for a second), that together they ask for ten times the peak and a little more. A request
 has 8 texts, so that the engine is what is short. Judged: that it was ten times, goodput against the peak, only 200 and
-429, the 95th percentile of what was answered against the promised one, as the clients saw it, memory, and how soon after
-the end a lone client is answered at most twice as slowly as before.
+429, the 95th percentile of what was answered, as the clients saw it, against the promised one, memory, and how soon
+after the end a lone client is answered at most twice as slowly as before.
 Writes results/overload.json.
 """
 
