@@ -113,7 +113,8 @@ def cases(small: Path) -> dict[str, Case]:
     packed = WORK / "small.jsonl.gz"
     packed.write_bytes(gzip.compress(small.read_bytes(), 6))
     folder = WORK / "many"
-    folder.mkdir(exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
     each = math.ceil(len(rows) / FILES)
     for number in range(0, len(rows), each):
         part = "\n".join(json.dumps(row) for row in rows[number : number + each])
@@ -179,6 +180,8 @@ def main() -> None:
     if options.one:
         check_one(options.one)
         return
+    if len(options.growth) < 2:
+        raise SystemExit("--growth needs two sizes or more")
     WORK.mkdir(parents=True, exist_ok=True)
     one, planted = corpus(1.0)
     size = one.stat().st_size / 1e6

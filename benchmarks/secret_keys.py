@@ -2,11 +2,12 @@
 
     python benchmarks/secret_keys.py        # a minute
 
-Keys are drawn at random in the forms that their issuers document, private keys are real ones made by `cryptography`.
-They stand in configuration, source, logs, chat and Chinese prose. Beside them stands what looks like a key and is none:
-digests, UUIDs, integrity hashes, images in base 64, public keys, stand-ins, names of variables. The forms here are
-written from the issuers' pages and not taken from the code under test. Then 4 MB of real source (the standard library
-that runs this script), which holds no secret: every alarm there is false. Writes results/secret_keys.json.
+Keys are drawn at random in the forms that their issuers document, private keys are real ones made by `cryptography`
+(and so others in each run). They stand in configuration, source, logs, chat and Chinese prose. Beside them stands what
+looks like a key and is none: digests, UUIDs, integrity hashes, images in base 64, public keys, stand-ins, names of
+variables. The forms here are written from the issuers' pages and not taken from the code under test. Then 4 MB of real
+source (the standard library that runs this script), which holds no secret: every alarm there is false. Writes
+results/secret_keys.json.
 """
 
 import base64
@@ -40,6 +41,8 @@ PLACES = (
     "2026-03-01 10:11:12 INFO started with {name}: {value}",
     "你好，{name}：{value}，麻烦不要外传。",
 )
+STAND_INS = ("YOUR_API_KEY_HERE", "your-token-here", "changeme-changeme-now", "placeholder_value", "EXAMPLE")
+WORDS = ("auth", "token", "get", "request", "session", "http", "url", "xml", "header", "user", "base", "config", "from")
 Draw = random.Random
 
 
@@ -53,6 +56,15 @@ def token(chance: Draw) -> str:
     parts = [b'{"alg":"HS256","typ":"JWT"}', f'{{"sub":"{chance.getrandbits(40)}","iat":1}}'.encode()]
     parts.append(chance.randbytes(32))
     return ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts)
+
+
+def variable(chance: Draw) -> str:
+    """What a programmer calls something: three to five words in one of five styles."""
+    words = chance.choices(WORDS, k=chance.randint(3, 5))
+    camel = words[0] + "".join(word.capitalize() for word in words[1:])
+    acronyms = words[0] + "".join(word.upper() if chance.random() < 0.5 else word.capitalize() for word in words[1:])
+    mixed = "_".join(word.upper() if chance.random() < 0.5 else word for word in words)
+    return chance.choice(("_".join(words), "_".join(words).upper(), camel, acronyms, mixed))
 
 
 def private_key(chance: Draw) -> str:
@@ -91,14 +103,8 @@ NONE: dict[str, tuple[str, Callable[[Draw], str]]] = {
     "integrity": ("integrity", lambda c: "sha512-" + base64.b64encode(c.randbytes(64)).decode()),
     "image": ("src", lambda c: "data:image/png;base64," + base64.b64encode(c.randbytes(120)).decode()),
     "public key": ("pub", lambda c: _public(c)),
-    "stand-in": (
-        "api_key",
-        lambda c: c.choice(("YOUR_API_KEY_HERE", "<your-token>", "xxxxxxxxxxxxxxxxxxxx", "changeme-changeme-now")),
-    ),
-    "name": (
-        "token",
-        lambda c: c.choice(("self.settings.auth_token_1", "os.environ['TOKEN_2']", "get_token_v2(user)")),
-    ),
+    "stand-in": ("api_key", lambda c: f"{c.choice(STAND_INS)}{c.choice(('', '-', '_'))}{'x' * c.randrange(4, 24)}"),
+    "name": ("token", lambda c: variable(c)),
     "address without password": ("url", lambda c: f"https://example.com/{letters(c, 12)}?page={c.randrange(99)}"),
 }
 
@@ -139,7 +145,9 @@ def main() -> None:
             value = draw(chance)
             before, after = PLACES[number % len(PLACES)].format(name=name, value="\0").split("\0")
             texts.append(before + value + after)
-            truth.append((group, len(before), len(before) + len(value)) if group in PLANTED else (group, 0, 0))
+            secret = value.split("@")[0].removeprefix("postgres://app:")  # of an address the password alone
+            start = len(before) + value.index(secret)
+            truth.append((group, start, start + len(secret)))
     found = spans(texts)
     verdicts, measurements = [], []
     hits = alarms = 0
@@ -148,7 +156,7 @@ def main() -> None:
         right = 0
         for row in rows:
             _, start, end = truth[row]
-            inside = [one for one in found.get(row, []) if one[0] < end and one[1] > start]
+            inside = [one for one in found.get(row, []) if one[0] <= start and end <= one[1]]
             right += bool(inside)
             alarms += len(found.get(row, [])) - len(inside)
         if group in PLANTED:
@@ -166,7 +174,7 @@ def main() -> None:
     rate = Interval.exact(round(in_code / megabytes, 3), n=in_code, unit="alarms/MB")
     verdicts.append(judge(rate, at_most(1), rule="alarms_in_source", subject=f"{megabytes:.1f} MB of Python"))
     parameters = {"each": EACH, "seed": SEED, "places": len(PLACES), "modules": len(code)}
-    notes = ["a secret is found where a finding overlaps it; any other finding is a false alarm"]
+    notes = ["a secret is found where a finding covers it whole; any other finding is a false alarm"]
     print(
         write_results("secret_keys", verdicts=verdicts, measurements=measurements, parameters=parameters, notes=notes)
     )

@@ -10,6 +10,7 @@ default. A few steps on a copy come before the clock. One JSON line of figures i
 """
 
 import copy
+import gc
 import json
 import resource
 import sys
@@ -72,7 +73,9 @@ def main() -> None:
 
         trainer(copy.deepcopy(model), 3).train()
         lengths.clear()
+        gc.collect()  # the copy and its optimiser refer to each other
         if torch.cuda.is_available():
+            torch.cuda.empty_cache()
             torch.cuda.synchronize()
             torch.cuda.reset_peak_memory_stats()
         whole = trainer(model, -1)

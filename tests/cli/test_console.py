@@ -94,11 +94,16 @@ def test_what_is_slow_says_how_long_it_will_go_on(
         for done, moment in ((30, 110.0), (60, 125.0), (100, 145.0)):
             now[0] = moment
             progress("read, 9 rows/s", done, 100)
+        now[0] = 1_000.0
+        progress("read, 9 rows/s", 0, 100)  # once more, long after
+        now[0] = 1_010.0
+        progress("read, 9 rows/s", 50, 100)
     lines = capsys.readouterr().err.splitlines()
     assert lines == [
         "read, 9 rows/s: 30 of 100, 35.0 s left",
         "read, 9 rows/s: 60 of 100, 20.0 s left",
         "read, 9 rows/s: 100 of 100",
+        "read, 9 rows/s: 50 of 100, 10.0 s left",
     ]
 
 

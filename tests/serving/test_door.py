@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from modelyard.serving import door
-from modelyard.serving.door import Door
+from modelyard.serving.door import Door, Hold
 from modelyard.serving.queue import QueueFull
 
 
@@ -42,13 +42,13 @@ def asked(entrance: Door, path: str = "/predict") -> list[Any]:
 
 def test_a_full_queue_refuses_unread_and_only_where_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(door, "HOLD_SECONDS", 0.0)
-    full = Door(app, queue=Queue(7), path="/predict")  # type: ignore[arg-type]
+    full = Door(app, queue=Queue(7), path="/predict", hold=Hold())  # type: ignore[arg-type]
     start, body = asked(full)
     assert start["status"] == 429
     assert (b"retry-after", b"7") in start["headers"]
     assert json.loads(body["body"])["problems"][0]["next_step"] == "try again in 7 s"
     assert asked(full, "/health/live")[0]["status"] == 200
-    assert asked(Door(app, queue=Queue(0), path="/predict"))[0]["status"] == 200  # type: ignore[arg-type]
+    assert asked(Door(app, queue=Queue(0), path="/predict", hold=Hold()))[0]["status"] == 200  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("held", "waits"), [(0, [1.0]), (door.HELD_MOST, [])])
@@ -61,7 +61,6 @@ def test_a_refusal_is_held_back_unless_too_many_are(
         slept.append(seconds)
 
     monkeypatch.setattr(door.asyncio, "sleep", sleep)
-    full = Door(app, queue=Queue(1), path="/predict")  # type: ignore[arg-type]
-    full.held = held
+    full = Door(app, queue=Queue(1), path="/predict", hold=Hold(held))  # type: ignore[arg-type]
     assert asked(full)[0]["status"] == 429
-    assert (slept, full.held) == (waits, held)
+    assert (slept, full.hold.held) == (waits, held)

@@ -243,6 +243,7 @@ def _rich_bar(first: str) -> Iterator[Progress]:
 def _plain_lines(first: str) -> Iterator[Progress]:
     begun: dict[str, tuple[float, int]] = {}  # when, and how much was done by then
     last: dict[str, float] = {}
+    reached: dict[str, int] = {}
     slow: set[str] = set()  # whose end is told too
     now, said_at, over = first, time.monotonic(), threading.Event()
 
@@ -255,6 +256,9 @@ def _plain_lines(first: str) -> Iterator[Progress]:
     def progress(what: str, done: int, total: int) -> None:
         nonlocal now
         name, moment = what.partition(",")[0], time.monotonic()
+        if done < reached.get(name, 0):  # it is done once more, as an evaluation is
+            del begun[name], last[name]
+        reached[name] = done
         start, had = begun.setdefault(name, (moment, done))
         now = f"{what}: {done}{f' of {total}' if total else ''}"
         if moment - last.setdefault(name, moment) >= LINE_SECONDS or (done == total and name in slow):

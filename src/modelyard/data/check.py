@@ -120,7 +120,7 @@ def check(
             together = stack.enter_context(recording(reports, "check", memory_limit_bytes=memory_bytes))
         beside = prepared.absolute().parent if prepared is not None else Path(tempfile.gettempdir())
         scratch = stack.enter_context(scratch_folder(beside, "check"))
-        asked, missing = locate(data.benchmarks or [], root) if "contamination" in rules else ([], [])
+        asked, passed_over = locate(data.benchmarks or [], root) if "contamination" in rules else ([], [])
         index = load_questions(asked, root) if asked else None
         task = Task(plan, scratch, None if index is None else index.grams)
         read = _read(data, root, task, _processes(memory_bytes), progress)
@@ -136,7 +136,7 @@ def check(
         report = report_of(data, project, plan, read, counts, connection, rules, gates)
         if index is not None:
             report.parameters["benchmarks"], notes = benchmark_facts(asked, root, index)
-            report.notes += [*missing, *notes]
+            report.notes += [*passed_over, *notes]
         if plan.keep_fields and counts["train"].rows:
             texts = text_reader(scratch, [one.rows for one in read.mapped], shape)
             sampled = texts(placing.sampled_rows(connection, SAMPLED_ROWS))["text"]

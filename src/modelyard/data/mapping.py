@@ -134,15 +134,15 @@ def map_bundles(work: Sequence[Bundle], task: Task, *, processes: int, progress:
         results = _in_processes(work, task, min(processes, len(work)))
     sizes = {bundle.number: bundle.size_bytes for bundle in work}
     done, rows, found, start = 0, 0, [], time.monotonic()
-    progress("MB read and judged", 0, math.ceil(total / 1e6))
+    last = math.ceil(total / 1e6)
+    progress("MB read and judged", 0, last)
     for mapped in results:
         found.append(mapped)
         done += sizes[mapped.number]
         rows += mapped.rows
         pace = rows / max(time.monotonic() - start, 1e-3)
-        progress(
-            f"MB read and judged, {rows:,} rows, {pace:,.0f} rows/s", math.ceil(done / 1e6), math.ceil(total / 1e6)
-        )
+        there = last if len(found) == len(work) else max(0, min(done // 10**6, last - 1))
+        progress(f"MB read and judged, {rows:,} rows, {pace:,.0f} rows/s", there, last)
     return sorted(found, key=lambda mapped: mapped.number)
 
 

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from modelyard import __version__
 from modelyard.errors import InputError, Problem
-from modelyard.serving.door import Door, refusal
+from modelyard.serving.door import Door, Hold, refusal
 from modelyard.serving.health import why_not_live, why_not_ready
 from modelyard.serving.metrics import CONTENT_TYPE, Metrics
 from modelyard.serving.predict import Predictor, as_document, check_texts
@@ -76,7 +76,7 @@ def make_app(predictor: Predictor, queue: EngineQueue, metrics: Metrics) -> Fast
         queue: entered by the caller: its thread runs the predictor's engine.
         metrics: what `/metrics` shows; the queue's `watch` is its `batch_done`.
     """
-    limits, bodies = predictor.limits, Bodies()
+    limits, bodies, hold = predictor.limits, Bodies(), Hold()
     app = FastAPI(
         title=predictor.name,
         version=__version__,
@@ -129,17 +129,22 @@ def make_app(predictor: Predictor, queue: EngineQueue, metrics: Metrics) -> Fast
     async def docs() -> HTMLResponse:
         return HTMLResponse(page, headers={"Content-Security-Policy": _POLICY})
 
+    async def refuse_full(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, QueueFull)  # it filled up while the body came, or has more rows than most
+        await hold.wait()
+        return refusal(error, request.url.path)
+
     async def refuse_failed(request: Request, error: Exception) -> JSONResponse:
         metrics.failures.inc()
         return await _refuse_failed(request, error)
 
     app.add_exception_handler(InputError, _refuse)
-    app.add_exception_handler(QueueFull, _refuse_full)
+    app.add_exception_handler(QueueFull, refuse_full)
     app.add_exception_handler(QueueClosed, _refuse_closed)
     app.add_exception_handler(RowFailed, refuse_failed)
     app.add_exception_handler(HTTPException, _refuse_http)
     app.add_exception_handler(ClientDisconnect, _gone)
-    app.add_middleware(Door, queue=queue, path="/predict")
+    app.add_middleware(Door, queue=queue, path="/predict", hold=hold)
     app.add_middleware(Watched, metrics=metrics, routes=frozenset([*app.openapi()["paths"], "/docs", "/openapi.json"]))
     return app
 
@@ -203,11 +208,6 @@ async def _refuse(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, InputError)
     status = {NotJson: 400, TooLarge: 413, TooSlow: 408}.get(type(error), 422)
     return _problems(status, error.problems)
-
-
-async def _refuse_full(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, QueueFull)  # it filled up while the body came
-    return refusal(error, request.url.path)
 
 
 async def _refuse_closed(request: Request, error: Exception) -> JSONResponse:

@@ -1,6 +1,7 @@
 """The door: where a full service says so, before a request is read, routed or parsed."""
 
 import asyncio
+from dataclasses import dataclass
 
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -18,9 +19,9 @@ HELD_MOST = 2048
 class Door:
     """Lets requests for `path` in while the queue has room, and answers 429 with `Retry-After` where it has none."""
 
-    def __init__(self, app: ASGIApp, *, queue: EngineQueue, path: str) -> None:
+    def __init__(self, app: ASGIApp, *, queue: EngineQueue, path: str, hold: "Hold") -> None:
         self.app, self.queue, self.path = app, queue, path
-        self.held = 0
+        self.hold = hold
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request on, or refuse it."""
@@ -28,14 +29,26 @@ class Door:
             try:
                 self.queue.refuse_if_full()
             except QueueFull as full:
-                await self._hold()
+                await self.hold.wait()
                 await refusal(full, self.path)(scope, receive, send)
                 return
             except QueueClosed:  # the app has the answer to that
                 pass
         await self.app(scope, receive, send)
 
-    async def _hold(self) -> None:
+
+@dataclass
+class Hold:
+    """Where refusals wait, those at the door and those of requests that turn out too long once they are read.
+
+    Attributes:
+        held: how many wait now.
+    """
+
+    held: int = 0
+
+    async def wait(self) -> None:
+        """Wait as long as the client is told to, unless too many do."""
         if self.held >= HELD_MOST:
             return
         self.held += 1

@@ -174,7 +174,7 @@ class EngineQueue:
         """Refuse a request that would be answered later than the service promises.
 
         Args:
-            rows: of the request; None before it is read: as many as requests have on average.
+            rows: of the request; None before it is read: as many as those had that were let in, on average.
 
         Raises:
             QueueFull: those who wait and this one would take longer than that.
@@ -196,8 +196,8 @@ class EngineQueue:
             QueueClosed: the same.
             RowFailed: the engine could not answer.
         """
-        self._rows_asked += _SMOOTHING * (len(texts) - self._rows_asked)
         self.refuse_if_full(len(texts))
+        self._rows_asked += _SMOOTHING * (len(texts) - self._rows_asked)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()
 

@@ -29,8 +29,8 @@ def reproducible(seed: int) -> Iterator[None]:
             torch.use_deterministic_algorithms(True)
             # finds reads of memory that nobody wrote: a debugging aid that costs a pass over every new tensor
             torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-            if torch.cuda.is_available():
-                _let_cublas_be_checked()
+            if torch.cuda.is_available() and not _cublas_is_let_through():
+                torch.use_deterministic_algorithms(True, warn_only=True)
             torch.manual_seed(seed)
             yield
         finally:
@@ -42,11 +42,13 @@ def allow_what_has_none(one_pass: Callable[[], None]) -> str:
     """Within `reproducible`, let operations without a deterministic kernel run where `one_pass` needs one.
 
     Args:
-        one_pass: a forward and backward pass of the model, on a copy.
+        one_pass: a step of the training, on a copy of the model.
 
     Returns:
-        What torch said of the first such operation; empty where all have one.
+        Why two trainings may differ, as torch says it of the first such operation; empty where they will not.
     """
+    if torch.is_deterministic_algorithms_warn_only_enabled():
+        return "CUDA was in use before, or CUBLAS_WORKSPACE_CONFIG is neither :4096:8 nor :16:8"
     try:
         one_pass()
     except RuntimeError as error:
@@ -57,21 +59,25 @@ def allow_what_has_none(one_pass: Callable[[], None]) -> str:
     return ""
 
 
-def _let_cublas_be_checked() -> None:
-    """One matrix product with the variable set that torch asks for before it multiplies deterministically.
+def _cublas_is_let_through() -> bool:
+    """Whether torch lets matrix products through in its deterministic mode; the first one in a process decides.
 
-    torch looks once whether CUBLAS_WORKSPACE_CONFIG names a fixed workspace. Left set, it is parsed again at every
-    product: a step of MiniLM on an H100 takes 22 ms instead of 14. torch hands cuBLAS a workspace of its own in any
-    case, and training uses one stream, on which cuBLAS gives the same bits (cuBLAS, Results reproducibility).
+    It looks once whether CUBLAS_WORKSPACE_CONFIG names a fixed workspace, so the variable is set for one small product.
+    Left set, it is parsed again at every product: a step of MiniLM on an H100 took 22 ms instead of 14. torch hands
+    cuBLAS a workspace of its own in any case, and training uses one stream, on which cuBLAS gives the same bits
+    (cuBLAS, Results reproducibility).
     """
     name = "CUBLAS_WORKSPACE_CONFIG"
-    if name in os.environ:  # the user's own
-        return
-    os.environ[name] = ":4096:8"
+    before = os.environ.get(name)
+    os.environ.setdefault(name, ":4096:8")
     try:
         torch.ones(1, 1, device="cuda") @ torch.ones(1, 1, device="cuda")
+    except RuntimeError:
+        return False
     finally:
-        del os.environ[name]
+        if before is None:
+            del os.environ[name]
+    return True
 
 
 @contextlib.contextmanager

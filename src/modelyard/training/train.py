@@ -39,9 +39,9 @@ from modelyard.training.batches import Rows, padding_share
 from modelyard.training.derive import Derived
 from modelyard.training.findings import accuracies, better_than_majority
 from modelyard.training.loop import PATIENCE, Fitted, Scheduled, fit, schedule
-from modelyard.training.precision import check_precision, choose_precision
+from modelyard.training.precision import candidates, check_precision, choose_precision
 from modelyard.training.rows import cut_rows, encode_split
-from modelyard.training.step import forward
+from modelyard.training.step import Precision, make_learner, take_step
 from modelyard.training.surroundings import (
     allow_what_has_none,
     keeping_freed_memory,
@@ -60,7 +60,7 @@ def train(
 
     Writes `output` (the weights of the lowest validation loss, the tokenizer, `training.json`), `reports/train.json`
     and, line by line, the figures of every step in `reports/train.metrics.jsonl`. The same data, settings and machine
-    give the same bytes in all but the last.
+    give the same bytes in all but the last, where `train.precision` is set or `auto` measures the same winner.
 
     Args:
         settings: of the project.
@@ -103,7 +103,7 @@ def _train(
     steps = _schedule(settings, train_rows.lengths, derived)
     pad_id, seed = int(model.config.pad_token_id), settings.train.seed
     batches = [now.batch for now in steps]
-    varies = allow_what_has_none(lambda: _pass_on_a_copy(model, train_rows, pad_id))
+    varies = allow_what_has_none(lambda: _step_on_copies(model, train_rows, pad_id))
     with _metrics(reports / METRICS_FILE) as record:
         precision, why, seconds = choose_precision(
             model, train_rows, batches, wanted=settings.train.precision, pad_id=pad_id, progress=progress
@@ -150,8 +150,14 @@ def _train(
     )
 
 
-def _pass_on_a_copy(model: PreTrainedModel, rows: Rows, pad_id: int) -> None:
-    forward(copy.deepcopy(model).train(), rows.ids[:1], pad_id).float().sum().backward()  # type: ignore[no-untyped-call]
+def _step_on_copies(model: PreTrainedModel, rows: Rows, pad_id: int) -> None:
+    """A whole step over the shortest and the longest row, in each format that a GPU trains in; on a CPU in fp32."""
+    order = sorted(range(len(rows.ids)), key=lambda index: len(rows.ids[index]))
+    formats: list[Precision] = candidates(model.device) if model.device.type == "cuda" else ["fp32"]
+    for precision in formats:
+        learner = make_learner(copy.deepcopy(model).train(), precision=precision, pad_id=pad_id)
+        with contextlib.suppress(InputError):  # a loss that is no number is told by the training itself
+            take_step(learner, rows, [order[0], order[-1]], learning_rate=0.0, step=0)
 
 
 def _varies(reason: str) -> list[str]:

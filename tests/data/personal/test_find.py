@@ -86,7 +86,7 @@ def found(text: str) -> list[tuple[str, str]]:
         ("sk-3f9a1c7e5b2d8f4a6c0e9b7d1f3a5c8e", "api_key", "sk-3f9a1c7e5b2d8f4a6c0e9b7d1f3a5c8e"),
         ("api_key = 'f3a9c2e87b1d4056af92c3d4e5b60718'", "secret", "f3a9c2e87b1d4056af92c3d4e5b60718"),
         ("密码：aG8#kL2$pQ9!xZ4w", "secret", "aG8#kL2$pQ9!xZ4w"),
-        ("password=qXvRbTzKmWcLpYsHd7Jf", "secret", "qXvRbTzKmWcLpYsHd7Jf"),
+        ("password=qXvRbTZKmWcLPYsHd7Jf", "secret", "qXvRbTZKmWcLPYsHd7Jf"),
         ("postgres://app:s3cr3tpw9@db.example.com/x", "secret", "s3cr3tpw9"),
     ],
 )  # fmt: skip
@@ -128,6 +128,7 @@ def test_found(text: str, kind: str, span: str) -> None:
         "token = self.tokenizer.decode_batch1",
         "password: correcthorsebattery, api_key: your_api_key_here_1234",
         "token: getRequestTokenFromSession, secret: MY_OWN_SECRET_NAME",
+        "token = AUTH_TOKEN_header_name; secret: getXMLHTTPRequestURL",
         "secret = hashlib.sha256hex1234567(",
         "postgres://app:password@db/x and postgres://app:$PASSWORD@db/x",
         "+123456789 is no number: no such country; +1 123 456 7890",

@@ -1,6 +1,7 @@
 """Keys and passwords: prefixes that issuers document, PEM blocks, and random values that a name gives away."""
 
 import re
+from itertools import pairwise
 
 from modelyard.data.personal.checks import entropy_bits
 
@@ -91,9 +92,15 @@ def _looks_random(value: str) -> bool:
 
 
 def _mixes_cases(value: str) -> bool:
-    """Whether capitals are as many as in random letters; in a name of several words they are a fifth, or all."""
-    capitals = sum(letter.isupper() for letter in value)
-    return 0.3 <= capitals / max(1, sum(letter.isalpha() for letter in value)) <= 0.7
+    """Whether capitals stand as in random letters: some side by side, and the case changes every other time.
+
+    In a name of several words no two capitals meet, one with acronyms changes less than every third time, and many
+    names have joints.
+    """
+    cases = [letter.isupper() for letter in value if letter.isalpha()]
+    pairs = list(pairwise(cases))
+    changes = sum(one != other for one, other in pairs)
+    return not {"_", "-"} & set(value) and (True, True) in pairs and 3 * changes >= len(pairs)
 
 
 def private_key_end(text: str, header_end: int) -> int:
