@@ -1,5 +1,6 @@
 """`make bench`: every claim in `benchmarks/results`, the missed ones included."""
 
+import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -12,14 +13,16 @@ RESULTS = Path(__file__).parent / "results"
 
 def main() -> None:
     """Print one row per claim, and how many hold."""
-    table = Table("benchmark", "claim", "scope", "outcome", "what was measured", title="claims and their evidence")
+    table = Table("benchmark", "claim", "of what", "outcome", "what was measured", title="claims and their evidence")
     outcomes = []
     for path in sorted(RESULTS.glob("*.json")):
         report = read_report(path)
         for verdict in report.verdicts:
             outcomes.append(verdict.outcome)
-            table.add_row(path.stem, verdict.rule, verdict.scope, verdict.outcome, verdict.reason)
-    Console().print(table)
+            scope = "" if verdict.scope == "overall" else verdict.scope
+            what = ", ".join(part for part in (verdict.subject, scope) if part)
+            table.add_row(path.stem, verdict.rule, what, verdict.outcome, verdict.reason)
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
     print(f"{outcomes.count('PASS')} of {len(outcomes)} claims hold")
 
 
