@@ -7,7 +7,6 @@ choice to make, so its time is told apart.
 
 import copy
 import json
-import resource
 import sys
 import time
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from modelyard.artifacts.reports import own_peak_bytes
 from modelyard.tasks.classification import losses
 from modelyard.training.base import load_with_new_head
 from modelyard.training.batches import Rows, padding_share
@@ -68,7 +68,7 @@ def main() -> None:
         if device.type == "cuda":
             torch.cuda.synchronize()
         seconds = time.perf_counter() - start
-        peak = torch.cuda.max_memory_allocated() if device.type == "cuda" else _peak_bytes()
+        peak = torch.cuda.max_memory_allocated() if device.type == "cuda" else own_peak_bytes()
         logits = evaluate(model, validation, pad_id=pad_id)
     row_losses = losses(torch.from_numpy(logits).double(), torch.from_numpy(validation.labels))
     print(
@@ -85,10 +85,6 @@ def main() -> None:
             }
         )
     )
-
-
-def _peak_bytes() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 if __name__ == "__main__":
