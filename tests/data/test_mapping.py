@@ -86,3 +86,12 @@ def test_many_small_files_go_in_bundles_of_so_many(tmp_path: Path) -> None:
     made = parts(tmp_path, 1)
     work = bundles([made[0]] * (2 * mapping.BUNDLE_PARTS + 1))
     assert [len(bundle.parts) for bundle in work] == [mapping.BUNDLE_PARTS, mapping.BUNDLE_PARTS, 1]
+
+
+def test_ranges_of_parquet_rows_count_as_large_as_their_share_of_the_file(tmp_path: Path) -> None:
+    cuts = (Cut(0, 900, 1), Cut(900, 1_000, 901))
+    surveyed = Surveyed("a.parquet", tmp_path / "a.parquet", "parquet", "sha256:0", "", False, cuts, 4_000_000)
+    empty = Surveyed("b.parquet", tmp_path / "b.parquet", "parquet", "sha256:0", "", False, (Cut(0, 0, 1),), 500)
+    made = [Part(file=0, surveyed=file, cut=cut, split="train") for file in (surveyed, empty) for cut in file.cuts]
+    # three times as large in memory as on disk
+    assert [(len(bundle.parts), bundle.size_bytes) for bundle in bundles(made)] == [(1, 10_800_000), (2, 1_200_000)]

@@ -1,13 +1,14 @@
 """`modelyard check`: a project's data, or any file."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 if TYPE_CHECKING:
     from modelyard.data.reading.shapes import Shape
     from modelyard.project.data import DataSection
+    from modelyard.project.gates import GatesSection
 
 from modelyard.cli.console import progress_bar, show_report
 from modelyard.cli.history import show_history
@@ -66,45 +67,36 @@ def check(
         return
     from modelyard.data.check import check as check_data
     from modelyard.evidence.judge import exit_status
-    from modelyard.project.data import DataSection
-    from modelyard.project.gates import GatesSection
-    from modelyard.project.load import load_project
 
     if text is not None and text == label:
         raise InputError(Problem(f"--text and --label both name {text!r}", "name two different columns", "--label"))
     if files:
-        shape = _shape(files, text, label, fields)
-        data = DataSection(
-            train=files,
+        task = _task_of_files(
+            files,
+            _shape(files, text, label, fields),
             slices=[part.strip() for part in slices.split(",") if part.strip()],
             group=group,
             skip_bad_rows=skip_bad_rows,
             benchmarks=benchmark,
         )
-        name, root, gates, tokenizer = Path(files[0]).name, Path(), GatesSection(), None
         reports = reports or (output.absolute().parent / "reports" if output else None)
     else:
-        loaded = load_project(project)
-        settings = loaded.settings
-        data, name, root, gates = settings.data, settings.project, project, settings.gates
-        shape = _project_shape(settings.task, data, project)
-        base = project / settings.model.base / "tokenizer.json" if settings.model else None
-        tokenizer = base if base is not None and base.is_file() else None
-        output, reports = output or project / "prepared", reports or project / "reports"
         if skip_bad_rows:
             raise InputError(
                 Problem("--skip-bad-rows is for FILES", "in a project set data.skip_bad_rows: true", "--skip-bad-rows")
             )
+        task = _task_of_project(project)
+        output, reports = output or project / "prepared", reports or project / "reports"
     with progress_bar() as progress:
         report = check_data(
-            data,
-            project=name,
-            shape=shape,
-            root=root,
+            task.data,
+            project=task.name,
+            shape=task.shape,
+            root=task.root,
             prepared=output,
             reports=reports,
-            gates=gates,
-            tokenizer=tokenizer,
+            gates=task.gates,
+            tokenizer=task.tokenizer,
             memory_bytes=None if memory is None else parse_size(memory, "--memory"),
             progress=progress,
         )
@@ -112,6 +104,34 @@ def check(
     # where prepared/ could not be made there is nothing that the next stage could refuse
     made = output is None or "prepared" in report.parameters
     raise typer.Exit(0 if exit_zero and made else exit_status(report.verdicts))
+
+
+class _Task(NamedTuple):
+    """What is checked: settings, the name for the report, what a row is made of, where its files lie."""
+
+    data: "DataSection"
+    name: str
+    shape: "Shape"
+    root: Path
+    gates: "GatesSection"
+    tokenizer: Path | None
+
+
+def _task_of_files(files: list[str], shape: "Shape", **settings: Any) -> _Task:  # noqa: ANN401
+    from modelyard.project.data import DataSection
+    from modelyard.project.gates import GatesSection
+
+    return _Task(DataSection(train=files, **settings), Path(files[0]).name, shape, Path(), GatesSection(), None)
+
+
+def _task_of_project(project: Path) -> _Task:
+    from modelyard.project.load import load_project
+
+    settings = load_project(project).settings
+    base = project / settings.model.base / "tokenizer.json" if settings.model else None
+    tokenizer = base if base is not None and base.is_file() else None
+    shape = _project_shape(settings.task, settings.data, project)
+    return _Task(settings.data, settings.project, shape, project, settings.gates, tokenizer)
 
 
 def _shape(files: list[str], text: str | None, label: str | None, fields: str) -> "Shape":

@@ -26,7 +26,6 @@ from modelyard.data.contamination.index import Index
 from modelyard.data.contamination.questions import benchmark_facts, load_questions
 from modelyard.data.features import NEAR_RULES, Plan
 from modelyard.data.findings import Read, dropped_names, free_name, report_of, unjudged_note
-from modelyard.data.labels.mislabelled import find_mislabelled
 from modelyard.data.mapping import (
     RAW,
     WORKER_BYTES,
@@ -138,13 +137,8 @@ def check(
             report.parameters["benchmarks"], notes = benchmark_facts(asked, root, index)
             report.notes += [*passed_over, *notes]
         if plan.keep_fields and counts["train"].rows:
-            texts = text_reader(scratch, [one.rows for one in read.mapped], shape)
-            sampled = texts(placing.sampled_rows(connection, SAMPLED_ROWS))["text"]
-            profiled = profile(sampled, population=counts["train"].rows, tokenizer=tokenizer)
-            report.measurements += profiled
-            report.notes += language_note(profiled, counts["train"].rows)
-        if any(not counts[name].rows for name in SPLITS):
-            empty = ", ".join(name for name in SPLITS if not counts[name].rows)
+            _add_profile(report, connection, scratch, read, shape, counts["train"].rows, tokenizer)
+        if empty := ", ".join(name for name in SPLITS if not counts[name].rows):
             report.notes.append(f"nothing was prepared: no row is left for {empty}")
         elif prepared is not None:
             _write(prepared, plan, read, counts, connection, data.split.seed, report)
@@ -328,6 +322,8 @@ def _look_at_labels(
         return False, []
     if plan.shape.several:
         return False, ["label_suspect was not judged: rows may have several labels"]
+    from modelyard.data.labels.mislabelled import find_mislabelled  # loads what only it needs
+
     found = find_mislabelled(
         lambda: placing.placed_batches(connection, scratch, plan.shape.text_column),
         rows=sum(split.rows for split in counts.values()),
@@ -338,6 +334,23 @@ def _look_at_labels(
     if found.reason:
         return False, [f"label_suspect was not judged: {found.reason}"]
     return True, unjudged_note(found.unjudged)
+
+
+def _add_profile(
+    report: Report,
+    connection: meeting.Connection,
+    scratch: Path,
+    read: Read,
+    shape: Shape,
+    population: int,
+    tokenizer: Path | None,
+) -> None:
+    """Put into the report what a sample of the rows of train is like."""
+    texts = text_reader(scratch, [one.rows for one in read.mapped], shape)
+    sampled = texts(placing.sampled_rows(connection, SAMPLED_ROWS))["text"]
+    found = profile(sampled, population=population, tokenizer=tokenizer)
+    report.measurements += found
+    report.notes += language_note(found, population)
 
 
 def _write(

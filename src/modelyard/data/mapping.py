@@ -30,7 +30,7 @@ from modelyard.data.features import Plan, features
 from modelyard.data.reading.read import FileFound, parse_piece
 from modelyard.data.reading.records import Chunk, Layout, Parse, check_columns
 from modelyard.data.reading.shapes import row_frame
-from modelyard.data.reading.survey import PIECE_BYTES, Cut, Surveyed
+from modelyard.data.reading.survey import PARQUET_GROWTH, PIECE_BYTES, Cut, Surveyed
 from modelyard.errors import InputError, Problem
 from modelyard.progress import Progress
 
@@ -109,7 +109,7 @@ def bundles(parts: Sequence[Part]) -> list[Bundle]:
     waiting: list[Part] = []
     size = 0
     for part in parts:
-        length = part.cut.end - part.cut.start if part.surveyed.kind != "parquet" else PIECE_BYTES
+        length = _plain_bytes(part)
         if waiting and (size + length > PIECE_BYTES or len(waiting) == BUNDLE_PARTS):
             made.append(Bundle(number=len(made), parts=waiting, size_bytes=size))
             waiting, size = [], 0
@@ -118,6 +118,15 @@ def bundles(parts: Sequence[Part]) -> list[Bundle]:
     if waiting:
         made.append(Bundle(number=len(made), parts=waiting, size_bytes=size))
     return made
+
+
+def _plain_bytes(part: Part) -> int:
+    """The size of a piece as text; of Parquet, whose pieces are ranges of rows, about that."""
+    length = part.cut.end - part.cut.start
+    if part.surveyed.kind != "parquet":
+        return length
+    rows = max(1, part.surveyed.cuts[-1].end)
+    return PARQUET_GROWTH * part.surveyed.size_bytes * length // rows
 
 
 def map_bundles(work: Sequence[Bundle], task: Task, *, processes: int, progress: Progress) -> list[Mapped]:

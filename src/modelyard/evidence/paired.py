@@ -2,7 +2,7 @@
 
 The letters of every paired table here: `b` rows that the reference got right and the candidate wrong, `c` the
 opposite, `n` all rows. (b - c) / n is the drop in accuracy from the reference to the candidate; a negative one is
-a gain.
+a gain. SciPy is loaded where it is used: `check`, which asks for sample sizes only, starts a second sooner.
 """
 
 import math
@@ -12,8 +12,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import bisect
-from scipy.stats import DegenerateDataWarning, binom, bootstrap
 
 from modelyard.evidence.interval import Z_95, Interval
 
@@ -145,6 +143,8 @@ def bca(
     Raises:
         ValueError: the shapes differ, or there are fewer than 2 rows.
     """
+    from scipy.stats import DegenerateDataWarning, bootstrap
+
     a, b = np.asarray(values_a, dtype=np.float64), np.asarray(values_b, dtype=np.float64)
     if a.shape != b.shape or a.ndim != 1 or a.size < 2:
         raise ValueError(f"a paired bootstrap needs one shape (rows,) of 2 rows or more, not {a.shape} and {b.shape}")
@@ -183,6 +183,8 @@ def _upper_end(b: int, c: int, n: int, z: float) -> float:
     `gap` differs at the two ends of the bracket and the search cannot fail. The variance is zero only in the two
     cases answered in closed form.
     """
+    from scipy.optimize import bisect
+
     spread = z * z / n
     if b + c == 0:
         return spread / (1.0 + spread)
@@ -236,6 +238,8 @@ def _power(n: int, discordance: float, limit_value: float) -> float:
     Sums over the number m of discordant rows (those beyond 1e-9 of either tail left out) the chance of at most
     `most` of them falling to the reference, `most` being the largest b that passes.
     """
+    from scipy.stats import binom
+
     m = np.arange(binom.ppf(1e-9, n, discordance), binom.ppf(1.0 - 1e-9, n, discordance) + 1.0)
     most = _largest_passing_b(m, n, limit_value)
     return float(np.sum(binom.pmf(m, n, discordance) * binom.cdf(most, m, 0.5)))

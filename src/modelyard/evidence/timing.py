@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom
 
 from modelyard.evidence.interval import RANGE, Interval
 
@@ -66,6 +65,8 @@ def _order_statistics(values: NDArray[np.float64], percent: float, unit: str) ->
     """The interval between the order statistics whose ranks bound a Binomial(n, percent) in 2.5% on either side."""
     if values.ndim != 1 or values.size == 0:
         raise ValueError(f"an interval of times needs the shape (runs,) with at least 1 run, not {values.shape}")
+    from scipy.stats import binom  # a second to load, and most who import this module time nothing
+
     n, share = values.size, percent / 100.0
     ordered = np.sort(values)
     low_rank, high_rank = int(binom.ppf(0.025, n, share)), int(binom.ppf(0.975, n, share)) + 1

@@ -16,8 +16,6 @@ import duckdb
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from modelyard.data.duplicates.minhash import THRESHOLD
 from modelyard.data.duplicates.shingles import shingles
@@ -224,6 +222,9 @@ def _groups(pairs: Pairs) -> tuple[Rows, Rows]:
     """The rows of some pairs, ascending, and for each the first row of its group; union-find over the pairs."""
     members, places = np.unique(np.concatenate([pairs.first, pairs.row]), return_inverse=True)
     edges = (places[: pairs.row.size], places[pairs.row.size :])
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     graph = coo_array((np.ones(pairs.row.size, dtype=np.bool_), edges), shape=(members.size, members.size))
     _, group = connected_components(graph, directed=False)
     _, firsts = np.unique(group, return_index=True)

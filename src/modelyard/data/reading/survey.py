@@ -30,6 +30,8 @@ WHOLE_BYTES = 64 * 1024**2
 """Up to here a file that is not UTF-8 is decoded whole, which sees every byte before it decides on the encoding."""
 MAX_LINE_BYTES = 64 * 1024**2
 """A line, or a quoted cell of many lines, beyond this is no row: parsing it would take many times as much memory."""
+PARQUET_GROWTH = 3
+"""How many times as large the rows of a Parquet file are taken to be in memory as on disk."""
 MAX_ROWS = 2_000_000_000
 
 
@@ -304,7 +306,7 @@ def _survey_parquet(path: Path, name: str, copy: Path) -> Surveyed:
 
 
 def _row_ranges(rows: int, size: int) -> Iterator[Cut]:
-    """Ranges of rows of about 8 MiB each, taken as three times as large in memory as on disk."""
-    step = max(1, min(100_000, PIECE_BYTES * rows // max(1, 3 * size))) if rows else 1
+    """Ranges of rows of about 8 MiB each."""
+    step = max(1, min(100_000, PIECE_BYTES * rows // max(1, PARQUET_GROWTH * size))) if rows else 1
     for start in range(0, max(rows, 1), step):
         yield Cut(start, min(start + step, rows), start + 1)
