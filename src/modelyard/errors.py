@@ -5,12 +5,15 @@
       GateFailed              1   a gate's whole interval lies outside its limit, or a release does not verify
       GateInconclusive        3   a gate cannot tell yet: its interval straddles the limit
       MissingDependency       4   this machine lacks something; the next step is the exact command that installs it
+      Stopped           130, 143   SIGINT or SIGTERM ended a training, which was saved before
 
 Every problem says what was found, the rule it broke, and what to do next.
 """
 
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -62,3 +65,17 @@ class MissingDependency(ModelyardError):
     """Something this machine lacks."""
 
     exit_status = 4
+
+
+class Stopped(ModelyardError):
+    """A signal ended a training in order; the exit status is 128 and its number, as a shell gives it."""
+
+    def __init__(self, number: int, step: int, folder: Path) -> None:
+        name = signal.Signals(number).name
+        if step:
+            reason = f"stopped by {name} after step {step}, which is saved in {folder.name}"
+            next_step = "run the same command again: it goes on from there"
+        else:
+            reason, next_step = f"stopped by {name} before the first step", "run the same command again"
+        super().__init__(Problem(reason, next_step))
+        self.exit_status = 128 + number

@@ -1,7 +1,9 @@
 """The whole stage on a tiny encoder: what it writes, that it learns, the same bit for bit, what it refuses."""
 
 import json
+import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from modelyard.artifacts.model import check_model_folder, read_training
 from modelyard.artifacts.prepared import read_prepared
 from modelyard.artifacts.reports import read_report, read_run_record, write_report
 from modelyard.engines.opening import open_engine
-from modelyard.errors import GateFailed, InputError
+from modelyard.errors import GateFailed, InputError, Stopped
 from modelyard.evidence.judge import Verdict, exit_status
 from modelyard.evidence.report import Report
 from modelyard.project.load import parse_settings
@@ -290,3 +292,47 @@ def test_on_a_gpu_the_same_bits_twice_and_a_model_that_answers_without_one(
     engine.close()
     (accuracy,) = [m.interval for m in reports[0].measurements if (m.name, m.scope) == ("accuracy", "overall")]
     assert (right == data.label_indices("validation")).mean() == pytest.approx(accuracy.estimate, abs=1 / 60)
+
+
+def test_stopped_and_run_again_it_ends_as_if_it_had_not_been(
+    trained: tuple[Path, Report], tiny_base: Path, tiny_prepared: Path, tmp_path: Path
+) -> None:
+    place, whole = trained
+    told: list[int] = []
+
+    def stop(what: str, done: int, total: int) -> None:
+        if what.startswith("train, loss"):
+            told.append(done)
+            if done == total // 2:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    handler = signal.getsignal(signal.SIGTERM)
+    options = {
+        "root": tmp_path,
+        "prepared": tiny_prepared,
+        "output": tmp_path / "model",
+        "reports": tmp_path / "reports",
+    }
+    with pytest.raises(Stopped) as caught:
+        train(settings_of(tiny_base), **options, progress=stop)
+    assert signal.getsignal(signal.SIGTERM) is handler
+    assert caught.value.exit_status == 143
+    assert not (tmp_path / "model").exists()
+    with (tmp_path / "reports" / METRICS_FILE).open("a") as torn:
+        torn.write('{"step": 99')
+
+    with pytest.raises(InputError, match=r"model\.checkpoints is of another training: epochs was 12, is 11"):
+        train(settings_of(tiny_base, epochs=11), **options)
+    again = train(settings_of(tiny_base), **options)
+    assert again == whole
+    assert digest_folder(tmp_path / "model") == digest_folder(place / "model")
+    assert not (tmp_path / "model.checkpoints").exists()
+    lines = [
+        [
+            {name: value for name, value in line.items() if name != "tokens_per_second"}
+            for line in map(json.loads, (folder / "reports" / METRICS_FILE).read_text().splitlines())
+            if "step" in line
+        ]
+        for folder in (place, tmp_path)
+    ]
+    assert lines[0] == lines[1]

@@ -1,6 +1,7 @@
 """What a person sees: tables on stdout, progress and problems on stderr."""
 
 import contextlib
+import logging
 import os
 import re
 import shlex
@@ -203,6 +204,21 @@ def _as_typed(project: Path) -> str:
 
 def _duration(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds // 60)} min {int(seconds % 60)} s"
+
+
+@contextlib.contextmanager
+def heard_logs() -> Iterator[None]:
+    """Print what the library logs, each on a line of stderr, where `progress_bar` lets it through."""
+    log, handler = logging.getLogger("modelyard"), logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    level = log.level
+    log.setLevel(logging.INFO)
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from modelyard.cli.console import progress_bar, show_report
+from modelyard.cli.console import heard_logs, progress_bar, show_report
 from modelyard.cli.options import AsJson, ExitZero, PreparedFolder, ProjectFolder, ReportsFolder
 
 
@@ -16,6 +16,13 @@ def train(
         Path | None, typer.Option(metavar="DIR", help="Where the model goes. Default: model/ in the project.")
     ] = None,
     reports: ReportsFolder = None,
+    resume_test: Annotated[
+        bool,
+        typer.Option(
+            "--resume-test",
+            help="Train the first steps here, kill that again and again, and prove that it goes on exactly.",
+        ),
+    ] = False,
     as_json: AsJson = False,
     exit_zero: ExitZero = False,
 ) -> None:
@@ -23,21 +30,28 @@ def train(
 
     What `train:` leaves out is derived or measured, and printed with its reason. Refuses where `check` failed.
     The figures of every step are in train.metrics.jsonl beside the report, to be followed while it runs.
+
+    Killed, or stopped by Ctrl-C or SIGTERM, it goes on where it was saved when the same command is run again.
     """
     from modelyard.evidence.judge import exit_status
     from modelyard.project.load import load_project
 
     loaded = load_project(project)
-    with progress_bar("load torch and the base model") as progress:
+    with progress_bar("load torch and the base model") as progress, heard_logs():
+        from modelyard.training.resume_test import resume_test as prove
         from modelyard.training.train import train as fine_tune
 
-        report = fine_tune(
-            loaded.settings,
-            root=project,
-            prepared=prepared or project / "prepared",
-            output=output or project / "model",
-            reports=reports or project / "reports",
-            progress=progress,
-        )
+        prepared, reports = prepared or project / "prepared", reports or project / "reports"
+        if resume_test:
+            report = prove(loaded.settings, root=project, prepared=prepared, reports=reports, progress=progress)
+        else:
+            report = fine_tune(
+                loaded.settings,
+                root=project,
+                prepared=prepared,
+                output=output or project / "model",
+                reports=reports,
+                progress=progress,
+            )
     show_report(report, as_json=as_json)
     raise typer.Exit(0 if exit_zero else exit_status(report.verdicts))

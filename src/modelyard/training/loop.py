@@ -14,7 +14,9 @@ from transformers import PreTrainedModel
 from modelyard.progress import Progress, silent
 from modelyard.tasks.classification import correct, losses
 from modelyard.training.batches import Rows, cut, plan
-from modelyard.training.step import Precision, StepResult, forward, make_learner, not_finite, take_step
+from modelyard.training.checkpoint import Course
+from modelyard.training.saving import Saver
+from modelyard.training.step import Learner, Precision, forward, make_learner, not_finite, take_step
 
 # google-research/bert, run_classifier.py and optimization.py: `warmup_proportion` 0.1, then linear to zero at the end
 WARM_UP = 0.1
@@ -130,6 +132,7 @@ def fit(
     seed: int,
     pad_id: int,
     record: Callable[[Mapping[str, float]], None],
+    saver: Saver | None = None,
     progress: Progress = silent,
 ) -> Fitted:
     """Fine-tune `model` in place and leave it with the weights of the lowest validation loss.
@@ -143,53 +146,56 @@ def fit(
         seed: of dropout.
         pad_id: token id of padding.
         record: is given the figures of every step and of every evaluation.
+        saver: where the training starts, and when it is saved; None begins and saves nothing.
         progress: told after every step.
 
     Raises:
         InputError: a loss or a gradient is not a finite number, with the step and the rows; or no step in fp16 had a
-            gradient that is.
+            gradient that is; or a checkpoint cannot be read or written.
+        Stopped: a signal asked for an end; the training is saved.
     """
     torch.manual_seed(seed)
     learner = make_learner(model.train(), precision=precision, pad_id=pad_id)
-    history: list[dict[str, float]] = []
-    best: tuple[int, dict[str, torch.Tensor], NDArray[np.float32]] = (0, {}, np.empty(0, np.float32))
-    loss_sum, rows_seen, updated = 0.0, 0, False  # the two sums since the last evaluation
-    progress("train", 0, len(steps))
-    for now in steps:
-        clock = time.perf_counter()
-        result = take_step(learner, train, now.batch, learning_rate=now.learning_rate, step=now.step)
-        updated |= math.isfinite(result.gradient_norm)  # fp16 skips an update while its scale is being found
-        tokens = sum(len(train.ids[index]) for index in now.batch)
-        speed = tokens / (time.perf_counter() - clock)
-        loss_sum, rows_seen = loss_sum + result.loss_sum, rows_seen + len(now.batch)
-        record(_figures(now, result, tokens, speed))
-        progress(f"train, loss {loss_sum / rows_seen:.3f}, {speed:,.0f} tokens/s", now.step, len(steps))
-        if not now.evaluate:
-            continue
-        logits = evaluate(model, validation, pad_id=pad_id, progress=progress)
-        figures = _judge(logits, validation, step=now.step)
-        history.append({"step": now.step, "epoch": now.epoch, "train_loss": loss_sum / rows_seen, **figures})
-        record(history[-1])
-        loss_sum, rows_seen = 0.0, 0
-        if evaluations_since_best(history) == 0:
-            weights = {name: weight.detach().to("cpu", copy=True) for name, weight in model.state_dict().items()}
-            best = (now.step, weights, logits)
-        if now.epoch >= 1.0 and evaluations_since_best(history) >= PATIENCE:
-            break
-    if not updated:
+    course = Course() if saver is None else saver.begin(learner)
+
+    def evaluating(what: str, done: int, total: int) -> None:
+        if saver is not None:
+            saver.stop_if_asked(learner, course)
+        progress(what, done, total)
+
+    progress("train", course.step, len(steps))
+    # a checkpoint is of the moment after a step: one that is evaluated has its evaluation still before it
+    for now in steps[max(course.step - 1, 0) :]:
+        if now.step > course.step:
+            figures = _advance(learner, train, now, course)
+            record(figures)
+            speed = f"{figures['tokens_per_second']:,.0f} tokens/s"
+            progress(f"train, loss {course.loss_sum / course.rows_seen:.3f}, {speed}", now.step, len(steps))
+            if saver is not None:
+                saver.after_step(learner, course)
+        if now.evaluate:
+            logits = evaluate(model, validation, pad_id=pad_id, progress=evaluating)
+            record(_note(course, now, model, logits, validation))
+            if now.epoch >= 1.0 and evaluations_since_best(course.history) >= PATIENCE:
+                break
+    if not course.updated:
         named = [train.sources[index] for index in now.batch]
-        raise not_finite("gradient, as at every step before,", result.gradient_norm, now.step, named)
-    model.load_state_dict(best[1])
-    return Fitted(best[0], history, best[2], stopped_early=history[-1]["step"] < steps[-1].step)
+        raise not_finite("gradient, as at every step before,", course.gradient_norm, now.step, named)
+    model.load_state_dict(course.best_weights)
+    early = course.history[-1]["step"] < steps[-1].step
+    return Fitted(course.best_step, course.history, course.best_logits, stopped_early=early)
 
 
-def evaluations_since_best(history: Sequence[Mapping[str, float]]) -> int:
-    """Evaluations after the one with the lowest validation loss; the first of equal ones counts."""
-    found = [entry["validation_loss"] for entry in history]
-    return len(found) - 1 - found.index(min(found))
-
-
-def _figures(now: Scheduled, result: StepResult, tokens: int, speed: float) -> dict[str, float]:
+def _advance(learner: Learner, train: Rows, now: Scheduled, course: Course) -> dict[str, float]:
+    """Take one step, move the course to it, and give its figures."""
+    clock = time.perf_counter()
+    result = take_step(learner, train, now.batch, learning_rate=now.learning_rate, step=now.step)
+    tokens = sum(len(train.ids[index]) for index in now.batch)
+    speed = tokens / (time.perf_counter() - clock)
+    course.step, course.gradient_norm = now.step, result.gradient_norm
+    course.loss_sum += result.loss_sum
+    course.rows_seen += len(now.batch)
+    course.updated |= math.isfinite(result.gradient_norm)  # fp16 skips an update while its scale is being found
     return {
         "step": now.step,
         "loss": result.loss_sum / len(now.batch),
@@ -198,6 +204,28 @@ def _figures(now: Scheduled, result: StepResult, tokens: int, speed: float) -> d
         "tokens": tokens,
         "tokens_per_second": round(speed, 1),
     }
+
+
+def _note(
+    course: Course, now: Scheduled, model: PreTrainedModel, logits: NDArray[np.float32], validation: Rows
+) -> dict[str, float]:
+    """Put an evaluation into the course, with the weights where they are the best so far, and give its figures."""
+    figures = _judge(logits, validation, step=now.step)
+    train_loss = course.loss_sum / course.rows_seen
+    course.history.append({"step": now.step, "epoch": now.epoch, "train_loss": train_loss, **figures})
+    course.loss_sum, course.rows_seen = 0.0, 0
+    if evaluations_since_best(course.history) == 0:
+        course.best_step, course.best_logits = now.step, logits
+        course.best_weights = {
+            name: weight.detach().to("cpu", copy=True) for name, weight in model.state_dict().items()
+        }
+    return course.history[-1]
+
+
+def evaluations_since_best(history: Sequence[Mapping[str, float]]) -> int:
+    """Evaluations after the one with the lowest validation loss; the first of equal ones counts."""
+    found = [entry["validation_loss"] for entry in history]
+    return len(found) - 1 - found.index(min(found))
 
 
 def _judge(logits: NDArray[np.float32], rows: Rows, *, step: int) -> dict[str, float]:

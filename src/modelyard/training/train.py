@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from safetensors import SafetensorError
 from transformers import PreTrainedModel
 
-from modelyard.artifacts.files import check_output, digest_file, replacing_folder, write_json
+from modelyard.artifacts.files import check_output, digest_file, replacing_folder, write_bytes, write_json
 from modelyard.artifacts.model import MARK, Training
 from modelyard.artifacts.prepared import MARK as DATASET_FILE
 from modelyard.artifacts.prepared import Prepared, read_prepared
@@ -36,11 +37,13 @@ from modelyard.training.base import (
     positions_of,
 )
 from modelyard.training.batches import Rows, padding_share
+from modelyard.training.checkpoint import About, Saved, checkpoints_of, newest, remove_all
 from modelyard.training.derive import Derived
 from modelyard.training.findings import accuracies, better_than_majority
 from modelyard.training.loop import PATIENCE, Fitted, Scheduled, fit, schedule
 from modelyard.training.precision import candidates, check_precision, choose_precision
 from modelyard.training.rows import cut_rows, encode_split
+from modelyard.training.saving import Saver, noting_signals
 from modelyard.training.step import Precision, make_learner, take_step
 from modelyard.training.surroundings import (
     allow_what_has_none,
@@ -51,16 +54,40 @@ from modelyard.training.surroundings import (
 
 STAGE = "train"
 METRICS_FILE = "train.metrics.jsonl"
+_STEPS = ("step", "saved_after_step", "resumed_after_step")
+"""The number of the step in a line of the metrics."""
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """A part of a training, for a proof.
+
+    Attributes:
+        steps: the first so many of the schedule are taken; the one in the middle and the last are evaluated.
+        every_seconds: between two saves.
+    """
+
+    steps: int
+    every_seconds: float
 
 
 def train(
-    settings: ProjectSchema, *, root: Path, prepared: Path, output: Path, reports: Path, progress: Progress = silent
+    settings: ProjectSchema,
+    *,
+    root: Path,
+    prepared: Path,
+    output: Path,
+    reports: Path,
+    excerpt: Excerpt | None = None,
+    progress: Progress = silent,
 ) -> Report:
     """Fine-tune the base model on a prepared data set.
 
     Writes `output` (the weights of the lowest validation loss, the tokenizer, `training.json`), `reports/train.json`
     and, line by line, the figures of every step in `reports/train.metrics.jsonl`. The same data, settings and machine
-    give the same bytes in all but the last, where `train.precision` is set or `auto` measures the same winner.
+    give the same bytes in all but the last, where `train.precision` is set or `auto` measures the same winner; also
+    where the training was killed and went on from `output` with `.checkpoints` added to its name, which is removed in
+    the end.
 
     Args:
         settings: of the project.
@@ -68,11 +95,14 @@ def train(
         prepared: written by `check`.
         output: the model's folder.
         reports: folder of the reports; a FAIL in its `check.json` stops here.
+        excerpt: the part of the training that is taken; None: all of it.
         progress: told about every step.
 
     Raises:
         GateFailed: `check` failed.
-        InputError: data, base model, settings or output cannot be used, or a loss is not a finite number.
+        InputError: data, base model, settings or output cannot be used, or a loss is not a finite number, or the
+            checkpoints are of another training or cannot be written.
+        Stopped: SIGTERM or SIGINT asked for an end while steps were taken; the training is saved.
     """
     with recording(reports, STAGE):
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -84,8 +114,9 @@ def train(
         base = find_base(section.base, section.revision, root=root)
         with reproducible(settings.train.seed), quiet_transformers(), keeping_freed_memory():
             model = load_with_new_head(base, data.dataset.labels, seed=settings.train.seed).to(device)
-            report = _train(settings, data, base, model, output, reports, progress)
+            report = _train(settings, data, base, model, output, reports, excerpt, progress)
         write_report(reports, report)
+        remove_all(checkpoints_of(output))
     return report
 
 
@@ -96,32 +127,16 @@ def _train(
     model: PreTrainedModel,
     output: Path,
     reports: Path,
+    excerpt: Excerpt | None,
     progress: Progress,
 ) -> Report:
     train_rows, validation_rows, max_length, cut = _read_rows(settings, data, base, model, progress)
     derived = {"max_length_tokens": max_length, **_derive(settings, model, train_rows, validation_rows)}
-    steps = _schedule(settings, train_rows.lengths, derived)
+    planned = _schedule(settings, train_rows.lengths, derived)
+    steps = planned if excerpt is None else _cut_short(planned, excerpt.steps)
     pad_id, seed = int(model.config.pad_token_id), settings.train.seed
-    batches = [now.batch for now in steps]
     varies = allow_what_has_none(lambda: _step_on_copies(model, train_rows, pad_id))
-    with _metrics(reports / METRICS_FILE) as record:
-        precision, why, seconds = choose_precision(
-            model, train_rows, batches, wanted=settings.train.precision, pad_id=pad_id, progress=progress
-        )
-        record({"precision_seconds": seconds})
-        fitted = fit(
-            model,
-            train_rows,
-            validation_rows,
-            steps,
-            precision=precision,
-            seed=seed,
-            pad_id=pad_id,
-            record=record,
-            progress=progress,
-        )
-
-    plain = {"seed": seed, "precision": precision}
+    plain = {"seed": seed, "precision": settings.train.precision}
     training = Training(
         task=settings.task,
         labels=data.dataset.labels,
@@ -129,25 +144,74 @@ def _train(
         prepared=digest_file(data.folder / DATASET_FILE),
         max_length_tokens=int(max_length.value),
         settings=plain | {name: value for name, (value, _) in derived.items()},
-        history=fitted.history,
-        best_step=fitted.best_step,
+        history=[],
+        best_step=0,
     )
+    facts = training.model_dump(mode="json", include={"task", "labels", "base", "prepared", "settings"})
+    facts |= {**facts.pop("settings"), "steps": len(steps)}
+    saved = newest(checkpoints_of(output), facts)
+    with _metrics(reports / METRICS_FILE, saved) as record:
+        about = _about(model, train_rows, planned, settings, facts, saved, record, progress)
+        every = None if excerpt is None else excerpt.every_seconds
+        with noting_signals() as asked:
+            saver = Saver(
+                checkpoints_of(output), about, saved, record, asked, settings.train.hours_between_failures, every
+            )
+            fitted = fit(
+                model,
+                train_rows,
+                validation_rows,
+                steps,
+                precision=about.precision,
+                seed=seed,
+                pad_id=pad_id,
+                record=record,
+                saver=saver,
+                progress=progress,
+            )
+    used = training.settings | {"precision": about.precision}
+    training = training.model_copy(update={"settings": used, "history": fitted.history, "best_step": fitted.best_step})
     _write_model(model, base, training, output)
 
     right = correct(fitted.logits, validation_rows.labels)
     found = accuracies(right, data.split("validation"), data.dataset.slices)
-    padding = padding_share(batches, train_rows.lengths)
+    padding = padding_share([now.batch for now in planned], train_rows.lengths)
+    precision, why = about.precision, about.precision_reason
     return Report(
         stage=STAGE,
         project=settings.project,
         inputs={"prepared": training.prepared, "base": training.base},
-        parameters=plain
-        | {"precision": {"value": precision, "reason": why}}
+        parameters={"seed": seed, "precision": {"value": precision, "reason": why}}
         | {name: {"value": value, "reason": reason} for name, (value, reason) in derived.items()},
         measurements=[*found, _share("padding_share", "train", padding, len(train_rows.ids)), *cut],
         verdicts=[better_than_majority(right, validation_rows.labels, train_rows.labels)],
-        notes=[*_notes(found[0].interval, fitted, steps, derived, precision, why), *_varies(varies)],
+        notes=[
+            *_notes(found[0].interval, fitted, steps, derived, precision, why),
+            *_varies(varies),
+            *([] if saved is None else _resumed(saved)),
+        ],
     )
+
+
+def _about(
+    model: PreTrainedModel,
+    rows: Rows,
+    planned: Sequence[Scheduled],
+    settings: ProjectSchema,
+    facts: Mapping[str, Any],
+    saved: Saved | None,
+    record: Callable[[Mapping[str, Any]], None],
+    progress: Progress,
+) -> About:
+    """What the checkpoints belong to, with the precision: as it was where the training goes on, else chosen."""
+    if saved is not None:
+        return About(facts, saved.state.precision, saved.state.precision_reason)
+    batches, pad_id = [now.batch for now in planned], int(model.config.pad_token_id)
+    precision, why, seconds = choose_precision(
+        model, rows, batches, wanted=settings.train.precision, pad_id=pad_id, progress=progress
+    )
+    record({"precision_seconds": seconds})
+    return About(facts, precision, why)
 
 
 def _step_on_copies(model: PreTrainedModel, rows: Rows, pad_id: int) -> None:
@@ -163,6 +227,21 @@ def _step_on_copies(model: PreTrainedModel, rows: Rows, pad_id: int) -> None:
 def _varies(reason: str) -> list[str]:
     """The note that another training will not give the same bits, where torch says why."""
     return [f"not the same bit for bit when it is trained again: {reason}"] if reason else []
+
+
+def _resumed(saved: Saved) -> list[str]:
+    """The note that this training went on elsewhere than it began, where that may change its last bits."""
+    differences = saved.differences()
+    if not differences:
+        return []
+    return [f"went on after step {saved.state.step} elsewhere than it began ({', '.join(differences)}): the same rows"]
+
+
+def _cut_short(steps: Sequence[Scheduled], most: int) -> list[Scheduled]:
+    """The first steps, of which the middle one and the last are evaluated."""
+    kept = steps[:most]
+    evaluated = {math.ceil(len(kept) / 2), len(kept)}
+    return [now._replace(evaluate=now.step in evaluated) for now in kept]
 
 
 def _read_rows(
@@ -275,16 +354,19 @@ def _schedule(settings: ProjectSchema, lengths: Sequence[int], derived: Mapping[
 
 
 @contextlib.contextmanager
-def _metrics(path: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-    """A function that adds one JSON line to a fresh file, to be followed while training runs.
+def _metrics(path: Path, saved: Saved | None) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """A function that adds one JSON line to a file, to be followed while training runs.
 
-    A number that is not finite is null: JSON has no other word for it.
+    The file is a fresh one, or, where the training goes on, keeps the lines of what was done by then. A number that is
+    not finite is null: JSON has no other word for it.
     """
     if path.is_symlink():  # what it leads to would be emptied
         raise InputError(Problem(f"{path} is a symbolic link", "remove it: a plain file is written there", str(path)))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = path.open("wb", buffering=0)  # whoever follows it sees every line at once
+        if saved is not None:
+            write_bytes(path, _lines_until(path, saved.state.step))
+        handle = path.open("wb" if saved is None else "ab", buffering=0)  # whoever follows it sees every line at once
     except OSError as error:
         raise _unwritable(path, str(error.strerror), "--reports") from error
 
@@ -296,6 +378,18 @@ def _metrics(path: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
 
     with handle:
         yield record
+
+
+def _lines_until(path: Path, step: int) -> bytes:
+    """Lines of what was done when a step had been taken and not been evaluated; none of a file that is not there."""
+    kept = []
+    for line in path.read_bytes().splitlines(keepends=True) if path.is_file() else []:
+        with contextlib.suppress(ValueError):  # the line that a kill cut short
+            figures = json.loads(line)
+            at = next((figures[name] for name in _STEPS if name in figures), 0)
+            if at < step or (at == step and "validation_loss" not in figures):
+                kept.append(line)
+    return b"".join(kept)
 
 
 def _finite(value: Any) -> Any:  # noqa: ANN401

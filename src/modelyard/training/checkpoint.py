@@ -1,0 +1,348 @@
+"""A checkpoint: all that a training needs to go on as if it had never stopped, in a folder that is whole or absent.
+
+model.checkpoints/step-000000120/
+  weights.safetensors     of the model
+  optimiser.safetensors   step and both moments of every weight, by its number
+  best.safetensors        weights and logits of the lowest validation loss; absent before the first evaluation
+  random.safetensors      state of torch's generators
+  state.json              everything else, and the digest of each file above: written last
+"""
+
+import logging
+import math
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from modelyard.artifacts.documents import read_document
+from modelyard.artifacts.files import digest_file, replacing_folder, write_json
+from modelyard.artifacts.reports import installed_versions
+from modelyard.errors import InputError, Problem
+from modelyard.training.step import Learner, Precision
+
+MARK = "state.json"
+KEPT = 2
+"""Checkpoints that stay: the newest, and the one before it for the day on which the newest is damaged."""
+_WEIGHTS, _OPTIMISER, _BEST, _RANDOM = (f"{name}.safetensors" for name in ("weights", "optimiser", "best", "random"))
+_LOGITS = "\x01logits"
+"""Among the best weights; no module has a name with a control character."""
+_STEP_FOLDER = re.compile(r"step-(\d{9,})")
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Course:
+    """How far a training is; `fit` moves it on. A checkpoint is taken after a step, before its evaluation.
+
+    Attributes:
+        step: of the schedule, the last one taken; 0 before the first.
+        loss_sum: of the rows since the last evaluation, in nats.
+        rows_seen: since the last evaluation.
+        gradient_norm: of the last step.
+        updated: whether any step changed the weights; fp16 skips those whose gradient is not finite.
+        history: one entry per evaluation.
+        best_step: with the lowest validation loss; 0 before the first evaluation.
+        best_weights: by name, on the CPU.
+        best_logits: of the validation rows, shape (rows, labels).
+    """
+
+    step: int = 0
+    loss_sum: float = 0.0
+    rows_seen: int = 0
+    gradient_norm: float = math.nan
+    updated: bool = False
+    history: list[dict[str, float]] = field(default_factory=list)
+    best_step: int = 0
+    best_weights: dict[str, torch.Tensor] = field(default_factory=dict)
+    best_logits: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
+
+
+@dataclass(frozen=True)
+class About:
+    """What a checkpoint belongs to.
+
+    Attributes:
+        training: every fact that decides the steps: data, base model, settings. Only an equal training goes on from it.
+        precision: that it is trained in.
+        precision_reason: why, in words.
+    """
+
+    training: Mapping[str, Any]
+    precision: Precision
+    precision_reason: str
+
+
+class State(BaseModel):
+    """`state.json`; the fields of `Course` that are no arrays, what it belongs to, and how it came about.
+
+    Attributes:
+        schema_version: `schema` in JSON.
+        training: as in `About`.
+        precision: as in `About`.
+        precision_reason: as in `About`.
+        step: as in `Course`, like those up to `best_step`.
+        scaler: of the loss in fp16; empty otherwise.
+        trained_seconds: until here, earlier attempts included.
+        restarts: how often the training went on from a checkpoint before.
+        threads: of torch on the CPU, on which the order of its sums depends.
+        versions: of the libraries.
+        digests: of every other file of the checkpoint.
+    """
+
+    # a number that is not finite has no other form in JSON
+    model_config = ConfigDict(extra="forbid", populate_by_name=True, ser_json_inf_nan="strings")
+
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    training: dict[str, Any]
+    precision: Precision
+    precision_reason: str
+    step: int = Field(ge=1)
+    loss_sum: float
+    rows_seen: int
+    gradient_norm: float
+    updated: bool
+    history: list[dict[str, int | float]]
+    best_step: int
+    scaler: dict[str, int | float]
+    trained_seconds: float
+    restarts: int
+    threads: int
+    versions: dict[str, str]
+    digests: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A whole checkpoint on disk."""
+
+    folder: Path
+    state: State
+
+    def differences(self) -> list[str]:
+        """What is not as it was when this was saved, in words: the steps are the same, the last bits may not be."""
+        now = installed_versions()
+        found = [
+            f"{name} {self.state.versions.get(name, 'none')}, now {now[name]}"
+            for name in ("torch", "transformers")
+            if now[name] != self.state.versions.get(name)
+        ]
+        if self.state.threads != torch.get_num_threads():
+            found.append(f"{self.state.threads} threads, now {torch.get_num_threads()}")
+        return found
+
+
+def checkpoints_of(output: Path) -> Path:
+    """The folder of the checkpoints of the model that is written to `output`: `model.checkpoints` beside `model`."""
+    place = output.absolute()
+    return place.with_name(f"{place.name}.checkpoints")
+
+
+def save(
+    folder: Path, learner: Learner, course: Course, about: About, *, trained_seconds: float, restarts: int
+) -> None:
+    """Write a checkpoint after a step, and remove all but the newest `KEPT`.
+
+    Args:
+        folder: of the checkpoints.
+        learner: model, optimiser and scaler.
+        course: at least one step of it taken.
+        about: what it belongs to.
+        trained_seconds: until now, earlier attempts included.
+        restarts: how often the training went on from a checkpoint.
+
+    Raises:
+        InputError: it cannot be written; those before it are as they were.
+    """
+    with replacing_folder(folder / f"step-{course.step:09d}", mark=MARK) as place:
+        digests = {}
+        for name, tensors in _tensors(learner, course):
+            _write_tensors(_apart(tensors), place / name)
+            digests[name] = digest_file(place / name)
+        state = State(
+            **{name: getattr(about, name) for name in ("precision", "precision_reason")},
+            training=dict(about.training),
+            **{
+                name: getattr(course, name)
+                for name in ("step", "loss_sum", "rows_seen", "gradient_norm", "updated", "history", "best_step")
+            },
+            scaler=learner.scaler.state_dict(),
+            trained_seconds=trained_seconds,
+            restarts=restarts,
+            threads=torch.get_num_threads(),
+            versions=installed_versions(),
+            digests=digests,
+        )
+        write_json(place / MARK, state)
+    for old in _places(folder)[KEPT:]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def newest(folder: Path, training: Mapping[str, Any]) -> Saved | None:
+    """The newest whole checkpoint of a training; one that is damaged is passed over with a warning.
+
+    Args:
+        folder: of the checkpoints.
+        training: as in `About`.
+
+    Raises:
+        InputError: it belongs to another training; all that differs is named.
+    """
+    for place in _places(folder):
+        try:
+            state = read_document(place / MARK, State, next_step="remove the checkpoint")
+        except InputError as error:
+            log.warning("%s is passed over: %s", place, error.problems[0].message)
+            continue
+        if damaged := _damaged(place, state):
+            log.warning("%s is passed over: %s missing or not as written", place, ", ".join(damaged))
+            continue
+        _refuse_another(state.training, training, folder)
+        return Saved(place, state)
+    return None
+
+
+def restore(saved: Saved, learner: Learner) -> Course:
+    """Put the learner and torch's generators back to where they were.
+
+    Args:
+        saved: from `newest`.
+        learner: fresh, around a model of the same architecture.
+
+    Returns:
+        The course as it was.
+
+    Raises:
+        InputError: its tensors do not fit the model.
+    """
+    state, device = saved.state, learner.model.device
+    try:
+        learner.model.load_state_dict(load_file(saved.folder / _WEIGHTS, device=str(device)))
+        learner.optimiser.load_state_dict(_optimiser_state(learner, load_file(saved.folder / _OPTIMISER)))
+        learner.scaler.load_state_dict(state.scaler)
+    except (RuntimeError, ValueError, KeyError, SafetensorError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        message = f"the checkpoint does not fit this model: {reason}"
+        raise InputError(Problem(message, _BEGIN_ANEW.format(saved.folder.parent), str(saved.folder))) from error
+    _set_random(load_file(saved.folder / _RANDOM), device)
+    best = load_file(saved.folder / _BEST) if state.best_step else {}
+    logits = best.pop(_LOGITS).numpy() if best else np.empty(0, np.float32)
+    kept = state.model_dump(
+        include={"step", "loss_sum", "rows_seen", "gradient_norm", "updated", "history", "best_step"}
+    )
+    return Course(**kept, best_weights=best, best_logits=logits)
+
+
+def saved_steps(folder: Path) -> list[int]:
+    """The steps of the checkpoints in a folder, the last first."""
+    return [int(path.name.removeprefix("step-")) for path in _places(folder)]
+
+
+def remove_all(folder: Path) -> None:
+    """Remove the checkpoints of a training whose model is written, and their folder where nothing else is in it."""
+    for place in _places(folder):
+        shutil.rmtree(place, ignore_errors=True)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+_BEGIN_ANEW = "set it back to go on from there, or remove {} to begin anew"
+
+
+def _places(folder: Path) -> list[Path]:
+    """Checkpoints of ours, the newest first, whole or not."""
+    found = [
+        (int(match[1]), path)
+        for path in (folder.iterdir() if folder.is_dir() else ())
+        if (match := _STEP_FOLDER.fullmatch(path.name)) and path.is_dir() and not path.is_symlink()
+    ]
+    return [path for _, path in sorted(found, reverse=True)]
+
+
+def _damaged(place: Path, state: State) -> list[str]:
+    """Files of a checkpoint that are missing or not as they were written."""
+    names = (_WEIGHTS, _OPTIMISER, _RANDOM, *([_BEST] if state.best_step else []))
+    damaged = []
+    for name in names:
+        try:
+            whole = (place / name).is_file() and digest_file(place / name) == state.digests.get(name)
+        except OSError:
+            whole = False
+        if not whole:
+            damaged.append(name)
+    return damaged
+
+
+def _refuse_another(saved: Mapping[str, Any], training: Mapping[str, Any], folder: Path) -> None:
+    problems = [
+        Problem(
+            f"{folder.name} is of another training: {name} was {saved.get(name)!r}, is {training.get(name)!r}",
+            _BEGIN_ANEW.format(folder),
+            str(folder),
+        )
+        for name in dict.fromkeys((*saved, *training))
+        if saved.get(name) != training.get(name)
+    ]
+    if problems:
+        raise InputError(problems)
+
+
+def _tensors(learner: Learner, course: Course) -> Iterator[tuple[str, Mapping[str, torch.Tensor]]]:
+    """Each file and its tensors, one after the other."""
+    yield _WEIGHTS, learner.model.state_dict()
+    moments = learner.optimiser.state_dict()["state"].items()
+    yield _OPTIMISER, {f"{number}.{name}": value for number, of_one in moments for name, value in of_one.items()}
+    yield _RANDOM, _random(learner.model.device)
+    if course.best_step:
+        yield _BEST, course.best_weights | {_LOGITS: torch.from_numpy(course.best_logits)}
+
+
+def _apart(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors on the CPU; where two share their memory, as tied weights do, copies: safetensors refuses those."""
+    seen: set[int] = set()
+    apart = {}
+    for name, tensor in tensors.items():
+        plain = tensor.detach().cpu().contiguous()
+        pointer = plain.untyped_storage().data_ptr()
+        apart[name] = plain.clone() if pointer in seen else plain
+        seen.add(pointer)
+    return apart
+
+
+def _write_tensors(tensors: dict[str, torch.Tensor], path: Path) -> None:
+    try:
+        save_file(tensors, path)
+    except SafetensorError as error:  # its word for what the system refused
+        message = f"the checkpoint {path.name} cannot be written: {error}"
+        next_step = "free some space, then run the same command again: it goes on from the checkpoint before this one"
+        raise InputError(Problem(message, next_step, str(path.parent.parent))) from error
+
+
+def _optimiser_state(learner: Learner, tensors: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for key, tensor in tensors.items():
+        number, _, name = key.partition(".")
+        state.setdefault(int(number), {})[name] = tensor
+    return learner.optimiser.state_dict() | {"state": state}
+
+
+def _random(device: torch.device) -> dict[str, torch.Tensor]:
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def _set_random(states: Mapping[str, torch.Tensor], device: torch.device) -> None:
+    torch.set_rng_state(states["cpu"])
+    if device.type == "cuda" and "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"], device)

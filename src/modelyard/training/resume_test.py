@@ -1,0 +1,248 @@
+"""`modelyard train --resume-test`: proof, on a project of the user's own, that a killed training goes on exactly.
+
+The first steps are trained once in peace and once with kills, each in a process of its own. Every step is saved. A kill
+comes at a random moment within a drawn step, its saving or its evaluation, by SIGKILL and SIGTERM in turns. In the end
+both must have written the same model, byte for byte, and the same losses.
+"""
+
+import json
+import os
+import random
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from modelyard.artifacts.files import digest_file, list_files, scratch_folder
+from modelyard.artifacts.prepared import MARK as DATASET_FILE
+from modelyard.artifacts.reports import read_report, recording, write_report
+from modelyard.errors import InputError, ModelyardError, Problem
+from modelyard.evidence.interval import Interval, at_most
+from modelyard.evidence.judge import judge
+from modelyard.evidence.report import Report
+from modelyard.progress import Progress, silent
+from modelyard.project.schema import ProjectSchema
+from modelyard.training.checkpoint import checkpoints_of, saved_steps
+from modelyard.training.train import METRICS_FILE, STAGE, Excerpt, train
+
+NAME = "resume-test"
+STEPS = 40
+KILLS = 6
+_LEAST_STEPS = 3
+_WAIT_SECONDS = 3_600.0  # a process that takes no further step for so long is given up
+_POLL_SECONDS = 0.005
+
+
+class Kill(NamedTuple):
+    """One kill: the signal's name, the last step whose line stood, the step from which the next process went on."""
+
+    by: str
+    reached: int
+    saved: int
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a process of its own trains: `settings` and places as in `train`, the excerpt's steps, and where to."""
+
+    settings: ProjectSchema
+    root: Path
+    prepared: Path
+    steps: int
+    folder: Path
+
+    @property
+    def model(self) -> Path:
+        """Where the model is written."""
+        return self.folder / "model"
+
+
+def resume_test(
+    settings: ProjectSchema,
+    *,
+    root: Path,
+    prepared: Path,
+    reports: Path,
+    steps: int = STEPS,
+    kills: int = KILLS,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Report:
+    """Train in peace and under kills, compare, judge; writes `reports/resume-test.json`.
+
+    Args:
+        settings: of the project.
+        root: folder that `model.base` is relative to.
+        prepared: written by `check`.
+        reports: folder of the report.
+        steps: of the training that are taken.
+        kills: how many; at most one less than the steps.
+        seed: of their moments.
+        progress: told after every process.
+
+    Raises:
+        InputError: training itself ends with an error, which is told; or it has fewer than 3 steps.
+    """
+    with recording(reports, NAME), scratch_folder(root.absolute(), NAME) as scratch:
+        progress("train in peace", 0, 1)
+        whole = Work(settings, root.absolute(), prepared.absolute(), steps, scratch / "whole")
+        _run(whole)
+        chosen = read_report(whole.folder / f"{STAGE}.json").parameters["precision"]["value"]
+        section = settings.train.model_copy(update={"precision": chosen})  # measured again it might be another
+        killed = Work(
+            settings.model_copy(update={"train": section}), whole.root, whole.prepared, steps, scratch / "killed"
+        )
+        done = _kill_again_and_again(killed, whole, kills, random.Random(seed), progress)
+        report = _report(whole, killed, done, chosen, seed)
+        write_report(reports, report)
+    return report
+
+
+def _kill_again_and_again(work: Work, whole: Work, kills: int, choose: random.Random, progress: Progress) -> list[Kill]:
+    """Start, kill, start again, until every kill has come; then let it end."""
+    last = _last_step(whole)
+    step_seconds = statistics.median(
+        line["tokens"] / line["tokens_per_second"] for line in _lines(whole) if "tokens_per_second" in line
+    )
+    if last < _LEAST_STEPS:
+        message = f"the training has {last} steps: a resume can be proven from {_LEAST_STEPS}"
+        raise InputError(Problem(message, "set train.epochs higher or train.tokens_per_batch lower", "modelyard.yaml"))
+    done = []
+    drawn = sorted(choose.sample(range(1, last), min(kills, last - 1)))
+    for number, step in enumerate(drawn):
+        progress("train, killed again and again", number, len(drawn) + 1)
+        by = (signal.SIGKILL, signal.SIGTERM)[number % 2]
+        if _run(work, by, step, choose.uniform(0, 2 * step_seconds)):
+            saved = max(saved_steps(checkpoints_of(work.model)), default=0)
+            done.append(Kill(by.name, _last_step(work), saved))
+    progress("train, killed again and again", len(drawn), len(drawn) + 1)
+    _run(work)
+    progress("train, killed again and again", len(drawn) + 1, len(drawn) + 1)
+    return done
+
+
+def _run(work: Work, by: signal.Signals | None = None, step: int = 0, delay: float = 0.0) -> bool:
+    """Train in a process of its own; whether it was killed, some seconds after a step's line stood in the metrics."""
+    work.folder.mkdir(exist_ok=True)
+    task = {"root": str(work.root), "prepared": str(work.prepared), "steps": work.steps, "folder": str(work.folder)}
+    task["settings"] = work.settings.model_dump_json(by_alias=True)
+    errors = work.folder / "errors.txt"
+    command = [sys.executable, "-P", "-m", "modelyard.training.resume_test", json.dumps(task)]
+    with errors.open("wb") as writing, subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=writing) as child:
+        try:
+            if by is not None:
+                _wait_for(work, step, child)
+                time.sleep(delay)
+                child.send_signal(by)
+            status = child.wait(_WAIT_SECONDS)
+        finally:
+            child.kill()
+    if by is not None and status in (-by, 128 + by):
+        return True
+    if status:
+        said = errors.read_text(encoding="utf-8", errors="replace").strip()
+        raise InputError(
+            Problem(f"training ended with exit status {status}: {said}", "mend that first, then try again")
+        )
+    return False
+
+
+def _wait_for(work: Work, step: int, child: "subprocess.Popen[bytes]") -> None:
+    until = time.monotonic() + _WAIT_SECONDS
+    while _last_step(work) < step and child.poll() is None and time.monotonic() < until:
+        time.sleep(_POLL_SECONDS)
+
+
+def _lines(work: Work) -> list[dict[str, Any]]:
+    """The metrics of steps and evaluations as far as they stand."""
+    path = work.folder / METRICS_FILE
+    found = []
+    for line in path.read_bytes().splitlines(keepends=True) if path.is_file() else []:
+        if line.endswith(b"\n"):
+            figures = json.loads(line)
+            if "step" in figures:
+                found.append(figures)
+    return found
+
+
+def _last_step(work: Work) -> int:
+    return max((int(line["step"]) for line in _lines(work)), default=0)
+
+
+def _report(whole: Work, killed: Work, done: Sequence[Kill], precision: str, seed: int) -> Report:
+    files = {
+        work.folder.name: {str(path): digest_file(work.model / path) for path in list_files(work.model)}
+        for work in (whole, killed)
+    }
+    names = sorted({*files["whole"], *files["killed"]})
+    other = [name for name in names if files["whole"].get(name) != files["killed"].get(name)]
+    lines, again = (
+        [{name: value for name, value in line.items() if name != "tokens_per_second"} for line in _lines(work)]
+        for work in (whole, killed)
+    )
+    unlike = sum(one != two for one, two in zip(lines, again, strict=False)) + abs(len(lines) - len(again))
+    verdicts = [
+        judge(
+            Interval.exact(len(other), n=len(names), unit="files"),
+            at_most(0),
+            rule="resume_exact",
+            scope="files of the model",
+            next_step="please report this with reports/resume-test.json: it is a mistake in Modelyard",
+        ),
+        judge(
+            Interval.exact(unlike, n=len(lines), unit="lines"),
+            at_most(0),
+            rule="resume_exact",
+            scope="steps and evaluations",
+            next_step="please report this with reports/resume-test.json: it is a mistake in Modelyard",
+        ),
+    ]
+    # a step whose line stands may not be saved yet when SIGKILL comes; SIGTERM leaves the time for it
+    for by, most in (("SIGKILL", 1), ("SIGTERM", 0)):
+        lost = [max(0, kill.reached - kill.saved) for kill in done if kill.by == by]
+        if lost:
+            verdicts.append(
+                judge(
+                    Interval.exact(max(lost), n=len(lost), unit="steps"),
+                    at_most(most),
+                    rule="resume_lost",
+                    scope=by,
+                    next_step="look whether the disk that holds model.checkpoints/ is full or very slow",
+                )
+            )
+    places = ", ".join(f"{kill.reached}" for kill in done)
+    return Report(
+        stage=NAME,
+        project=whole.settings.project,
+        inputs={"prepared": digest_file(whole.prepared / DATASET_FILE)},
+        parameters={"steps": _last_step(whole), "kills": len(done), "seed": seed, "precision": precision},
+        verdicts=verdicts,
+        notes=[f"killed after the steps {places}; every step was saved"],
+    )
+
+
+def train_excerpt(task: dict[str, Any]) -> int:
+    """What the process does that is killed; returns its exit status."""
+    folder = Path(task["folder"])
+    try:
+        train(
+            ProjectSchema.model_validate_json(task["settings"]),
+            root=Path(task["root"]),
+            prepared=Path(task["prepared"]),
+            output=folder / "model",
+            reports=folder,
+            excerpt=Excerpt(task["steps"], every_seconds=0.0),
+        )
+    except ModelyardError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_status
+    return os.EX_OK
+
+
+if __name__ == "__main__":
+    sys.exit(train_excerpt(json.loads(sys.argv[1])))

@@ -1,0 +1,151 @@
+"""When a training is saved: as often as pays, and when it is told to stop."""
+
+import contextlib
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from modelyard.errors import Stopped
+from modelyard.training.checkpoint import About, Course, Saved, restore, save
+from modelyard.training.pacing import lost_share, seconds_between_kills, seconds_between_saves
+from modelyard.training.step import Learner
+
+FIRST_SAVE_SECONDS = 30.0
+"""Until the first save, which tells what a save takes: a shorter training is begun anew at no great loss."""
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Saver:
+    """Saves a training as it goes and ends it in order.
+
+    Attributes:
+        folder: of the checkpoints.
+        about: what they belong to.
+        saved: to go on from; None begins.
+        record: is told about every save.
+        asked: the number of the signal that asked for an end, 0 before.
+        hours_between_failures: `train.hours_between_failures`.
+        every_seconds: between two saves; None: as `pacing` says.
+        clock: in seconds.
+    """
+
+    folder: Path
+    about: About
+    saved: Saved | None
+    record: Callable[[Mapping[str, Any]], None]
+    asked: Callable[[], int] = lambda: 0
+    hours_between_failures: float | None = None
+    every_seconds: float | None = None
+    clock: Callable[[], float] = time.monotonic
+    _last: float = field(init=False)
+    _interval: float = field(init=False)
+    _began: float = field(init=False)
+    _told: bool = field(init=False, default=False)
+    _saved_step: int = field(init=False, default=0)
+
+    def begin(self, learner: Learner) -> Course:
+        """Where the training starts: at its beginning, or where `saved` was, with the learner put back to that."""
+        self._began = self._last = self.clock()
+        self._interval = FIRST_SAVE_SECONDS if self.every_seconds is None else self.every_seconds
+        if self.saved is None:
+            return Course()
+        course = restore(self.saved, learner)
+        self._saved_step = course.step
+        log.info("goes on after step %d, saved in %s", course.step, self.saved.folder)
+        self.record({"resumed_after_step": course.step})
+        return course
+
+    def after_step(self, learner: Learner, course: Course) -> None:
+        """Save where it is time; save and stop where a signal asked for it.
+
+        Raises:
+            Stopped: a signal asked for an end.
+            InputError: the checkpoint cannot be written.
+        """
+        if self.clock() - self._last >= self._interval:
+            self._save(learner, course)
+        self.stop_if_asked(learner, course)
+
+    def stop_if_asked(self, learner: Learner, course: Course) -> None:
+        """Save and stop where a signal asked for it; called wherever the weights are those of the course.
+
+        Raises:
+            Stopped: a signal asked for an end.
+            InputError: the checkpoint cannot be written.
+        """
+        if not (number := self.asked()):
+            return
+        if course.step > self._saved_step:
+            self._save(learner, course)
+        raise Stopped(number, course.step, self.folder)
+
+    def _save(self, learner: Learner, course: Course) -> None:
+        earlier, restarts = (
+            (self.saved.state.trained_seconds, self.saved.state.restarts + 1) if self.saved is not None else (0.0, 0)
+        )
+        start = self.clock()
+        trained = earlier + start - self._began
+        save(self.folder, learner, course, self.about, trained_seconds=trained, restarts=restarts)
+        self._saved_step, self._last = course.step, self.clock()
+        took = max(self._last - start, 1e-3)
+        kills = seconds_between_kills(self.hours_between_failures, trained_seconds=trained, restarts=restarts)
+        if self.every_seconds is None:
+            self._interval = seconds_between_saves(took, kills)
+        lost = lost_share(self._interval, took, kills)
+        figures = {"saved_after_step": course.step, "save_seconds": took, "next_save_seconds": self._interval}
+        self.record(figures | {"expected_lost_share": lost})
+        if not self._told:
+            self._told = True
+            log.info(
+                "saved after step %d in %.1f s; from here every %s: with a kill every %s, %.2g%% of the time is lost "
+                "to saving and to kills (Daly 2006)",
+                course.step,
+                took,
+                _spoken(self._interval),
+                _spoken(kills),
+                100 * lost,
+            )
+
+
+@contextlib.contextmanager
+def noting_signals() -> Iterator[Callable[[], int]]:
+    """Note the first SIGTERM or SIGINT instead of ending; the second ends the process as it would have.
+
+    Yields:
+        The number of the signal that came, 0 before.
+    """
+    if threading.current_thread() is not threading.main_thread():  # only there may handlers be set
+        yield lambda: 0
+        return
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    noted: list[int] = []
+
+    def put_back() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def note(number: int, frame: FrameType | None) -> None:
+        noted.append(number)
+        put_back()
+
+    try:
+        for number in _SIGNALS:
+            signal.signal(number, note)
+        yield lambda: noted[0] if noted else 0
+    finally:
+        put_back()
+
+
+def _spoken(seconds: float) -> str:
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.3g} s"

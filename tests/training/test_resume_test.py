@@ -1,0 +1,87 @@
+"""The proof itself: it passes where resuming is exact, fails where one byte or one loss is another, and is refused."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelyard.artifacts.reports import read_report
+from modelyard.errors import InputError
+from modelyard.evidence.judge import exit_status
+from modelyard.evidence.report import Report
+from modelyard.project.load import parse_settings
+from modelyard.project.schema import ProjectSchema
+from modelyard.training import resume_test as proof
+from modelyard.training.resume_test import resume_test
+
+
+def settings_of(base: Path, **train: Any) -> ProjectSchema:
+    project = {"schema": 1, "project": "tiny", "data": {"train": "rows.csv"}, "model": {"base": str(base)}}
+    return parse_settings(json.dumps(project | {"train": {"precision": "fp32", "tokens_per_batch": 64} | train}))
+
+
+def run(base: Path, prepared: Path, place: Path, **options: Any) -> Report:
+    return resume_test(settings_of(base), root=place, prepared=prepared, reports=place / "reports", **options)
+
+
+def outcomes(report: Report) -> dict[tuple[str, str], str]:
+    return {(verdict.rule, verdict.scope): verdict.outcome for verdict in report.verdicts}
+
+
+def test_killed_twice_and_exact(tiny_base: Path, tiny_prepared: Path, tmp_path: Path) -> None:
+    report = run(tiny_base, tiny_prepared, tmp_path, steps=12, kills=2)
+    assert outcomes(report) == {
+        ("resume_exact", "files of the model"): "PASS",
+        ("resume_exact", "steps and evaluations"): "PASS",
+        ("resume_lost", "SIGKILL"): "PASS",
+        ("resume_lost", "SIGTERM"): "PASS",
+    }
+    assert report.parameters == {"steps": 12, "kills": 2, "seed": 0, "precision": "fp32"}
+    assert read_report(tmp_path / "reports/resume-test.json") == report
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["reports"]
+
+
+@pytest.mark.parametrize(
+    ("name", "scope"), [("model/config.json", "files of the model"), ("train.metrics.jsonl", "steps and evaluations")]
+)
+def test_one_byte_that_differs_fails(
+    tiny_base: Path,
+    tiny_prepared: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    scope: str,
+) -> None:
+    train = proof._run
+
+    def spoil(work: proof.Work, *kill: Any) -> bool:
+        killed = train(work, *kill)
+        path = work.folder / name
+        if work.folder.name == "killed" and not kill:
+            path.write_text(path.read_text().replace("1", "2", 1))
+        return killed
+
+    monkeypatch.setattr(proof, "_run", spoil)
+    report = run(tiny_base, tiny_prepared, tmp_path, steps=4, kills=0)
+    assert outcomes(report)["resume_exact", scope] == "FAIL"
+    assert list(outcomes(report).values()).count("PASS") == 1
+    assert exit_status(report.verdicts) == 1
+
+
+def test_what_training_says_is_told(tiny_base: Path, tiny_prepared: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"training ended with exit status 2: .*model\.max_length_tokens is 9999"):
+        settings = settings_of(tiny_base)
+        assert settings.model is not None
+        model = settings.model.model_copy(update={"max_length_tokens": 9999})
+        resume_test(
+            settings.model_copy(update={"model": model}),
+            root=tmp_path,
+            prepared=tiny_prepared,
+            reports=tmp_path / "reports",
+        )
+
+
+def test_too_few_steps_are_refused(tiny_base: Path, tiny_prepared: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="the training has 2 steps: a resume can be proven from 3"):
+        run(tiny_base, tiny_prepared, tmp_path, steps=2)

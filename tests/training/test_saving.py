@@ -1,0 +1,201 @@
+"""When a training is saved, by a clock of the test's own; signals noted; the loop killed and resumed, bit for bit."""
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import PreTrainedModel
+
+from modelyard.errors import Stopped
+from modelyard.training.batches import Rows
+from modelyard.training.checkpoint import About, newest, saved_steps
+from modelyard.training.loop import Fitted, Scheduled, fit, schedule
+from modelyard.training.saving import Saver, noting_signals
+
+ABOUT = About({"seed": 3}, "fp32", "set")
+
+
+class Clock:
+    """Moves on by so many seconds whenever it is looked at."""
+
+    def __init__(self, seconds: float) -> None:
+        self.now, self.seconds = 0.0, seconds
+
+    def __call__(self) -> float:
+        self.now += self.seconds
+        return self.now
+
+
+@pytest.fixture(scope="module")
+def steps(train_rows: Rows) -> list[Scheduled]:
+    return list(
+        schedule(
+            train_rows.lengths,
+            epochs=3,
+            tokens_per_batch=300,
+            learning_rate=3e-3,
+            evaluations_per_epoch=2,
+            seed=3,
+        )
+    )
+
+
+def run(
+    folder: Path,
+    model: PreTrainedModel,
+    train: Rows,
+    validation: Rows,
+    steps: list[Scheduled],
+    lines: list[Any],
+    **options: Any,
+) -> Fitted:
+    saver = Saver(folder, ABOUT, newest(folder, ABOUT.training), lines.append, **options)
+    return fit(model, train, validation, steps, precision="fp32", seed=3, pad_id=0, record=lines.append, saver=saver)
+
+
+def figures(lines: list[Any]) -> list[Any]:
+    return [{k: v for k, v in line.items() if k != "tokens_per_second"} for line in lines if "step" in line]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.5, 0.9, 1.0])
+def test_a_training_that_was_stopped_at_any_step_ends_as_if_it_had_not_been(
+    tmp_path: Path,
+    make_model: Callable[[], PreTrainedModel],
+    train_rows: Rows,
+    validation_rows: Rows,
+    steps: list[Scheduled],
+    share: float,
+) -> None:
+    """Dropout is on: the generators' states are part of what comes back."""
+    whole_model, whole_lines = make_model(), []
+    whole = run(tmp_path / "whole", whole_model, train_rows, validation_rows, steps, whole_lines)
+    at = max(1, round(share * len(steps)))
+    lines: list[Any] = []
+
+    def asked() -> int:
+        return signal.SIGTERM if figures(lines) and lines[-1].get("step") == at else 0
+
+    with pytest.raises(Stopped) as caught:
+        run(tmp_path / "cut", make_model(), train_rows, validation_rows, steps, lines, asked=asked)
+    assert caught.value.exit_status == 143
+    assert f"stopped by SIGTERM after step {at}, which is saved in cut" in str(caught.value)
+    assert saved_steps(tmp_path / "cut") == [at]
+
+    torch.manual_seed(1234)
+    model, again = make_model(), []
+    resumed = run(tmp_path / "cut", model, train_rows, validation_rows, steps, again)
+    assert again[0] == {"resumed_after_step": at}
+    assert figures(lines) + figures(again) == figures(whole_lines)
+    assert (resumed.history, resumed.best_step) == (whole.history, whole.best_step)
+    np.testing.assert_array_equal(resumed.logits, whole.logits)
+    for name, weight in whole_model.state_dict().items():
+        assert torch.equal(model.state_dict()[name], weight), name
+
+
+def test_a_signal_within_an_evaluation_saves_and_the_evaluation_is_done_again(
+    tmp_path: Path,
+    make_model: Callable[[], PreTrainedModel],
+    train_rows: Rows,
+    validation_rows: Rows,
+    steps: list[Scheduled],
+) -> None:
+    first = next(now.step for now in steps if now.evaluate)
+    lines: list[Any] = []
+    looks = 0
+
+    def asked() -> int:  # once after each step, and within the evaluation, which comes after `first` of them
+        nonlocal looks
+        looks += 1
+        return signal.SIGINT if looks > first else 0
+
+    with pytest.raises(Stopped) as caught:
+        run(tmp_path, make_model(), train_rows, validation_rows, steps, lines, asked=asked)
+    assert caught.value.exit_status == 130
+    assert saved_steps(tmp_path) == [first]
+    assert not any("validation_loss" in line for line in lines)
+    again: list[Any] = []
+    run(tmp_path, make_model(), train_rows, validation_rows, steps, again)
+    assert again[1]["step"] == first and "validation_loss" in again[1]
+
+
+def test_saves_as_often_as_pays_and_says_so_once(
+    tmp_path: Path,
+    make_model: Callable[[], PreTrainedModel],
+    train_rows: Rows,
+    validation_rows: Rows,
+    steps: list[Scheduled],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    lines: list[Any] = []
+    with caplog.at_level(logging.INFO):
+        # every look at the clock is ten seconds on: a save takes ten; at a kill every 2 h Daly's interval is 370 s
+        run(
+            tmp_path,
+            make_model(),
+            train_rows,
+            validation_rows,
+            steps,
+            lines,
+            clock=Clock(10.0),
+            hours_between_failures=2.0,
+        )
+    saves = [line for line in lines if "saved_after_step" in line]
+    assert saves[0]["save_seconds"] == 10.0
+    assert saves[0]["next_save_seconds"] == pytest.approx(372.7, abs=0.5)  # sqrt(2 x 10 x 7200) (1 + 0.0088 + ..) - 10
+    assert saves[0]["expected_lost_share"] == pytest.approx(10 / 382.7 + 382.7 / 14_400, abs=1e-4)
+    assert [record.message for record in caplog.records] == [
+        "saved after step 3 in 10.0 s; from here every 6.21 min: with a kill every 2 h, 5.3% of the time is lost to "
+        "saving and to kills (Daly 2006)"
+    ]
+
+
+def test_stopped_before_the_first_step_saves_nothing(
+    tmp_path: Path,
+    make_model: Callable[[], PreTrainedModel],
+) -> None:
+    from modelyard.training.checkpoint import Course
+    from modelyard.training.step import make_learner
+
+    saver = Saver(tmp_path, ABOUT, None, lambda figures: None, lambda: signal.SIGTERM)
+    learner = make_learner(make_model(), precision="fp32", pad_id=0)
+    with pytest.raises(Stopped, match="before the first step"):
+        saver.stop_if_asked(learner, Course())
+    assert saved_steps(tmp_path) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_first_signal_is_noted_and_the_second_does_what_it_did_before(number: signal.Signals) -> None:
+    heard: list[int] = []
+    before = {one: signal.signal(one, lambda got, _: heard.append(got)) for one in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        with noting_signals() as asked:
+            assert asked() == 0
+            os.kill(os.getpid(), number)
+            assert (asked(), heard) == (number, [])
+            os.kill(os.getpid(), number)
+            assert heard == [number]
+        os.kill(os.getpid(), number)
+        assert heard == [number, number]
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+def test_in_another_thread_no_signal_is_noted() -> None:
+    found = []
+
+    def inside() -> None:
+        with noting_signals() as asked:
+            found.append(asked())
+
+    thread = threading.Thread(target=inside)
+    thread.start()
+    thread.join()
+    assert found == [0]
