@@ -50,15 +50,20 @@ LEAST = (3, 4, 5, 6, 7)
 CALIBRATED_RECALL = 0.98
 ROUNDS = 7
 UNRELATED, STOCK = "unrelated text", "unrelated text with a stock phrase of the questions"
+RELATED = "text of the questions' own source"
 STOCK_PHRASES, STOCK_ROWS = 80, 2000
 DATATROVE_ROWS, TIMED_ROWS = 2500, 300  # drawn by chance: it reads some 50 kB/s of Chinese
 
 
 @dataclasses.dataclass(frozen=True)
 class Planted:
-    """Rows of which the first `clean` are unrelated; the others hold the copy of a question: (row, question, edit)."""
+    """Rows: `related` of the questions' own source, then unrelated ones up to `clean`, then copies of questions.
+
+    Of each copy its row, its question and the edit.
+    """
 
     rows: pl.DataFrame
+    related: int
     clean: int
     copies: list[tuple[int, int, str]]
 
@@ -138,7 +143,15 @@ def chinese() -> Language:
     return Language("Chinese", list, "", list("".join(chinese_news()[:300])))
 
 
-def plant(questions: list[str], texts: list[str], kinds: dict[str, Edit], language: Language, copies: int) -> Planted:
+def plant(
+    questions: list[str],
+    texts: list[str],
+    kinds: dict[str, Edit],
+    language: Language,
+    copies: int,
+    *,
+    related: int = 0,
+) -> Planted:
     """The texts, and behind them for each kind of edit copies of as many questions, each within one of the texts."""
     chance = random.Random(SEED)
     rows, planted = list(texts), []
@@ -146,7 +159,7 @@ def plant(questions: list[str], texts: list[str], kinds: dict[str, Edit], langua
         for question in chance.sample(range(len(questions)), min(copies, len(questions))):
             planted.append((len(rows), question, kind))
             rows.append(embed(edit(questions[question], language, chance), chance.choice(texts), language, chance))
-    return Planted(pl.DataFrame({"row": range(len(rows)), "text": rows}), len(texts), planted)
+    return Planted(pl.DataFrame({"row": range(len(rows)), "text": rows}), related, len(texts), planted)
 
 
 def index_of(questions: list[str]) -> Index:
@@ -238,7 +251,12 @@ def recalls(planted: Planted, found: pl.DataFrame) -> dict[str, Interval]:
 
 def false_alarms(planted: Planted, found: pl.DataFrame) -> Interval:
     """The share of unrelated rows that were named with any question."""
-    return wilson(found.filter(pl.col("row") < planted.clean)["row"].n_unique(), planted.clean)
+    return alarms_between(found["row"], planted.related, planted.clean)
+
+
+def alarms_between(named: pl.Series, first: int, end: int) -> Interval:
+    """The share of some rows that were named with any question."""
+    return wilson(named.unique().is_between(first, end, closed="left").sum(), end - first)
 
 
 def plain(rows: pl.DataFrame, questions: list[str], size: int) -> pl.DataFrame:
@@ -261,10 +279,10 @@ def judged_by_rows(name: str, subject: str, planted: Planted, seen: pl.Series, f
     copies = pl.DataFrame(planted.copies, schema=["row", "question", "kind"], orient="row").filter(
         pl.col("row").is_in(seen.to_list())
     )
-    own = Planted(planted.rows, planted.clean, copies.rows())
+    own = Planted(planted.rows, planted.related, planted.clean, copies.rows())
     found = copies.filter(pl.col("row").is_in(flagged.to_list()))
     shares = {f"{name}, {kind}": ("recall", share) for kind, share in recalls(own, found).items()}
-    ends = (0, planted.clean, planted.rows.height, planted.rows.height + STOCK_ROWS)
+    ends = (planted.related, planted.clean, planted.rows.height, planted.rows.height + STOCK_ROWS)
     for scope, first, end in ((UNRELATED, ends[0], ends[1]), (STOCK, ends[2], ends[3])):
         within = seen.is_between(first, end, closed="left").sum()
         alarms = flagged.is_between(first, end, closed="left").sum()
@@ -289,10 +307,13 @@ def stock_rows(questions: list[str], texts: list[str], language: Language) -> pl
 
 
 def report(
-    name: str, questions: list[str], texts: list[str], language: Language, python: str | None
+    name: str, questions: list[str], texts: list[str], language: Language, python: str | None, *, related: int = 0
 ) -> tuple[list[Verdict], list[Measurement]]:
-    """Recall per kind of edit, false alarms, the peers on the same rows, and the time each takes."""
-    planted = plant(questions, texts, {**HELD_OUT, "replaced": replaced}, language, COPIES)
+    """Recall per kind of edit, false alarms, the peers on the same rows, and the time each takes.
+
+    The first `related` texts are of the questions' own source: what is found in them is told and not judged.
+    """
+    planted = plant(questions, texts, {**HELD_OUT, "replaced": replaced}, language, COPIES, related=related)
     index = index_of(questions)
     found = find(planted.rows, index)
     verdicts, measured = [], []
@@ -303,7 +324,10 @@ def report(
         measured.append(Measurement(name="recall", scope=scope, subject="modelyard", interval=share))
     alarms = false_alarms(planted, found)
     verdicts.append(judge(alarms, FALSE_ALARMS, rule="contamination_false_alarms", scope=f"{name}, {UNRELATED}"))
-    stock = stock_rows(questions, texts, language)
+    if related:
+        own = alarms_between(found["row"], 0, related)
+        measured.append(Measurement(name="false_alarms", scope=f"{name}, {RELATED}", subject="modelyard", interval=own))
+    stock = stock_rows(questions, texts[related:], language)
     both = pl.concat([planted.rows, stock.with_columns(pl.col("row") + planted.rows.height)])
     named = find(both, index).filter(pl.col("row") >= planted.rows.height)["row"].n_unique()
     scope = f"{name}, {STOCK}"
@@ -429,7 +453,10 @@ def main() -> None:
         words,
         python,
     )
-    more = report("Chinese", sentences(news[:4000])[:3000], news[4000:12000] + reviews[10000:14000], characters, python)
+    paper = news[4000:12000]
+    more = report(
+        "Chinese", sentences(news[:4000])[:3000], paper + reviews[10000:], characters, python, related=len(paper)
+    )
     verdicts, measurements = verdicts + more[0], measurements + more[1]
     short = plant(chinese_chat(), news[4000:12000], {**HELD_OUT, "replaced": replaced}, characters, COPIES)
     measurements += [
@@ -451,8 +478,9 @@ def main() -> None:
         },
         notes=[
             "replaced is reported for comparison only: the threshold was chosen on it, with other questions",
-            "the Chinese questions are sentences of one month of a newspaper: among the rows are other reports of the "
-            "same events and recurring lines, which count as false alarms here",
+            "the Chinese questions are sentences of one month of a newspaper: among the other paragraphs of that month "
+            "are reports of the same events, bylines and datelines, so that they are told apart and not judged; the "
+            "unrelated rows are reviews",
             "the peers name no question: their recall counts a row flagged for any reason",
         ],
     )

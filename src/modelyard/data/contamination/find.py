@@ -39,7 +39,7 @@ from modelyard.data.contamination.index import (
 from modelyard.data.tokenising import GOLDEN, SPACELESS, Counts, Hashes, mix
 
 # Chosen in benchmarks/contamination.py on kinds of edit and questions other than those it reports
-THRESHOLD = 0.65  # of the score
+THRESHOLD = 0.7  # of the score
 SMOOTHING, SMOOTHING_SHARE = 5, 0.001  # rows or questions: an n-gram in so many others weighs half as one in none
 SMALL, LARGE = 1_000, 10_000  # rows or questions: the least and the most that rarity is reckoned by
 TOKENS_PER_EDIT = 5  # one edit in five tokens is still looked at
@@ -124,7 +124,7 @@ def contaminated(
         read_texts: gives `row` and `text` of the rows asked for, up to 256, as they stood in the files.
 
     Returns:
-        `row`, `question`, `score` (0.65 to 1), `span` (the passage of the row with some of what stands around it, at
+        `row`, `question`, `score` (0.7 to 1), `span` (the passage of the row with some of what stands around it, at
         most 300 characters), `question_span` (what is compared with it) and `answer` (whether the question's answer
         stands within 200 tokens of it; null where there is none), by row, the best question first.
 
