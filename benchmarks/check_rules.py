@@ -2,9 +2,9 @@
 
     python benchmarks/check_rules.py          # about 35 minutes on two cores; 1 GB of disk under .work/
 
-0.1 GB of the corpus of `check_speed.py`, with every further rule switched on alone, and the same rows read from gzip and
-from 10,000 files. Every run is a process of its own: of 0.1 GB its start is a fifth where only the structural rules are
-on. Of each the peak memory is held against the ceiling.
+0.1 GB of the corpus of `check_speed.py`, with every further rule switched on alone, and the same rows read from gzip
+and from 10,000 files. Every run is a process of its own: of 0.1 GB its start is a fifth where only the structural rules
+are on. Of each the peak memory is held against the ceiling.
 
 Writes `results/check_rules.json`.
 """
