@@ -134,7 +134,7 @@ def memory_of(learner: Learner, rows: Rows) -> tuple[int, int]:
     torch.cuda.synchronize()
     before = torch.cuda.memory_allocated()
     with torch.autocast("cuda", dtype=DTYPES[learner.precision], enabled=learner.precision != "fp32"):
-        logits = forward(learner.model, rows.ids, learner.pad_id)
+        logits = forward(learner.model, rows.ids, learner.pad_id, learner.model.device)
     loss = losses(logits, torch.from_numpy(rows.labels).to("cuda")).sum()
     kept = torch.cuda.memory_allocated() - before
     del logits, loss

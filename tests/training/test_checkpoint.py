@@ -68,7 +68,7 @@ def test_everything_comes_back_bit_for_bit(
     assert isinstance(course.history[0]["step"], int)
     np.testing.assert_array_equal(course.best_logits, logits)
     assert set(course.best_weights) == set(best)
-    assert (saved.state.trained_seconds, saved.state.restarts, saved.differences()) == (7.5, 2, [])
+    assert (saved.state.trained_seconds, saved.state.restarts, saved.differences(1)) == (7.5, 2, [])
 
     one = take_step(learner, train_rows, [3, 4], learning_rate=1e-3, step=3)
     torch.set_rng_state(before[-1])
@@ -142,7 +142,7 @@ def test_differences_are_told(tmp_path: Path, learner: Learner, train_rows: Rows
     path.write_text(text.replace(f'"threads": {torch.get_num_threads()}', '"threads": 99'))
     saved = newest(tmp_path, FACTS)
     assert saved is not None
-    assert saved.differences() == [f"torch 1.0, now {now}", f"99 threads, now {torch.get_num_threads()}"]
+    assert saved.differences(1) == [f"torch 1.0, now {now}", f"99 threads, now {torch.get_num_threads()}"]
 
 
 def test_tied_weights_are_saved_and_come_back(tmp_path: Path, learner: Learner, train_rows: Rows) -> None:

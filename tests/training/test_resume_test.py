@@ -29,15 +29,16 @@ def outcomes(report: Report) -> dict[tuple[str, str], str]:
     return {(verdict.rule, verdict.scope): verdict.outcome for verdict in report.verdicts}
 
 
-def test_killed_twice_and_exact(tiny_base: Path, tiny_prepared: Path, tmp_path: Path) -> None:
-    report = run(tiny_base, tiny_prepared, tmp_path, steps=12, kills=2)
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.system)])
+def test_killed_twice_and_exact(tiny_base: Path, tiny_prepared: Path, tmp_path: Path, processes: int) -> None:
+    report = run(tiny_base, tiny_prepared, tmp_path, steps=12, kills=2, processes=processes)
     assert outcomes(report) == {
         ("resume_exact", "files of the model"): "PASS",
         ("resume_exact", "steps and evaluations"): "PASS",
         ("resume_lost", "SIGKILL"): "PASS",
         ("resume_lost", "SIGTERM"): "PASS",
     }
-    assert report.parameters == {"steps": 12, "kills": 2, "seed": 0, "precision": "fp32"}
+    assert report.parameters == {"steps": 12, "kills": 2, "seed": 0, "precision": "fp32", "processes": processes}
     assert read_report(tmp_path / "reports/resume-test.json") == report
     assert sorted(path.name for path in tmp_path.iterdir()) == ["reports"]
 

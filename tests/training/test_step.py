@@ -41,7 +41,7 @@ def test_the_gradient_is_that_of_the_mean_loss_by_torch_alone(
     batch = list(range(8))
     stepped, by_hand = make_model().double().eval(), make_model().double().eval()
     result = take_step(make_learner(stepped, precision="fp32", pad_id=0), train_rows, batch, learning_rate=0.0, step=1)
-    logits = forward(by_hand, [train_rows.ids[index] for index in batch], 0)
+    logits = forward(by_hand, [train_rows.ids[index] for index in batch], 0, by_hand.device)
     torch.nn.CrossEntropyLoss()(logits, torch.from_numpy(train_rows.labels[batch])).backward()
     norm = torch.linalg.vector_norm(torch.cat([g.flatten() for g in gradients(by_hand).values()])).item()
     assert result.gradient_norm == pytest.approx(norm, rel=1e-9)

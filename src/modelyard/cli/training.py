@@ -1,5 +1,7 @@
 """`train`: from prepared data and a base model to a fine-tuned one."""
 
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +25,10 @@ def train(
             help="Train the first steps here, kill that again and again, and prove that it goes on exactly.",
         ),
     ] = False,
+    processes: Annotated[
+        int,
+        typer.Option(min=1, max=1024, help="Train in so many processes, on a GPU each where there are GPUs."),
+    ] = 1,
     as_json: AsJson = False,
     exit_zero: ExitZero = False,
 ) -> None:
@@ -33,6 +39,14 @@ def train(
 
     Killed, or stopped by Ctrl-C or SIGTERM, it goes on where it was saved when the same command is run again.
     """
+    if processes > 1 and not resume_test and "RANK" not in os.environ:
+        from modelyard.training.launch import launch
+
+        places = {"--project": project, "--prepared": prepared, "--output": output, "--reports": reports}
+        flags = {"--json": as_json, "--exit-zero": exit_zero}
+        command = [sys.executable, "-P", "-m", "modelyard", "train", "--processes", str(processes)]
+        command += [part for name, place in places.items() if place is not None for part in (name, str(place))]
+        raise typer.Exit(launch([*command, *(name for name, wanted in flags.items() if wanted)], processes))
     from modelyard.evidence.judge import exit_status
     from modelyard.project.load import load_project
 

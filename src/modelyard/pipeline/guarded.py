@@ -6,23 +6,9 @@ no memory left), the whole group is killed: no stage goes on writing where the n
 
 import io
 import os
-import signal
 import sys
-import threading
-import time
 
-POLL_SECONDS = 0.2
-
-
-def die_with_parent(parent: int) -> None:
-    """Kill this process group as soon as `parent` is no longer the parent of this process."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(POLL_SECONDS)
-        os.killpg(os.getpgrp(), signal.SIGKILL)
-
-    threading.Thread(target=watch, daemon=True).start()
+from modelyard.processes import die_with_parent
 
 
 class _NoTerminal(io.TextIOWrapper):

@@ -12,7 +12,7 @@ import logging
 import math
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -95,6 +95,7 @@ class State(BaseModel):
         trained_seconds: until here, earlier attempts included.
         restarts: how often the training went on from a checkpoint before.
         threads: of torch on the CPU, on which the order of its sums depends.
+        processes: that trained together.
         versions: of the libraries.
         digests: of every other file of the checkpoint.
     """
@@ -117,6 +118,7 @@ class State(BaseModel):
     trained_seconds: float
     restarts: int
     threads: int
+    processes: int
     versions: dict[str, str]
     digests: dict[str, str]
 
@@ -128,8 +130,12 @@ class Saved:
     folder: Path
     state: State
 
-    def differences(self) -> list[str]:
-        """What is not as it was when this was saved, in words: the steps are the same, the last bits may not be."""
+    def differences(self, processes: int) -> list[str]:
+        """What is not as it was when this was saved, in words: the steps are the same, the last bits may not be.
+
+        Args:
+            processes: that train together now.
+        """
         now = installed_versions()
         found = [
             f"{name} {self.state.versions.get(name, 'none')}, now {now[name]}"
@@ -138,6 +144,8 @@ class Saved:
         ]
         if self.state.threads != torch.get_num_threads():
             found.append(f"{self.state.threads} threads, now {torch.get_num_threads()}")
+        if self.state.processes != processes:
+            found.append(f"{self.state.processes} processes, now {processes}")
         return found
 
 
@@ -150,7 +158,7 @@ def checkpoints_of(output: Path) -> Path:
 def save(
     folder: Path, learner: Learner, course: Course, about: About, *, trained_seconds: float, restarts: int
 ) -> None:
-    """Write a checkpoint after a step, and remove all but the newest `KEPT`.
+    """Write a checkpoint after a step, and remove all but the newest `KEPT`; every process of the group calls it.
 
     Args:
         folder: of the checkpoints.
@@ -163,9 +171,25 @@ def save(
     Raises:
         InputError: it cannot be written; those before it are as they were.
     """
+    random = learner.group.gather(_random(learner.model.device))
+    if learner.group.first:
+        _write(folder, learner, course, about, random, trained_seconds=trained_seconds, restarts=restarts)
+    learner.group.wait()
+
+
+def _write(
+    folder: Path,
+    learner: Learner,
+    course: Course,
+    about: About,
+    random: Sequence[Mapping[str, torch.Tensor]],
+    *,
+    trained_seconds: float,
+    restarts: int,
+) -> None:
     with replacing_folder(folder / f"step-{course.step:09d}", mark=MARK) as place:
         digests = {}
-        for name, tensors in _tensors(learner, course):
+        for name, tensors in _tensors(learner, course, random):
             _write_tensors(_apart(tensors), place / name)
             digests[name] = digest_file(place / name)
         state = State(
@@ -179,6 +203,7 @@ def save(
             trained_seconds=trained_seconds,
             restarts=restarts,
             threads=torch.get_num_threads(),
+            processes=learner.group.size,
             versions=installed_versions(),
             digests=digests,
         )
@@ -233,7 +258,7 @@ def restore(saved: Saved, learner: Learner) -> Course:
         reason = str(error).strip().partition("\n")[0]
         message = f"the checkpoint does not fit this model: {reason}"
         raise InputError(Problem(message, _BEGIN_ANEW.format(saved.folder.parent), str(saved.folder))) from error
-    _set_random(load_file(saved.folder / _RANDOM), device)
+    _set_random(load_file(saved.folder / _RANDOM), learner.group.rank, device)
     best = load_file(saved.folder / _BEST) if state.best_step else {}
     logits = best.pop(_LOGITS).numpy() if best else np.empty(0, np.float32)
     kept = state.model_dump(
@@ -296,12 +321,14 @@ def _refuse_another(saved: Mapping[str, Any], training: Mapping[str, Any], folde
         raise InputError(problems)
 
 
-def _tensors(learner: Learner, course: Course) -> Iterator[tuple[str, Mapping[str, torch.Tensor]]]:
+def _tensors(
+    learner: Learner, course: Course, random: Sequence[Mapping[str, torch.Tensor]]
+) -> Iterator[tuple[str, Mapping[str, torch.Tensor]]]:
     """Each file and its tensors, one after the other."""
     yield _WEIGHTS, learner.model.state_dict()
     moments = learner.optimiser.state_dict()["state"].items()
     yield _OPTIMISER, {f"{number}.{name}": value for number, of_one in moments for name, value in of_one.items()}
-    yield _RANDOM, _random(learner.model.device)
+    yield _RANDOM, {f"{rank}.{name}": state for rank, states in enumerate(random) for name, state in states.items()}
     if course.best_step:
         yield _BEST, course.best_weights | {_LOGITS: torch.from_numpy(course.best_logits)}
 
@@ -342,7 +369,9 @@ def _random(device: torch.device) -> dict[str, torch.Tensor]:
     return states
 
 
-def _set_random(states: Mapping[str, torch.Tensor], device: torch.device) -> None:
-    torch.set_rng_state(states["cpu"])
-    if device.type == "cuda" and "cuda" in states:
-        torch.cuda.set_rng_state(states["cuda"], device)
+def _set_random(states: Mapping[str, torch.Tensor], rank: int, device: torch.device) -> None:
+    """Put the generators back; a process that was not there when they were saved goes on with what it began with."""
+    if f"{rank}.cpu" in states:
+        torch.set_rng_state(states[f"{rank}.cpu"])
+    if device.type == "cuda" and f"{rank}.cuda" in states:
+        torch.cuda.set_rng_state(states[f"{rank}.cuda"], device)

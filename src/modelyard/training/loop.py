@@ -15,6 +15,7 @@ from modelyard.progress import Progress, silent
 from modelyard.tasks.classification import correct, losses
 from modelyard.training.batches import Rows, cut, plan
 from modelyard.training.checkpoint import Course
+from modelyard.training.group import ALONE, Group
 from modelyard.training.saving import Saver
 from modelyard.training.step import Learner, Precision, forward, make_learner, not_finite, take_step
 
@@ -104,22 +105,29 @@ def schedule(
             yield Scheduled(step, epoch + position / len(batches), batch, rate, position in pauses)
 
 
-def evaluate(model: PreTrainedModel, rows: Rows, *, pad_id: int, progress: Progress = silent) -> NDArray[np.float32]:
-    """Logits of every row without dropout, in the order of the rows, shape (rows, labels).
+def evaluate(
+    model: PreTrainedModel, rows: Rows, *, pad_id: int, group: Group = ALONE, progress: Progress = silent
+) -> NDArray[np.float32]:
+    """Logits of every row without dropout, in the order of the rows, shape (rows, labels), the same in every process.
 
     In fp32 whatever the training's precision: it is what every later form of the model is compared with.
     """
     order = sorted(range(len(rows.ids)), key=lambda index: len(rows.ids[index]))
-    logits = np.empty((len(order), model.config.num_labels), dtype=np.float32)
+    logits = np.zeros((len(order), model.config.num_labels), dtype=np.float32)
     training, done = model.training, 0
+    parts = cut(order, rows.lengths, EVALUATION_TOKENS)
     model.eval()
     with torch.inference_mode():
-        for part in cut(order, rows.lengths, EVALUATION_TOKENS):
-            logits[part] = forward(model, [rows.ids[index] for index in part], pad_id).float().cpu().numpy()
-            done += len(part)
+        # one part a process, so that all have equally many turns
+        for start in range(0, len(parts), group.size):
+            turn = parts[start : start + group.size]
+            for part in group.share(turn):
+                own = forward(model, [rows.ids[index] for index in part], pad_id, model.device)
+                logits[part] = own.float().cpu().numpy()
+            done += sum(len(part) for part in turn)
             progress("evaluate", done, len(order))
     model.train(training)
-    return logits
+    return group.sums(logits)  # each row is zero in all processes but one
 
 
 def fit(
@@ -133,6 +141,7 @@ def fit(
     pad_id: int,
     record: Callable[[Mapping[str, float]], None],
     saver: Saver | None = None,
+    group: Group = ALONE,
     progress: Progress = silent,
 ) -> Fitted:
     """Fine-tune `model` in place and leave it with the weights of the lowest validation loss.
@@ -147,6 +156,7 @@ def fit(
         pad_id: token id of padding.
         record: is given the figures of every step and of every evaluation.
         saver: where the training starts, and when it is saved; None begins and saves nothing.
+        group: the processes that train together; each gives the same result.
         progress: told after every step.
 
     Raises:
@@ -154,8 +164,8 @@ def fit(
             gradient that is; or a checkpoint cannot be read or written.
         Stopped: a signal asked for an end; the training is saved.
     """
-    torch.manual_seed(seed)
-    learner = make_learner(model.train(), precision=precision, pad_id=pad_id)
+    torch.manual_seed(seed + group.rank)  # every process drops out its own
+    learner = make_learner(model.train(), precision=precision, pad_id=pad_id, group=group)
     course = Course() if saver is None else saver.begin(learner)
 
     def evaluating(what: str, done: int, total: int) -> None:
@@ -174,7 +184,7 @@ def fit(
             if saver is not None:
                 saver.after_step(learner, course)
         if now.evaluate:
-            logits = evaluate(model, validation, pad_id=pad_id, progress=evaluating)
+            logits = evaluate(model, validation, pad_id=pad_id, group=group, progress=evaluating)
             record(_note(course, now, model, logits, validation))
             if now.epoch >= 1.0 and evaluations_since_best(course.history) >= PATIENCE:
                 break

@@ -14,9 +14,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import psutil
 
 from modelyard.artifacts.files import digest_file, list_files, scratch_folder
 from modelyard.artifacts.prepared import MARK as DATASET_FILE
@@ -28,6 +30,7 @@ from modelyard.evidence.report import Report
 from modelyard.progress import Progress, silent
 from modelyard.project.schema import ProjectSchema
 from modelyard.training.checkpoint import checkpoints_of, saved_steps
+from modelyard.training.launch import launch
 from modelyard.training.train import METRICS_FILE, STAGE, Excerpt, train
 
 NAME = "resume-test"
@@ -48,13 +51,14 @@ class Kill(NamedTuple):
 
 @dataclass(frozen=True)
 class Work:
-    """What a process of its own trains: `settings` and places as in `train`, the excerpt's steps, and where to."""
+    """What processes of their own train: `settings` and places as in `train`, the excerpt's steps, and where to."""
 
     settings: ProjectSchema
     root: Path
     prepared: Path
     steps: int
     folder: Path
+    processes: int
 
     @property
     def model(self) -> Path:
@@ -71,6 +75,7 @@ def resume_test(
     steps: int = STEPS,
     kills: int = KILLS,
     seed: int = 0,
+    processes: int = 1,
     progress: Progress = silent,
 ) -> Report:
     """Train in peace and under kills, compare, judge; writes `reports/resume-test.json`.
@@ -83,6 +88,7 @@ def resume_test(
         steps: of the training that are taken.
         kills: how many; at most one less than the steps.
         seed: of their moments.
+        processes: that train together; a kill hits one of them.
         progress: told after every process.
 
     Raises:
@@ -90,13 +96,11 @@ def resume_test(
     """
     with recording(reports, NAME), scratch_folder(root.absolute(), NAME) as scratch:
         progress("train in peace", 0, 1)
-        whole = Work(settings, root.absolute(), prepared.absolute(), steps, scratch / "whole")
+        whole = Work(settings, root.absolute(), prepared.absolute(), steps, scratch / "whole", processes)
         _run(whole)
         chosen = read_report(whole.folder / f"{STAGE}.json").parameters["precision"]["value"]
         section = settings.train.model_copy(update={"precision": chosen})  # measured again it might be another
-        killed = Work(
-            settings.model_copy(update={"train": section}), whole.root, whole.prepared, steps, scratch / "killed"
-        )
+        killed = replace(whole, settings=settings.model_copy(update={"train": section}), folder=scratch / "killed")
         done = _kill_again_and_again(killed, whole, kills, random.Random(seed), progress)
         report = _report(whole, killed, done, chosen, seed)
         write_report(reports, report)
@@ -117,7 +121,8 @@ def _kill_again_and_again(work: Work, whole: Work, kills: int, choose: random.Ra
     for number, step in enumerate(drawn):
         progress("train, killed again and again", number, len(drawn) + 1)
         by = (signal.SIGKILL, signal.SIGTERM)[number % 2]
-        if _run(work, by, step, choose.uniform(0, 2 * step_seconds)):
+        kill = (by, step, choose.uniform(0, 2 * step_seconds), choose.randrange(work.processes))
+        if _run(work, *kill):
             saved = max(saved_steps(checkpoints_of(work.model)), default=0)
             done.append(Kill(by.name, _last_step(work), saved))
     progress("train, killed again and again", len(drawn), len(drawn) + 1)
@@ -126,11 +131,11 @@ def _kill_again_and_again(work: Work, whole: Work, kills: int, choose: random.Ra
     return done
 
 
-def _run(work: Work, by: signal.Signals | None = None, step: int = 0, delay: float = 0.0) -> bool:
-    """Train in a process of its own; whether it was killed, some seconds after a step's line stood in the metrics."""
+def _run(work: Work, by: signal.Signals | None = None, step: int = 0, delay: float = 0.0, rank: int = 0) -> bool:
+    """Train apart; whether one of the processes was killed, some seconds after a step's line stood in the metrics."""
     work.folder.mkdir(exist_ok=True)
     task = {"root": str(work.root), "prepared": str(work.prepared), "steps": work.steps, "folder": str(work.folder)}
-    task["settings"] = work.settings.model_dump_json(by_alias=True)
+    task |= {"processes": work.processes, "settings": work.settings.model_dump_json(by_alias=True)}
     errors = work.folder / "errors.txt"
     command = [sys.executable, "-P", "-m", "modelyard.training.resume_test", json.dumps(task)]
     with errors.open("wb") as writing, subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=writing) as child:
@@ -138,7 +143,7 @@ def _run(work: Work, by: signal.Signals | None = None, step: int = 0, delay: flo
             if by is not None:
                 _wait_for(work, step, child)
                 time.sleep(delay)
-                child.send_signal(by)
+                _signal(child, by, rank)
             status = child.wait(_WAIT_SECONDS)
         finally:
             child.kill()
@@ -150,6 +155,15 @@ def _run(work: Work, by: signal.Signals | None = None, step: int = 0, delay: flo
             Problem(f"training ended with exit status {status}: {said}", "mend that first, then try again")
         )
     return False
+
+
+def _signal(child: "subprocess.Popen[bytes]", by: signal.Signals, rank: int) -> None:
+    """To the process that trains, or to one of those that it started."""
+    trains = [one.pid for one in psutil.Process(child.pid).children()] if child.poll() is None else []
+    if not trains:
+        child.send_signal(by)
+    elif rank < len(trains):
+        os.kill(trains[rank], by)
 
 
 def _wait_for(work: Work, step: int, child: "subprocess.Popen[bytes]") -> None:
@@ -220,7 +234,13 @@ def _report(whole: Work, killed: Work, done: Sequence[Kill], precision: str, see
         stage=NAME,
         project=whole.settings.project,
         inputs={"prepared": digest_file(whole.prepared / DATASET_FILE)},
-        parameters={"steps": _last_step(whole), "kills": len(done), "seed": seed, "precision": precision},
+        parameters={
+            "steps": _last_step(whole),
+            "kills": len(done),
+            "seed": seed,
+            "precision": precision,
+            "processes": whole.processes,
+        },
         verdicts=verdicts,
         notes=[f"killed after the steps {places}; every step was saved"],
     )
@@ -229,6 +249,10 @@ def _report(whole: Work, killed: Work, done: Sequence[Kill], precision: str, see
 def train_excerpt(task: dict[str, Any]) -> int:
     """What the process does that is killed; returns its exit status."""
     folder = Path(task["folder"])
+    if task["processes"] > 1 and "RANK" not in os.environ:
+        return launch(
+            [sys.executable, "-P", "-m", "modelyard.training.resume_test", json.dumps(task)], task["processes"]
+        )
     try:
         train(
             ProjectSchema.model_validate_json(task["settings"]),

@@ -64,15 +64,18 @@ class Saver:
         return course
 
     def after_step(self, learner: Learner, course: Course) -> None:
-        """Save where it is time; save and stop where a signal asked for it.
+        """Save where it is time; save and stop where a signal to any process of the group asked for it.
 
         Raises:
             Stopped: a signal asked for an end.
             InputError: the checkpoint cannot be written.
         """
-        if self.clock() - self._last >= self._interval:
+        late = self.clock() - self._last >= self._interval
+        due, number = learner.group.most(late, self.asked())
+        if due or number:
             self._save(learner, course)
-        self.stop_if_asked(learner, course)
+        if number:
+            raise Stopped(int(number), course.step, self.folder)
 
     def stop_if_asked(self, learner: Learner, course: Course) -> None:
         """Save and stop where a signal asked for it; called wherever the weights are those of the course.
@@ -81,7 +84,8 @@ class Saver:
             Stopped: a signal asked for an end.
             InputError: the checkpoint cannot be written.
         """
-        if not (number := self.asked()):
+        number = int(learner.group.most(self.asked())[0])
+        if not number:
             return
         if course.step > self._saved_step:
             self._save(learner, course)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
 from transformers import PreTrainedModel
 
@@ -12,6 +13,7 @@ from modelyard.engines.padding import pad
 from modelyard.errors import InputError, Problem
 from modelyard.tasks.classification import losses
 from modelyard.training.batches import Rows, cut
+from modelyard.training.group import ALONE, Group, held_back
 
 Precision = Literal["fp32", "bf16", "fp16"]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -36,6 +38,8 @@ class Learner:
 
     Attributes:
         model: weights in fp32; in training mode where dropout is wanted.
+        group: the processes that train it together.
+        called: what the forward pass goes through, `model` or what adds up its gradients over the group.
         optimiser: over the model's weights.
         scaler: of the loss against underflow; switched off except for fp16.
         precision: of the forward pass; the backward pass follows it.
@@ -47,6 +51,8 @@ class Learner:
     scaler: torch.amp.GradScaler
     precision: Precision
     pad_id: int
+    group: Group
+    called: torch.nn.Module
 
 
 class StepResult(NamedTuple):
@@ -56,8 +62,8 @@ class StepResult(NamedTuple):
     gradient_norm: float
 
 
-def make_learner(model: PreTrainedModel, *, precision: Precision, pad_id: int) -> Learner:
-    """A fresh optimiser around a model.
+def make_learner(model: PreTrainedModel, *, precision: Precision, pad_id: int, group: Group = ALONE) -> Learner:
+    """A fresh optimiser around a model that the processes of a group train together.
 
     Fused, because one kernel that walks all weights once takes 18 ms for MiniLM on 2 cores where torch's default takes
     198.
@@ -72,15 +78,15 @@ def make_learner(model: PreTrainedModel, *, precision: Precision, pad_id: int) -
         fused=True,
     )
     scaler = torch.amp.GradScaler(model.device.type, enabled=precision == "fp16")
-    return Learner(model, optimiser, scaler, precision, pad_id)
+    return Learner(model, optimiser, scaler, precision, pad_id, group, group.together(model))
 
 
-def forward(model: PreTrainedModel, rows: Sequence[Sequence[int]], pad_id: int) -> torch.Tensor:
+def forward(model: torch.nn.Module, rows: Sequence[Sequence[int]], pad_id: int, device: torch.device) -> torch.Tensor:
     """Logits of rows padded to the longest of them, shape (rows, labels)."""
     arrays = pad(rows, pad_id)
     logits: torch.Tensor = model(
-        input_ids=torch.from_numpy(arrays["input_ids"]).to(model.device),
-        attention_mask=torch.from_numpy(arrays["attention_mask"]).to(model.device),
+        input_ids=torch.from_numpy(arrays["input_ids"]).to(device),
+        attention_mask=torch.from_numpy(arrays["attention_mask"]).to(device),
     ).logits
     return logits
 
@@ -96,8 +102,9 @@ def take_step(
 ) -> StepResult:
     """Update the weights on one batch.
 
-    The batch goes through in parts of at most `tokens_per_forward`; each part's loss is divided by the rows of the
-    whole batch, so that the parts' gradients add up to that of the mean over the batch.
+    Each process of the group takes its share of the batch, in parts of at most `tokens_per_forward`; each part's loss
+    is divided by the rows of the whole batch, so that the gradients of all parts of all processes add up to that of
+    the mean over the batch.
 
     Args:
         learner: what is updated.
@@ -111,25 +118,34 @@ def take_step(
         InputError: the loss or the gradient is not a finite number, the gradient in fp16 not even at the least scale
             of the loss; the weights are as they were.
     """
-    device = learner.model.device
-    loss_sum = 0.0
+    device, group = learner.model.device, learner.group
+    loss_sum, bad = 0.0, list[str]()
     learner.optimiser.zero_grad(set_to_none=True)
-    for part in cut(batch, rows.lengths, tokens_per_forward):
-        with torch.autocast(device.type, dtype=DTYPES[learner.precision], enabled=learner.precision != "fp32"):
-            logits = forward(learner.model, [rows.ids[index] for index in part], learner.pad_id)
-        row_losses = losses(logits, torch.from_numpy(rows.labels[part]).to(device))
-        learner.scaler.scale(row_losses.sum() / len(batch)).backward()  # type: ignore[no-untyped-call]
+    # a process without a row takes the first one for nothing: the others wait for its gradients
+    parts = cut(group.share(batch), rows.lengths, tokens_per_forward) or [[batch[0]]]
+    weight = 1.0 if group.share(batch) else 0.0
+    for part in parts:
+        with (
+            held_back(learner.called, last=part is parts[-1]),
+            torch.autocast(device.type, dtype=DTYPES[learner.precision], enabled=learner.precision != "fp32"),
+        ):
+            logits = forward(learner.called, [rows.ids[index] for index in part], learner.pad_id, device)
+            row_losses = weight * losses(logits, torch.from_numpy(rows.labels[part]).to(device))
+            # the gradients of the group are averaged, not added up
+            part_loss = row_losses.sum() / (len(batch) / group.size)
+            learner.scaler.scale(part_loss).backward()  # type: ignore[no-untyped-call]
         loss_sum += row_losses.detach().sum().item()
-        if not math.isfinite(loss_sum):
-            finite = torch.isfinite(row_losses.detach()).tolist()
-            bad = [rows.sources[index] for index, good in zip(part, finite, strict=True) if not good]
-            raise not_finite("loss", loss_sum, step, bad)
+        finite = torch.isfinite(row_losses.detach()).tolist()
+        bad += [rows.sources[index] for index, good in zip(part, finite, strict=True) if not good]
+    loss_sum = float(group.sums(np.array([loss_sum]))[0])
+    if not math.isfinite(loss_sum):
+        raise not_finite("loss", loss_sum, step, sorted(source for found in group.gather(bad) for source in found))
     learner.scaler.unscale_(learner.optimiser)
     norm = torch.nn.utils.clip_grad_norm_(learner.model.parameters(), CLIP_NORM, foreach=True).item()
     if not math.isfinite(norm) and learner.scaler.get_scale() <= LEAST_LOSS_SCALE:  # 1 where the scaler is off
         raise not_finite("gradient", norm, step, [rows.sources[index] for index in batch])
-    for group in learner.optimiser.param_groups:
-        group["lr"] = learning_rate
+    for parameters in learner.optimiser.param_groups:
+        parameters["lr"] = learning_rate
     learner.scaler.step(learner.optimiser)
     learner.scaler.update()
     return StepResult(loss_sum, norm)

@@ -40,6 +40,7 @@ from modelyard.training.batches import Rows, padding_share
 from modelyard.training.checkpoint import About, Saved, checkpoints_of, newest, remove_all
 from modelyard.training.derive import Derived
 from modelyard.training.findings import accuracies, better_than_majority
+from modelyard.training.group import Group, joined
 from modelyard.training.loop import PATIENCE, Fitted, Scheduled, fit, schedule
 from modelyard.training.precision import candidates, check_precision, choose_precision
 from modelyard.training.rows import cut_rows, encode_split
@@ -81,7 +82,7 @@ def train(
     excerpt: Excerpt | None = None,
     progress: Progress = silent,
 ) -> Report:
-    """Fine-tune the base model on a prepared data set.
+    """Fine-tune the base model on a prepared data set, in this process or in all that were started together.
 
     Writes `output` (the weights of the lowest validation loss, the tokenizer, `training.json`), `reports/train.json`
     and, line by line, the figures of every step in `reports/train.metrics.jsonl`. The same data, settings and machine
@@ -104,7 +105,7 @@ def train(
             checkpoints are of another training or cannot be written.
         Stopped: SIGTERM or SIGINT asked for an end while steps were taken; the training is saved.
     """
-    with recording(reports, STAGE):
+    with joined() as group, recording(reports, STAGE) if group.first else contextlib.nullcontext():
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         section = _model_section(settings)
         refuse_failed(reports, ["check"])
@@ -114,9 +115,10 @@ def train(
         base = find_base(section.base, section.revision, root=root)
         with reproducible(settings.train.seed), quiet_transformers(), keeping_freed_memory():
             model = load_with_new_head(base, data.dataset.labels, seed=settings.train.seed).to(device)
-            report = _train(settings, data, base, model, output, reports, excerpt, progress)
-        write_report(reports, report)
-        remove_all(checkpoints_of(output))
+            report = _train(settings, data, base, model, output, reports, excerpt, group, progress)
+        if group.first:
+            write_report(reports, report)
+            remove_all(checkpoints_of(output))
     return report
 
 
@@ -128,6 +130,7 @@ def _train(
     output: Path,
     reports: Path,
     excerpt: Excerpt | None,
+    group: Group,
     progress: Progress,
 ) -> Report:
     train_rows, validation_rows, max_length, cut = _read_rows(settings, data, base, model, progress)
@@ -150,8 +153,8 @@ def _train(
     facts = training.model_dump(mode="json", include={"task", "labels", "base", "prepared", "settings"})
     facts |= {**facts.pop("settings"), "steps": len(steps)}
     saved = newest(checkpoints_of(output), facts)
-    with _metrics(reports / METRICS_FILE, saved) as record:
-        about = _about(model, train_rows, planned, settings, facts, saved, record, progress)
+    with _metrics(reports / METRICS_FILE, saved) if group.first else contextlib.nullcontext(_nobody) as record:
+        about = group.from_first(_about(model, train_rows, planned, settings, facts, saved, record, progress))
         every = None if excerpt is None else excerpt.every_seconds
         with noting_signals() as asked:
             saver = Saver(
@@ -167,11 +170,13 @@ def _train(
                 pad_id=pad_id,
                 record=record,
                 saver=saver,
+                group=group,
                 progress=progress,
             )
     used = training.settings | {"precision": about.precision}
     training = training.model_copy(update={"settings": used, "history": fitted.history, "best_step": fitted.best_step})
-    _write_model(model, base, training, output)
+    if group.first:
+        _write_model(model, base, training, output)
 
     right = correct(fitted.logits, validation_rows.labels)
     found = accuracies(right, data.split("validation"), data.dataset.slices)
@@ -188,7 +193,7 @@ def _train(
         notes=[
             *_notes(found[0].interval, fitted, steps, derived, precision, why),
             *_varies(varies),
-            *([] if saved is None else _resumed(saved)),
+            *([] if saved is None else _resumed(saved, group.size)),
         ],
     )
 
@@ -229,9 +234,9 @@ def _varies(reason: str) -> list[str]:
     return [f"not the same bit for bit when it is trained again: {reason}"] if reason else []
 
 
-def _resumed(saved: Saved) -> list[str]:
+def _resumed(saved: Saved, processes: int) -> list[str]:
     """The note that this training went on elsewhere than it began, where that may change its last bits."""
-    differences = saved.differences()
+    differences = saved.differences(processes)
     if not differences:
         return []
     return [f"went on after step {saved.state.step} elsewhere than it began ({', '.join(differences)}): the same rows"]
@@ -390,6 +395,10 @@ def _lines_until(path: Path, step: int) -> bytes:
             if at < step or (at == step and "validation_loss" not in figures):
                 kept.append(line)
     return b"".join(kept)
+
+
+def _nobody(figures: Mapping[str, Any]) -> None:
+    """A record that is not kept: the first process keeps it."""
 
 
 def _finite(value: Any) -> Any:  # noqa: ANN401

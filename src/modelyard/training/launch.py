@@ -1,0 +1,108 @@
+"""`modelyard train --processes N`: N processes on this machine, with the variables by which torchrun's would know them.
+
+On several machines torchrun itself starts them: `torchrun --nnodes 2 --nproc-per-node 8 --no-python modelyard train`.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from types import FrameType
+
+import psutil
+
+PARENT = "MODELYARD_LAUNCHED_BY"
+"""The variable that names the process with which those that `launch` started end."""
+GRACE_SECONDS = 60.0
+"""After the first process ended with an error the others have so long to end: they wait for it in vain."""
+_POLL_SECONDS = 0.05
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def launch(command: Sequence[str], processes: int) -> int:
+    """Start a command so many times and wait; a signal to this process goes to all.
+
+    Args:
+        command: program and arguments.
+        processes: at least 2.
+
+    Returns:
+        The exit status of the first process that ended with an error; 0 where none did.
+    """
+    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "WORLD_SIZE": str(processes)}
+    address[PARENT] = str(os.getpid())
+    threads = max(1, (psutil.cpu_count(logical=False) or 1) // processes)
+    # torch says at every start that weights without a gradient are looked for and that there are none
+    shared = {"OMP_NUM_THREADS": str(threads), "TORCH_CPP_LOG_LEVEL": "ERROR"} | os.environ | address
+    with contextlib.ExitStack() as stack:
+        said = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(1, processes)]
+        children = [
+            stack.enter_context(
+                subprocess.Popen(
+                    command,
+                    env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+                    # the report and the progress are those of the first process
+                    stdout=subprocess.DEVNULL if rank else None,
+                    stderr=said[rank - 1] if rank else None,
+                    start_new_session=True,  # Ctrl-C in the terminal comes from here, once
+                )
+            )
+            for rank in range(processes)
+        ]
+        with _passing_on(children):
+            failed = _wait(children)
+        statuses = [child.returncode for child in children]
+        if failed is None:
+            return 0
+        if failed and statuses[failed] != statuses[0]:  # else it says what the first one has said
+            said[failed - 1].seek(0)
+            sys.stderr.buffer.write(said[failed - 1].read())
+            sys.stderr.flush()
+    return 128 - statuses[failed] if statuses[failed] < 0 else statuses[failed]
+
+
+def _wait(children: "Sequence[subprocess.Popen[bytes]]") -> int | None:
+    """Wait for all to end; the number of the one that ended with an error first."""
+    failed: int | None = None
+    deadline = float("inf")
+    try:
+        while time.monotonic() < deadline:
+            statuses = [child.poll() for child in children]
+            if failed is None and any(statuses):
+                # one that a signal ended takes others with it, be it within this very moment
+                failed = min(range(len(statuses)), key=lambda rank: statuses[rank] or len(statuses) * 256)
+                deadline = time.monotonic() + GRACE_SECONDS
+            if None not in statuses:
+                break
+            time.sleep(_POLL_SECONDS)
+    finally:
+        for child in children:
+            child.kill()
+            child.wait()
+    return failed
+
+
+@contextlib.contextmanager
+def _passing_on(children: "Sequence[subprocess.Popen[bytes]]") -> Iterator[None]:
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        for child in children:
+            if child.poll() is None:
+                child.send_signal(number)
+
+    before = {number: signal.signal(number, pass_on) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _free_port() -> int:
+    with socket.socket() as asked:
+        asked.bind(("127.0.0.1", 0))
+        return int(asked.getsockname()[1])

@@ -1,0 +1,150 @@
+"""Several processes against one: the same losses and weights; a death, a signal and another number of processes."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from modelyard.training.group import Group, joined
+from modelyard.training.train import METRICS_FILE
+
+STEPS = 50
+TOLERANCE = 1e-5
+
+
+@pytest.fixture(scope="module")
+def base(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny encoder without dropout: every process draws its own."""
+    folder = Path(shutil.copytree(tiny_base, tmp_path_factory.mktemp("still") / "base"))
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def project_of(place: Path, base: Path, prepared: Path) -> Path:
+    place.mkdir()
+    settings = {
+        "schema": 1,
+        "project": "tiny",
+        "data": {"train": "rows.csv"},
+        "model": {"base": str(base)},
+        "train": {"learning_rate": 3e-3, "epochs": 6, "tokens_per_batch": 200, "precision": "fp32"},
+    }
+    (place / "modelyard.yaml").write_text(json.dumps(settings))
+    (place / "prepared").symlink_to(prepared)
+    return place
+
+
+def start(project: Path, processes: int) -> "subprocess.Popen[str]":
+    command = [str(Path(sys.executable).parent / "modelyard"), "train", "--project", str(project)]
+    return subprocess.Popen(
+        [*command, "--processes", str(processes)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+
+
+def run(project: Path, processes: int) -> str:
+    with start(project, processes) as going:
+        output, errors = going.communicate(timeout=300)
+    assert going.returncode == 0, errors
+    return output
+
+
+def losses(project: Path) -> list[tuple[int, float]]:
+    lines = map(json.loads, (project / "reports" / METRICS_FILE).read_text().splitlines())
+    return [(line["step"], line["loss"]) for line in lines if "loss" in line]
+
+
+def assert_alike(one: Path, other: Path) -> None:
+    steps, again = losses(one), losses(other)
+    assert len(steps) >= STEPS
+    assert [step for step, _ in steps] == [step for step, _ in again]
+    np.testing.assert_allclose([loss for _, loss in again], [loss for _, loss in steps], atol=TOLERANCE)
+    weights, found = (load_file(project / "model/model.safetensors") for project in (one, other))
+    assert weights.keys() == found.keys()
+    # what is added to every key alike changes no attention: that gradient is rounding, which Adam makes a whole step of
+    for name in (name for name in weights if not name.endswith("key.bias")):
+        weight = weights[name]
+        np.testing.assert_allclose(found[name], weight, atol=TOLERANCE, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def alone(base: Path, tiny_prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    project = project_of(tmp_path_factory.mktemp("alone") / "project", base, tiny_prepared)
+    run(project, 1)
+    return project
+
+
+@pytest.mark.parametrize("processes", [2, pytest.param(4, marks=pytest.mark.system)])
+def test_several_processes_train_as_one_does(
+    alone: Path, base: Path, tiny_prepared: Path, tmp_path: Path, processes: int
+) -> None:
+    project = project_of(tmp_path / "project", base, tiny_prepared)
+    assert "train: tiny" in run(project, processes)
+    assert_alike(alone, project)
+    assert sorted(path.name for path in project.iterdir()) == ["model", "modelyard.yaml", "prepared", "reports"]
+
+
+def wait_for_steps(project: Path, count: int) -> None:
+    until = time.monotonic() + 120
+    while time.monotonic() < until:
+        if (project / "reports" / METRICS_FILE).is_file() and len(losses(project)) >= count:
+            return
+        time.sleep(0.01)
+    raise AssertionError("no step was taken")
+
+
+def ranks(parent: int) -> list[int]:
+    listed = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    return [int(number) for number in listed]
+
+
+@pytest.mark.system
+@pytest.mark.parametrize(
+    ("number", "status", "said"),
+    [(signal.SIGTERM, 143, "which is saved in model.checkpoints"), (signal.SIGKILL, 137, "")],
+)
+def test_one_process_that_ends_ends_all_and_another_number_goes_on(
+    alone: Path, base: Path, tiny_prepared: Path, tmp_path: Path, number: signal.Signals, status: int, said: str
+) -> None:
+    project = project_of(tmp_path / "project", base, tiny_prepared)
+    with start(project, 2) as going:
+        wait_for_steps(project, 5)
+        os.kill(ranks(going.pid)[1], number)
+        _, errors = going.communicate(timeout=120)
+    assert (going.returncode, said in errors, "Traceback" in errors) == (status, True, False), errors
+    assert (project / "model.checkpoints").exists() == (number == signal.SIGTERM)
+    run(project, 1)
+    assert_alike(alone, project)
+
+
+def test_alone_nothing_is_sent() -> None:
+    with joined() as group:
+        assert group == Group()
+    assert (group.share([1, 2, 3]), group.most(2.0, 3.0), group.gather("a"), group.from_first(4)) == (
+        [1, 2, 3],
+        [2.0, 3.0],
+        ["a"],
+        4,
+    )
+    values: Any = np.array([1.0])
+    assert group.sums(values) is values
+
+
+def test_every_row_of_a_batch_has_one_process() -> None:
+    batch = list(range(7))
+    shares = [Group(rank, 3).share(batch) for rank in range(3)]
+    assert shares == [[0, 3, 6], [1, 4], [2, 5]]
