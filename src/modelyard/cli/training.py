@@ -57,7 +57,14 @@ def train(
 
         prepared, reports = prepared or project / "prepared", reports or project / "reports"
         if resume_test:
-            report = prove(loaded.settings, root=project, prepared=prepared, reports=reports, progress=progress)
+            report = prove(
+                loaded.settings,
+                root=project,
+                prepared=prepared,
+                reports=reports,
+                processes=processes,
+                progress=progress,
+            )
         else:
             report = fine_tune(
                 loaded.settings,

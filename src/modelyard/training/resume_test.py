@@ -38,6 +38,7 @@ STEPS = 40
 KILLS = 6
 _LEAST_STEPS = 3
 _WAIT_SECONDS = 3_600.0  # a process that takes no further step for so long is given up
+_REPORT_IT = "please report this with reports/resume-test.json: it is a mistake in Modelyard"
 _POLL_SECONDS = 0.005
 
 
@@ -121,10 +122,12 @@ def _kill_again_and_again(work: Work, whole: Work, kills: int, choose: random.Ra
     for number, step in enumerate(drawn):
         progress("train, killed again and again", number, len(drawn) + 1)
         by = (signal.SIGKILL, signal.SIGTERM)[number % 2]
-        kill = (by, step, choose.uniform(0, 2 * step_seconds), choose.randrange(work.processes))
-        if _run(work, *kill):
+        before = _metrics(work)
+        killed = _run(work, by, step, choose.uniform(0, 2 * step_seconds), choose.randrange(work.processes))
+        if killed and not work.model.exists():  # else it had ended before the signal came
             saved = max(saved_steps(checkpoints_of(work.model)), default=0)
-            done.append(Kill(by.name, _last_step(work), saved))
+            # lines that stood before are of steps that the process before took
+            done.append(Kill(by.name, saved if _metrics(work) == before else _last_step(work), saved))
     progress("train, killed again and again", len(drawn), len(drawn) + 1)
     _run(work)
     progress("train, killed again and again", len(drawn) + 1, len(drawn) + 1)
@@ -144,7 +147,7 @@ def _run(work: Work, by: signal.Signals | None = None, step: int = 0, delay: flo
                 _wait_for(work, step, child)
                 time.sleep(delay)
                 _signal(child, by, rank)
-            status = child.wait(_WAIT_SECONDS)
+            status = _wait_for(work, work.steps + 1, child)
         finally:
             child.kill()
     if by is not None and status in (-by, 128 + by):
@@ -166,17 +169,35 @@ def _signal(child: "subprocess.Popen[bytes]", by: signal.Signals, rank: int) -> 
         os.kill(trains[rank], by)
 
 
-def _wait_for(work: Work, step: int, child: "subprocess.Popen[bytes]") -> None:
-    until = time.monotonic() + _WAIT_SECONDS
-    while _last_step(work) < step and child.poll() is None and time.monotonic() < until:
+def _wait_for(work: Work, step: int, child: "subprocess.Popen[bytes]") -> int | None:
+    """Wait until a step's line stands or the process has ended; its status, None where it goes on.
+
+    Raises:
+        InputError: no line was written for an hour.
+    """
+    seen, until = b"", time.monotonic() + _WAIT_SECONDS
+    while child.poll() is None:
+        now = _metrics(work)
+        if now != seen:
+            seen, until = now, time.monotonic() + _WAIT_SECONDS
+            if _last_step(work) >= step:
+                break
+        elif time.monotonic() > until:
+            message = f"training has taken no step for {_WAIT_SECONDS:,.0f} s"
+            raise InputError(Problem(message, "look whether `modelyard train` by itself gets on", "--resume-test"))
         time.sleep(_POLL_SECONDS)
+    return child.returncode
+
+
+def _metrics(work: Work) -> bytes:
+    path = work.folder / METRICS_FILE
+    return path.read_bytes() if path.is_file() else b""
 
 
 def _lines(work: Work) -> list[dict[str, Any]]:
     """The metrics of steps and evaluations as far as they stand."""
-    path = work.folder / METRICS_FILE
     found = []
-    for line in path.read_bytes().splitlines(keepends=True) if path.is_file() else []:
+    for line in _metrics(work).splitlines(keepends=True):
         if line.endswith(b"\n"):
             figures = json.loads(line)
             if "step" in figures:
@@ -206,14 +227,14 @@ def _report(whole: Work, killed: Work, done: Sequence[Kill], precision: str, see
             at_most(0),
             rule="resume_exact",
             scope="files of the model",
-            next_step="please report this with reports/resume-test.json: it is a mistake in Modelyard",
+            next_step=_REPORT_IT,
         ),
         judge(
             Interval.exact(unlike, n=len(lines), unit="lines"),
             at_most(0),
             rule="resume_exact",
             scope="steps and evaluations",
-            next_step="please report this with reports/resume-test.json: it is a mistake in Modelyard",
+            next_step=_REPORT_IT,
         ),
     ]
     # a step whose line stands may not be saved yet when SIGKILL comes; SIGTERM leaves the time for it
