@@ -6,6 +6,7 @@
       GateInconclusive        3   a gate cannot tell yet: its interval straddles the limit
       MissingDependency       4   this machine lacks something; the next step is the exact command that installs it
       Stopped           130, 143   SIGINT or SIGTERM ended a training, which was saved before
+      Lost                    75   one of several processes is left alone by another, which has more to say
 
 Every problem says what was found, the rule it broke, and what to do next.
 """
@@ -79,3 +80,9 @@ class Stopped(ModelyardError):
             reason, next_step = f"stopped by {name} before the first step", "run the same command again"
         super().__init__(Problem(reason, next_step))
         self.exit_status = 128 + number
+
+
+class Lost(ModelyardError):
+    """A process of several that another has left alone: it may go better the next time (EX_TEMPFAIL of sysexits.h)."""
+
+    exit_status = 75

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from modelyard.cli.main import main
+from modelyard.evidence.report import Report
 
 
 @pytest.fixture
@@ -73,3 +74,30 @@ def test_help_loads_no_torch() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip().endswith("[]")
     assert "Fine-tune the base model" in done.stdout
+
+
+def test_the_resume_test_takes_the_number_of_processes(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = {}
+
+    def prove(settings: object, **options: object) -> Report:
+        asked.update(options)
+        return Report(stage="resume-test", project="tiny")
+
+    monkeypatch.setattr("modelyard.training.resume_test.resume_test", prove)
+    assert status_of("--project", str(project), "--resume-test", "--processes", "3") == 0
+    assert (asked["processes"], asked["reports"]) == (3, project / "reports")
+
+
+def test_several_processes_get_the_same_options_and_their_status_is_its_own(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def launch(command: list[str], processes: int) -> int:
+        asked.append((command[command.index("train") :], processes))
+        return 3
+
+    monkeypatch.setattr("modelyard.training.launch.launch", launch)
+    assert status_of("--project", str(project), "--processes", "2", "--json", "--output", "out") == 3
+    options = ["--processes", "2", "--project", str(project), "--output", "out", "--json"]
+    assert asked == [(["train", *options], 2)]

@@ -183,3 +183,29 @@ def test_a_disk_that_fills_leaves_the_one_before(tmp_path: Path, learner: Learne
 def test_the_folder_stands_beside_the_model(tmp_path: Path) -> None:
     assert checkpoints_of(tmp_path / "model") == tmp_path / "model.checkpoints"
     assert checkpoints_of(Path("model/")) == Path.cwd() / "model.checkpoints"
+
+
+def test_damaged_ones_of_later_steps_make_room_and_what_a_kill_left_is_tidied(
+    tmp_path: Path, learner: Learner, train_rows: Rows
+) -> None:
+    take_step(learner, train_rows, [0], learning_rate=1e-3, step=1)
+    for step in (400, 500):
+        write(tmp_path, learner, step)
+        (tmp_path / f"step-{step:09d}" / "weights.safetensors").unlink()
+    (tmp_path / "step-000000500/state.json").unlink()
+    for left in (".step-000000300.999999999.tmp", ".step-000000300.999999999.old.tmp"):
+        (tmp_path / left).mkdir()
+    assert newest(tmp_path, FACTS) is None
+    write(tmp_path, learner, 71)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-000000071"]
+    saved = newest(tmp_path, FACTS)
+    assert saved is not None and saved.state.step == 71
+
+
+def test_where_it_went_on_elsewhere_is_not_forgotten(tmp_path: Path, learner: Learner, train_rows: Rows) -> None:
+    take_step(learner, train_rows, [0], learning_rate=1e-3, step=1)
+    course = Course(step=1, rows_seen=1)
+    save(tmp_path, learner, course, ABOUT, trained_seconds=1.0, restarts=1, elsewhere=["8 threads, now 4"])
+    saved = newest(tmp_path, FACTS)
+    assert saved is not None
+    assert saved.differences(2) == ["8 threads, now 4", "1 processes, now 2"]

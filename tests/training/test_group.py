@@ -115,7 +115,10 @@ def ranks(parent: int) -> list[int]:
 @pytest.mark.system
 @pytest.mark.parametrize(
     ("number", "status", "said"),
-    [(signal.SIGTERM, 143, "which is saved in model.checkpoints"), (signal.SIGKILL, 137, "")],
+    [
+        (signal.SIGTERM, 143, "which is saved in model.checkpoints"),
+        (signal.SIGKILL, 137, "error: process 1 of 2 was ended by SIGKILL"),
+    ],
 )
 def test_one_process_that_ends_ends_all_and_another_number_goes_on(
     alone: Path, base: Path, tiny_prepared: Path, tmp_path: Path, number: signal.Signals, status: int, said: str

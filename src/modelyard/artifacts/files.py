@@ -266,9 +266,19 @@ def check_output(target: Path, *, mark: str) -> None:
 
 def _leftovers(target: Path) -> list[Path]:
     """What dead processes left beside `target`; the pattern is exact, as `out.b` may stand beside `out`."""
-    name = re.compile(rf"\.{re.escape(target.name)}\.(\d+)(?:\.old)?\.tmp")
-    beside = target.parent.iterdir() if target.parent.is_dir() else ()
-    return [path for path in beside if (found := name.fullmatch(path.name)) and not _alive(int(found[1]))]
+    return leftovers(target.parent, re.escape(target.name))
+
+
+def leftovers(folder: Path, name: str) -> list[Path]:
+    """What dead processes left in a folder of targets with such names.
+
+    Args:
+        folder: where the targets stand.
+        name: a regular expression without groups.
+    """
+    pattern = re.compile(rf"\.(?:{name})\.(\d+)(?:\.old)?\.tmp")
+    inside = folder.iterdir() if folder.is_dir() else ()
+    return [path for path in inside if (found := pattern.fullmatch(path.name)) and not _alive(int(found[1]))]
 
 
 def _move_back(target: Path) -> None:

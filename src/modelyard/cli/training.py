@@ -74,5 +74,6 @@ def train(
                 reports=reports,
                 progress=progress,
             )
-    show_report(report, as_json=as_json)
+    if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
+        show_report(report, as_json=as_json)
     raise typer.Exit(0 if exit_zero else exit_status(report.verdicts))

@@ -10,6 +10,7 @@ model.checkpoints/step-000000120/
 
 import logging
 import math
+import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +26,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from modelyard.artifacts.documents import read_document
-from modelyard.artifacts.files import digest_file, replacing_folder, write_json
+from modelyard.artifacts.files import digest_file, leftovers, replacing_folder, write_json
 from modelyard.artifacts.reports import installed_versions
 from modelyard.errors import InputError, Problem
 from modelyard.training.step import Learner, Precision
@@ -36,7 +37,7 @@ KEPT = 2
 _WEIGHTS, _OPTIMISER, _BEST, _RANDOM = (f"{name}.safetensors" for name in ("weights", "optimiser", "best", "random"))
 _LOGITS = "\x01logits"
 """Among the best weights; no module has a name with a control character."""
-_STEP_FOLDER = re.compile(r"step-(\d{9,})")
+_STEP_FOLDER = r"step-\d{9,}"
 log = logging.getLogger(__name__)
 
 
@@ -96,6 +97,7 @@ class State(BaseModel):
         restarts: how often the training went on from a checkpoint before.
         threads: of torch on the CPU, on which the order of its sums depends.
         processes: that trained together.
+        elsewhere: how the training went on before otherwise than it began, in words.
         versions: of the libraries.
         digests: of every other file of the checkpoint.
     """
@@ -119,6 +121,7 @@ class State(BaseModel):
     restarts: int
     threads: int
     processes: int
+    elsewhere: list[str]
     versions: dict[str, str]
     digests: dict[str, str]
 
@@ -137,7 +140,8 @@ class Saved:
             processes: that train together now.
         """
         now = installed_versions()
-        found = [
+        found = list(self.state.elsewhere)
+        found += [
             f"{name} {self.state.versions.get(name, 'none')}, now {now[name]}"
             for name in ("torch", "transformers")
             if now[name] != self.state.versions.get(name)
@@ -146,7 +150,7 @@ class Saved:
             found.append(f"{self.state.threads} threads, now {torch.get_num_threads()}")
         if self.state.processes != processes:
             found.append(f"{self.state.processes} processes, now {processes}")
-        return found
+        return list(dict.fromkeys(found))
 
 
 def checkpoints_of(output: Path) -> Path:
@@ -156,7 +160,14 @@ def checkpoints_of(output: Path) -> Path:
 
 
 def save(
-    folder: Path, learner: Learner, course: Course, about: About, *, trained_seconds: float, restarts: int
+    folder: Path,
+    learner: Learner,
+    course: Course,
+    about: About,
+    *,
+    trained_seconds: float,
+    restarts: int,
+    elsewhere: Sequence[str] = (),
 ) -> None:
     """Write a checkpoint after a step, and remove all but the newest `KEPT`; every process of the group calls it.
 
@@ -167,13 +178,15 @@ def save(
         about: what it belongs to.
         trained_seconds: until now, earlier attempts included.
         restarts: how often the training went on from a checkpoint.
+        elsewhere: as in `State`.
 
     Raises:
         InputError: it cannot be written; those before it are as they were.
     """
     random = learner.group.gather(_random(learner.model.device))
     if learner.group.first:
-        _write(folder, learner, course, about, random, trained_seconds=trained_seconds, restarts=restarts)
+        taken = {"trained_seconds": trained_seconds, "restarts": restarts, "elsewhere": list(elsewhere)}
+        _write(folder, learner, course, about, random, taken)
     learner.group.wait()
 
 
@@ -183,10 +196,12 @@ def _write(
     course: Course,
     about: About,
     random: Sequence[Mapping[str, torch.Tensor]],
-    *,
-    trained_seconds: float,
-    restarts: int,
+    taken: Mapping[str, Any],
 ) -> None:
+    # one of a later step is damaged, or it would have been gone on from; what a kill left of a save has no other end
+    ahead = [place for place in _places(folder) if _step_of(place) >= course.step]
+    for place in (*ahead, *leftovers(folder, _STEP_FOLDER)):
+        shutil.rmtree(place, ignore_errors=True)
     with replacing_folder(folder / f"step-{course.step:09d}", mark=MARK) as place:
         digests = {}
         for name, tensors in _tensors(learner, course, random):
@@ -200,8 +215,7 @@ def _write(
                 for name in ("step", "loss_sum", "rows_seen", "gradient_norm", "updated", "history", "best_step")
             },
             scaler=learner.scaler.state_dict(),
-            trained_seconds=trained_seconds,
-            restarts=restarts,
+            **taken,
             threads=torch.get_num_threads(),
             processes=learner.group.size,
             versions=installed_versions(),
@@ -269,12 +283,12 @@ def restore(saved: Saved, learner: Learner) -> Course:
 
 def saved_steps(folder: Path) -> list[int]:
     """The steps of the checkpoints in a folder, the last first."""
-    return [int(path.name.removeprefix("step-")) for path in _places(folder)]
+    return [_step_of(path) for path in _places(folder)]
 
 
 def remove_all(folder: Path) -> None:
     """Remove the checkpoints of a training whose model is written, and their folder where nothing else is in it."""
-    for place in _places(folder):
+    for place in (*_places(folder), *leftovers(folder, _STEP_FOLDER)):
         shutil.rmtree(place, ignore_errors=True)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
@@ -286,11 +300,15 @@ _BEGIN_ANEW = "set it back to go on from there, or remove {} to begin anew"
 def _places(folder: Path) -> list[Path]:
     """Checkpoints of ours, the newest first, whole or not."""
     found = [
-        (int(match[1]), path)
+        path
         for path in (folder.iterdir() if folder.is_dir() else ())
-        if (match := _STEP_FOLDER.fullmatch(path.name)) and path.is_dir() and not path.is_symlink()
+        if re.fullmatch(_STEP_FOLDER, path.name) and path.is_dir() and not path.is_symlink()
     ]
-    return [path for _, path in sorted(found, reverse=True)]
+    return sorted(found, key=_step_of, reverse=True)
+
+
+def _step_of(place: Path) -> int:
+    return int(place.name.removeprefix("step-"))
 
 
 def _damaged(place: Path, state: State) -> list[str]:
@@ -348,6 +366,8 @@ def _apart(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 def _write_tensors(tensors: dict[str, torch.Tensor], path: Path) -> None:
     try:
         save_file(tensors, path)
+        with path.open("rb+") as written:  # or a power cut takes it after the one before was pruned
+            os.fsync(written.fileno())
     except SafetensorError as error:  # its word for what the system refused
         message = f"the checkpoint {path.name} cannot be written: {error}"
         next_step = "free some space, then run the same command again: it goes on from the checkpoint before this one"

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch.nn.parallel import DistributedDataParallel
 from transformers import PreTrainedModel
 
-from modelyard.errors import InputError, Problem
+from modelyard.errors import InputError, Lost, Problem
 from modelyard.processes import die_with_parent
 from modelyard.training.launch import PARENT
 
@@ -85,7 +85,8 @@ def joined() -> Iterator[Group]:
     """The processes that `launch` or torchrun started, by the variables both set; this one alone where none did.
 
     Raises:
-        InputError: another process is gone, or there are more processes than GPUs where there are any.
+        InputError: there are more processes than GPUs where there are any.
+        Lost: another process is gone.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
@@ -99,17 +100,17 @@ def joined() -> Iterator[Group]:
             message = f"process {here} of this machine has no GPU: there are {torch.cuda.device_count()}"
             raise InputError(Problem(message, "start one process a GPU", "--processes"))
         torch.cuda.set_device(here)
-    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=WAIT)
     try:
+        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=WAIT)
         yield Group(rank, size)
     except RuntimeError as error:
-        if not (isinstance(error, dist.DistBackendError) or "gloo" in str(error)):
+        if not (isinstance(error, dist.DistError) or "gloo" in str(error)):
             raise
         message = f"process {rank} of {size} lost the others: {str(error).strip().rpartition(chr(10))[2]}"
-        next_step = "look at what the first one to end has said, then run the same command again: it goes on"
-        raise InputError(Problem(message, next_step)) from error
+        raise Lost(Problem(message, "run the same command again: it goes on from the last checkpoint")) from error
     finally:
-        dist.destroy_process_group()
+        if dist.is_initialized():
+            dist.destroy_process_group()
 
 
 def held_back(model: torch.nn.Module, *, last: bool) -> AbstractContextManager[None]:

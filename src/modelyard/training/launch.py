@@ -1,6 +1,6 @@
 """`modelyard train --processes N`: N processes on this machine, with the variables by which torchrun's would know them.
 
-On several machines torchrun itself starts them: `torchrun --nnodes 2 --nproc-per-node 8 --no-python modelyard train`.
+On several machines torchrun itself starts them (docs/training.md).
 """
 
 import contextlib
@@ -15,6 +15,8 @@ from collections.abc import Iterator, Sequence
 from types import FrameType
 
 import psutil
+
+from modelyard.errors import Lost
 
 PARENT = "MODELYARD_LAUNCHED_BY"
 """The variable that names the process with which those that `launch` started end."""
@@ -55,27 +57,32 @@ def launch(command: Sequence[str], processes: int) -> int:
             for rank in range(processes)
         ]
         with _passing_on(children):
-            failed = _wait(children)
+            ended = _wait(children)
         statuses = [child.returncode for child in children]
-        if failed is None:
+        if not ended:
             return 0
-        if failed and statuses[failed] != statuses[0]:  # else it says what the first one has said
+        # those that were left alone end too, be it sooner than the one that left them
+        failed = next((rank for rank in ended if statuses[rank] != Lost.exit_status), ended[0])
+        if failed and statuses[failed] != statuses[0]:  # else the first process has said the same
             said[failed - 1].seek(0)
             sys.stderr.buffer.write(said[failed - 1].read())
-            sys.stderr.flush()
+        if statuses[failed] < 0:
+            name = signal.Signals(-statuses[failed]).name
+            sys.stderr.write(f"error: process {failed} of {processes} was ended by {name}\n")
+            sys.stderr.write("  next: run the same command again: it goes on from the last checkpoint\n")
+        sys.stderr.flush()
     return 128 - statuses[failed] if statuses[failed] < 0 else statuses[failed]
 
 
-def _wait(children: "Sequence[subprocess.Popen[bytes]]") -> int | None:
-    """Wait for all to end; the number of the one that ended with an error first."""
-    failed: int | None = None
+def _wait(children: "Sequence[subprocess.Popen[bytes]]") -> list[int]:
+    """Wait for all to end; the numbers of those that ended with an error by themselves, in that order."""
+    ended: list[int] = []
     deadline = float("inf")
     try:
         while time.monotonic() < deadline:
             statuses = [child.poll() for child in children]
-            if failed is None and any(statuses):
-                # one that a signal ended takes others with it, be it within this very moment
-                failed = min(range(len(statuses)), key=lambda rank: statuses[rank] or len(statuses) * 256)
+            ended += [rank for rank, status in enumerate(statuses) if status and rank not in ended]
+            if ended and deadline == float("inf"):
                 deadline = time.monotonic() + GRACE_SECONDS
             if None not in statuses:
                 break
@@ -84,7 +91,7 @@ def _wait(children: "Sequence[subprocess.Popen[bytes]]") -> int | None:
         for child in children:
             child.kill()
             child.wait()
-    return failed
+    return ended
 
 
 @contextlib.contextmanager

@@ -27,6 +27,7 @@ from modelyard.errors import InputError, ModelyardError, Problem
 from modelyard.evidence.interval import Interval, at_most
 from modelyard.evidence.judge import judge
 from modelyard.evidence.report import Report
+from modelyard.processes import die_with_parent
 from modelyard.progress import Progress, silent
 from modelyard.project.schema import ProjectSchema
 from modelyard.training.checkpoint import checkpoints_of, saved_steps
@@ -141,7 +142,10 @@ def _run(work: Work, by: signal.Signals | None = None, step: int = 0, delay: flo
     task |= {"processes": work.processes, "settings": work.settings.model_dump_json(by_alias=True)}
     errors = work.folder / "errors.txt"
     command = [sys.executable, "-P", "-m", "modelyard.training.resume_test", json.dumps(task)]
-    with errors.open("wb") as writing, subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=writing) as child:
+    with (
+        errors.open("wb") as writing,
+        subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=writing, start_new_session=True) as child,
+    ):
         try:
             if by is not None:
                 _wait_for(work, step, child)
@@ -290,4 +294,5 @@ def train_excerpt(task: dict[str, Any]) -> int:
 
 
 if __name__ == "__main__":
+    die_with_parent(os.getppid())
     sys.exit(train_excerpt(json.loads(sys.argv[1])))

@@ -97,7 +97,16 @@ class Saver:
         )
         start = self.clock()
         trained = earlier + start - self._began
-        save(self.folder, learner, course, self.about, trained_seconds=trained, restarts=restarts)
+        elsewhere = [] if self.saved is None else self.saved.differences(learner.group.size)
+        save(
+            self.folder,
+            learner,
+            course,
+            self.about,
+            trained_seconds=trained,
+            restarts=restarts,
+            elsewhere=elsewhere,
+        )
         self._saved_step, self._last = course.step, self.clock()
         took = max(self._last - start, 1e-3)
         kills = seconds_between_kills(self.hours_between_failures, trained_seconds=trained, restarts=restarts)
@@ -123,6 +132,8 @@ class Saver:
 def noting_signals() -> Iterator[Callable[[], int]]:
     """Note the first SIGTERM or SIGINT instead of ending; the second ends the process as it would have.
 
+    One that was noted when the block ends without an error does then what it would have done.
+
     Yields:
         The number of the signal that came, 0 before.
     """
@@ -146,6 +157,8 @@ def noting_signals() -> Iterator[Callable[[], int]]:
         yield lambda: noted[0] if noted else 0
     finally:
         put_back()
+    if noted:
+        signal.raise_signal(noted[0])
 
 
 def _spoken(seconds: float) -> str:

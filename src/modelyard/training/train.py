@@ -2,8 +2,10 @@
 
 import contextlib
 import copy
+import errno
 import json
 import math
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -119,6 +121,7 @@ def train(
         if group.first:
             write_report(reports, report)
             remove_all(checkpoints_of(output))
+        group.wait()  # whoever started the processes ends all when one of them ends with a status
     return report
 
 
@@ -152,7 +155,7 @@ def _train(
     )
     facts = training.model_dump(mode="json", include={"task", "labels", "base", "prepared", "settings"})
     facts |= {**facts.pop("settings"), "steps": len(steps)}
-    saved = newest(checkpoints_of(output), facts)
+    saved = _agreed(newest(checkpoints_of(output), facts), group)
     with _metrics(reports / METRICS_FILE, saved) if group.first else contextlib.nullcontext(_nobody) as record:
         about = group.from_first(_about(model, train_rows, planned, settings, facts, saved, record, progress))
         every = None if excerpt is None else excerpt.every_seconds
@@ -232,6 +235,20 @@ def _step_on_copies(model: PreTrainedModel, rows: Rows, pad_id: int) -> None:
 def _varies(reason: str) -> list[str]:
     """The note that another training will not give the same bits, where torch says why."""
     return [f"not the same bit for bit when it is trained again: {reason}"] if reason else []
+
+
+def _agreed(saved: Saved | None, group: Group) -> Saved | None:
+    """The checkpoint to go on from, where every process has found the same.
+
+    Raises:
+        InputError: they have not.
+    """
+    found = group.gather(None if saved is None else (saved.state.step, saved.state.digests))
+    if any(one != found[0] for one in found):
+        steps = ", ".join("none" if one is None else f"step {one[0]}" for one in found)
+        message = f"the processes find other checkpoints: {steps}"
+        raise InputError(Problem(message, "let every machine see the same folder", "--output"))
+    return saved
 
 
 def _resumed(saved: Saved, processes: int) -> list[str]:
@@ -377,7 +394,9 @@ def _metrics(path: Path, saved: Saved | None) -> Iterator[Callable[[Mapping[str,
 
     def record(figures: Mapping[str, Any]) -> None:
         try:
-            handle.write(json.dumps(_finite(figures), allow_nan=False).encode() + b"\n")
+            line = json.dumps(_finite(figures), allow_nan=False).encode() + b"\n"
+            if handle.write(line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             raise _unwritable(path, str(error.strerror), "--reports") from error
 
@@ -389,7 +408,7 @@ def _lines_until(path: Path, step: int) -> bytes:
     """Lines of what was done when a step had been taken and not been evaluated; none of a file that is not there."""
     kept = []
     for line in path.read_bytes().splitlines(keepends=True) if path.is_file() else []:
-        with contextlib.suppress(ValueError):  # the line that a kill cut short
+        if line.endswith(b"\n"):  # or a kill cut it short
             figures = json.loads(line)
             at = next((figures[name] for name in _STEPS if name in figures), 0)
             if at < step or (at == step and "validation_loss" not in figures):

@@ -222,6 +222,7 @@ def _groups(pairs: Pairs) -> tuple[Rows, Rows]:
     """The rows of some pairs, ascending, and for each the first row of its group; union-find over the pairs."""
     members, places = np.unique(np.concatenate([pairs.first, pairs.row]), return_inverse=True)
     edges = (places[: pairs.row.size], places[pairs.row.size :])
+    # loaded where copies are looked for: a third of a second before a row is read
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
