@@ -35,8 +35,8 @@ from modelyard.training.launch import launch
 from modelyard.training.train import METRICS_FILE, STAGE, Excerpt, train
 
 NAME = "resume-test"
-STEPS = 40
-KILLS = 6
+STEPS = 20
+KILLS = 4
 _LEAST_STEPS = 3
 _WAIT_SECONDS = 3_600.0  # a process that takes no further step for so long is given up
 _REPORT_IT = "please report this with reports/resume-test.json: it is a mistake in Modelyard"
