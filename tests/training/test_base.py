@@ -42,11 +42,11 @@ def load(folder: Path, labels: Any = ("bad", "good"), seed: int = 0) -> PreTrain
         return load_with_new_head(folder, labels, seed=seed)
 
 
-def refused(call: Callable[[], object], *parts: str) -> None:
+def refused(call: Callable[[], object], *parts: str) -> bool:
+    """Whether a call is refused in these words."""
     with pytest.raises(InputError) as caught:
         call()
-    text = str(caught.value)
-    assert all(part in text for part in parts), text
+    return all(part in str(caught.value) for part in parts)
 
 
 def test_find_base_takes_a_folder_relative_to_the_project(base: Path) -> None:
@@ -57,7 +57,7 @@ def test_find_base_takes_a_folder_relative_to_the_project(base: Path) -> None:
 @pytest.mark.parametrize("name", ["no-such-folder", "org/model", "../x/y/z", "a b"])
 def test_find_base_looks_in_the_cache_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: Any) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
-    refused(lambda: find_base(name, "main", root=tmp_path), repr(name), "local cache", "download")
+    assert refused(lambda: find_base(name, "main", root=tmp_path), repr(name), "local cache", "download")
 
 
 def test_find_base_reads_a_revision_from_the_cache_and_asks_for_one(
@@ -78,12 +78,12 @@ def test_find_base_reads_a_revision_from_the_cache_and_asks_for_one(
     found = find_base("org/tiny", commit, root=tmp_path)
     assert found == snapshot
     assert digest_base(found) == digest_folder(base)  # the links' targets, under the same names
-    refused(lambda: find_base("org/tiny", None, root=tmp_path), "without model.revision", commit)
+    assert refused(lambda: find_base("org/tiny", None, root=tmp_path), "without model.revision", commit)
 
 
 def test_a_pickle_beside_the_weights_is_refused(base: Path) -> None:
     (base / "pytorch_model.bin").write_bytes(b"x")
-    refused(lambda: find_base(str(base), None, root=base), "pytorch_model.bin", "pickled")
+    assert refused(lambda: find_base(str(base), None, root=base), "pytorch_model.bin", "pickled")
 
 
 @pytest.mark.parametrize(
@@ -95,13 +95,13 @@ def test_a_pickle_beside_the_weights_is_refused(base: Path) -> None:
 )
 def test_sizes_in_the_config_have_limits(base: Path, changes: dict[str, Any], parts: Any) -> None:
     edit(base / "config.json", **changes)
-    refused(lambda: find_base(str(base), None, root=base), *parts)
+    assert refused(lambda: find_base(str(base), None, root=base), *parts)
 
 
 @pytest.mark.parametrize("text", ["[1]", "{", "[" * 100_000])
 def test_a_config_that_is_none(base: Path, text: str) -> None:
     (base / "config.json").write_text(text)
-    refused(lambda: find_base(str(base), None, root=base), "config.json")
+    assert refused(lambda: find_base(str(base), None, root=base), "config.json")
 
 
 @pytest.mark.parametrize(
@@ -121,14 +121,14 @@ def test_a_config_that_is_none(base: Path, text: str) -> None:
 def test_a_model_that_cannot_be_loaded(base: Path, changes: dict[str, Any]) -> None:
     (base / "evil.py").write_text("raise SystemExit('this code must not run')")
     edit(base / "config.json", **changes)
-    refused(lambda: load(base), "cannot be loaded")
+    assert refused(lambda: load(base), "cannot be loaded")
 
 
 def test_weights_of_another_shape_or_missing(base: Path) -> None:
     edit(base / "config.json", hidden_size=16)
-    refused(lambda: load(base), "missing or have another shape", "embeddings")
+    assert refused(lambda: load(base), "missing or have another shape", "embeddings")
     edit(base / "config.json", hidden_size=32, num_hidden_layers=3)
-    refused(lambda: load(base), "missing or have another shape", "layer.2")
+    assert refused(lambda: load(base), "missing or have another shape", "layer.2")
 
 
 def test_a_base_without_pooler_gets_one_from_the_seed(base: Path) -> None:
@@ -156,11 +156,11 @@ def test_the_padding_token(base: Path) -> None:
     edit(base / "tokenizer_config.json", pad_token={"content": "[SEP]"})
     assert load(base).config.pad_token_id == 3
     edit(base / "tokenizer_config.json", pad_token="[NONE]")
-    refused(lambda: load(base), "names a padding token")
+    assert refused(lambda: load(base), "names a padding token")
     (base / "tokenizer_config.json").write_text("[]")
-    refused(lambda: load(base), "tokenizer_config.json")
+    assert refused(lambda: load(base), "tokenizer_config.json")
     (base / "tokenizer_config.json").unlink()
-    refused(lambda: load(base), "names a padding token", "set pad_token_id")
+    assert refused(lambda: load(base), "names a padding token", "set pad_token_id")
 
 
 def test_a_tokenizer_larger_than_the_embedding(base: Path, make_model: Callable[[], PreTrainedModel]) -> None:
@@ -168,13 +168,13 @@ def test_a_tokenizer_larger_than_the_embedding(base: Path, make_model: Callable[
     tokenizer = load_tokenizer(base)
     check_tokenizer(tokenizer, model, base)
     tokenizer.add_tokens(["extra"])
-    refused(lambda: check_tokenizer(tokenizer, model, base), "up to 43", "0 to 42")
+    assert refused(lambda: check_tokenizer(tokenizer, model, base), "up to 43", "0 to 42")
 
 
 def test_an_empty_tokenizer(base: Path, make_model: Callable[[], PreTrainedModel]) -> None:
     from tokenizers.models import WordLevel
 
-    refused(lambda: check_tokenizer(Tokenizer(WordLevel({}, "x")), make_model(), base), "up to -1")
+    assert refused(lambda: check_tokenizer(Tokenizer(WordLevel({}, "x")), make_model(), base), "up to -1")
 
 
 def small(kind: Any, **options: Any) -> Any:

@@ -40,23 +40,17 @@ def train(
     Killed, or stopped by Ctrl-C or SIGTERM, it goes on where it was saved when the same command is run again.
     """
     if processes > 1 and not resume_test and "RANK" not in os.environ:
-        from modelyard.training.launch import launch
-
         places = {"--project": project, "--prepared": prepared, "--output": output, "--reports": reports}
-        flags = {"--json": as_json, "--exit-zero": exit_zero}
-        command = [sys.executable, "-P", "-m", "modelyard", "train", "--processes", str(processes)]
-        command += [part for name, place in places.items() if place is not None for part in (name, str(place))]
-        raise typer.Exit(launch([*command, *(name for name, wanted in flags.items() if wanted)], processes))
+        raise typer.Exit(_launched(processes, places, {"--json": as_json, "--exit-zero": exit_zero}))
     from modelyard.evidence.judge import exit_status
     from modelyard.project.load import load_project
 
     loaded = load_project(project)
     with progress_bar("load torch and the base model") as progress, heard_logs():
-        from modelyard.training.resume_test import resume_test as prove
-        from modelyard.training.train import train as fine_tune
-
         prepared, reports = prepared or project / "prepared", reports or project / "reports"
         if resume_test:
+            from modelyard.training.resume_test import resume_test as prove
+
             report = prove(
                 loaded.settings,
                 root=project,
@@ -66,6 +60,8 @@ def train(
                 progress=progress,
             )
         else:
+            from modelyard.training.train import train as fine_tune
+
             report = fine_tune(
                 loaded.settings,
                 root=project,
@@ -77,3 +73,12 @@ def train(
     if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
         show_report(report, as_json=as_json)
     raise typer.Exit(0 if exit_zero else exit_status(report.verdicts))
+
+
+def _launched(processes: int, places: dict[str, Path | None], flags: dict[str, bool]) -> int:
+    """The exit status of this command in so many processes."""
+    from modelyard.training.launch import launch
+
+    command = [sys.executable, "-P", "-m", "modelyard", "train", "--processes", str(processes)]
+    command += [part for name, place in places.items() if place is not None for part in (name, str(place))]
+    return launch([*command, *(name for name, wanted in flags.items() if wanted)], processes)

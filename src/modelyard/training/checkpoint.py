@@ -68,6 +68,10 @@ class Course:
     best_logits: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
 
 
+_OF_COURSE = ("step", "loss_sum", "rows_seen", "gradient_norm", "updated", "history", "best_step")
+"""The fields of `Course` that are no arrays, which `State` has too."""
+
+
 @dataclass(frozen=True)
 class About:
     """What a checkpoint belongs to.
@@ -208,12 +212,10 @@ def _write(
             _write_tensors(_apart(tensors), place / name)
             digests[name] = digest_file(place / name)
         state = State(
-            **{name: getattr(about, name) for name in ("precision", "precision_reason")},
             training=dict(about.training),
-            **{
-                name: getattr(course, name)
-                for name in ("step", "loss_sum", "rows_seen", "gradient_norm", "updated", "history", "best_step")
-            },
+            precision=about.precision,
+            precision_reason=about.precision_reason,
+            **{name: getattr(course, name) for name in _OF_COURSE},
             scaler=learner.scaler.state_dict(),
             **taken,
             threads=torch.get_num_threads(),
@@ -275,10 +277,7 @@ def restore(saved: Saved, learner: Learner) -> Course:
     _set_random(load_file(saved.folder / _RANDOM), learner.group.rank, device)
     best = load_file(saved.folder / _BEST) if state.best_step else {}
     logits = best.pop(_LOGITS).numpy() if best else np.empty(0, np.float32)
-    kept = state.model_dump(
-        include={"step", "loss_sum", "rows_seen", "gradient_norm", "updated", "history", "best_step"}
-    )
-    return Course(**kept, best_weights=best, best_logits=logits)
+    return Course(**state.model_dump(include=set(_OF_COURSE)), best_weights=best, best_logits=logits)
 
 
 def saved_steps(folder: Path) -> list[int]:

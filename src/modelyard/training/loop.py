@@ -177,8 +177,7 @@ def fit(
     # a checkpoint is of the moment after a step: one that is evaluated has its evaluation still before it
     for now in steps[max(course.step - 1, 0) :]:
         if now.step > course.step:
-            figures = _advance(learner, train, now, course)
-            record(figures)
+            record(figures := _advance(learner, train, now, course))
             speed = f"{figures['tokens_per_second']:,.0f} tokens/s"
             progress(f"train, loss {course.loss_sum / course.rows_seen:.3f}, {speed}", now.step, len(steps))
             if saver is not None:
@@ -188,12 +187,15 @@ def fit(
             record(_note(course, now, model, logits, validation))
             if now.epoch >= 1.0 and evaluations_since_best(course.history) >= PATIENCE:
                 break
-    if not course.updated:
-        named = [train.sources[index] for index in now.batch]
-        raise not_finite("gradient, as at every step before,", course.gradient_norm, now.step, named)
+    _refuse_no_update(course, train, now)
     model.load_state_dict(course.best_weights)
-    early = course.history[-1]["step"] < steps[-1].step
-    return Fitted(course.best_step, course.history, course.best_logits, stopped_early=early)
+    return Fitted(course.best_step, course.history, course.best_logits, stopped_early=now.step < steps[-1].step)
+
+
+def _refuse_no_update(course: Course, train: Rows, last: Scheduled) -> None:
+    if not course.updated:
+        named = [train.sources[index] for index in last.batch]
+        raise not_finite("gradient, as at every step before,", course.gradient_norm, last.step, named)
 
 
 def _advance(learner: Learner, train: Rows, now: Scheduled, course: Course) -> dict[str, float]:

@@ -142,27 +142,15 @@ def _train(
     steps = planned if excerpt is None else _cut_short(planned, excerpt.steps)
     pad_id, seed = int(model.config.pad_token_id), settings.train.seed
     varies = allow_what_has_none(lambda: _step_on_copies(model, train_rows, pad_id))
-    plain = {"seed": seed, "precision": settings.train.precision}
-    training = Training(
-        task=settings.task,
-        labels=data.dataset.labels,
-        base=digest_base(base),
-        prepared=digest_file(data.folder / DATASET_FILE),
-        max_length_tokens=int(max_length.value),
-        settings=plain | {name: value for name, (value, _) in derived.items()},
-        history=[],
-        best_step=0,
-    )
-    facts = training.model_dump(mode="json", include={"task", "labels", "base", "prepared", "settings"})
-    facts |= {**facts.pop("settings"), "steps": len(steps)}
+    training = _training_of(settings, data, base, derived)
+    facts = training.model_dump(mode="json", include={"task", "labels", "base", "prepared"})
+    facts |= training.settings | {"steps": len(steps)}
     saved = _agreed(newest(checkpoints_of(output), facts), group)
     with _metrics(reports / METRICS_FILE, saved) if group.first else contextlib.nullcontext(_nobody) as record:
         about = group.from_first(_about(model, train_rows, planned, settings, facts, saved, record, progress))
-        every = None if excerpt is None else excerpt.every_seconds
+        every, hours = (excerpt.every_seconds if excerpt else None), settings.train.hours_between_failures
         with noting_signals() as asked:
-            saver = Saver(
-                checkpoints_of(output), about, saved, record, asked, settings.train.hours_between_failures, every
-            )
+            saver = Saver(checkpoints_of(output), about, saved, record, asked, hours, every)
             fitted = fit(
                 model,
                 train_rows,
@@ -198,6 +186,21 @@ def _train(
             *_varies(varies),
             *([] if saved is None else _resumed(saved, group.size)),
         ],
+    )
+
+
+def _training_of(settings: ProjectSchema, data: Prepared, base: Path, derived: Mapping[str, Derived]) -> Training:
+    """What is trained on what and how, before anything is."""
+    plain = {"seed": settings.train.seed, "precision": settings.train.precision}
+    return Training(
+        task=settings.task,
+        labels=data.dataset.labels,
+        base=digest_base(base),
+        prepared=digest_file(data.folder / DATASET_FILE),
+        max_length_tokens=int(derived["max_length_tokens"].value),
+        settings=plain | {name: value for name, (value, _) in derived.items()},
+        history=[],
+        best_step=0,
     )
 
 
