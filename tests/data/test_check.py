@@ -276,7 +276,7 @@ def test_rules_of_the_users_own_in_several_processes(tmp_path: Path, monkeypatch
     monkeypatch.setattr("modelyard.data.mapping.PIECE_BYTES", 20_000)
     gone = []
     for inline in (10**9, 0):
-        monkeypatch.setattr("modelyard.data.mapping.INLINE_BYTES", inline)
+        monkeypatch.setattr("modelyard.data.workers.INLINE_BYTES", inline)
         out = tmp_path / str(inline)
         check(
             data,

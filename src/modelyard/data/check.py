@@ -26,16 +26,7 @@ from modelyard.data.contamination.index import Index
 from modelyard.data.contamination.questions import benchmark_facts, load_questions
 from modelyard.data.features import NEAR_RULES, Plan
 from modelyard.data.findings import Read, dropped_names, free_name, report_of, unjudged_note
-from modelyard.data.mapping import (
-    RAW,
-    WORKER_BYTES,
-    Mapped,
-    Part,
-    Task,
-    bundles,
-    file_problems,
-    map_bundles,
-)
+from modelyard.data.mapping import RAW, Mapped, Part, Task, bundles, file_problems
 from modelyard.data.problems import raise_found
 from modelyard.data.profile import SAMPLED_ROWS, language_note, profile
 from modelyard.data.reading.locate import locate
@@ -48,6 +39,7 @@ from modelyard.data.rules import Rule, filter_names, judged_rules, own_rules
 from modelyard.data.split import SplitCount, shares_of
 from modelyard.data.texts import text_reader
 from modelyard.data.user_rules import Compiled
+from modelyard.data.workers import WORKER_BYTES, map_bundles, started
 from modelyard.errors import InputError, Problem
 from modelyard.evidence.report import Report
 from modelyard.progress import Progress, silent
@@ -218,7 +210,6 @@ def _processes(memory_bytes: int) -> int:
 
 def _read(data: DataSection, root: Path, task: Task, processes: int, progress: Progress) -> Read:
     """Find the files of every split, look each through, and map their pieces."""
-    plan, scratch = task.plan, task.scratch
     named = {"train": data.train, "validation": data.validation, "test": data.test}
     paths, notes = {}, []
     for split, names in named.items():
@@ -227,34 +218,42 @@ def _read(data: DataSection, root: Path, task: Task, processes: int, progress: P
             notes += found
     _refuse_shared(paths)
     owners = [(split, path) for split, files in paths.items() for path in files]
-    parts: list[Part] = []
-    files: list[Surveyed] = []
-    problems: list[Problem] = []
-    for number, (split, path) in enumerate(owners):
-        progress("look files through", number, len(owners))
-        try:
-            file = survey(path, root, scratch, skip_bad_rows=plan.skip_bad_rows)
-        except InputError as error:
-            problems += error.problems
-            continue
-        parts += _parts(file, len(files), split, plan)
-        files.append(file)
-    work = bundles(parts)
-    mapped = map_bundles(work, task, processes=processes, progress=progress)
+    with started(task, [path for _, path in owners], processes) as workers:
+        files, parts, problems = _look_through(owners, root, task, progress)
+        mapped = map_bundles(bundles(parts), task, workers, progress)
     by_file: list[list[FileFound]] = [[] for _ in files]
     for one in mapped:
         for number, piece in one.found:
             by_file[number].append(piece)
     for file, pieces in zip(files, by_file, strict=True):
-        problems += file_problems(pieces, file.path, plan)
+        problems += file_problems(pieces, file.path, task.plan)
     raise_found(problems)
     read = Read(files, [part for part, _ in owners], by_file, mapped, notes)
     if read.rows > MAX_ROWS:
         raise InputError(Problem(f"there are {read.rows} rows, the limit is {MAX_ROWS}", "check a part of them"))
     read.notes.extend(
-        f"the column {name!r} is {stored!r} in prepared/" for name, stored in plan.slices.items() if name != stored
+        f"the column {name!r} is {stored!r} in prepared/" for name, stored in task.plan.slices.items() if name != stored
     )
     return read
+
+
+def _look_through(
+    owners: Sequence[tuple[str, Path]], root: Path, task: Task, progress: Progress
+) -> tuple[list[Surveyed], list[Part], list[Problem]]:
+    """Every file of every split: what it is, the pieces it is mapped in, and what is wrong with those left out."""
+    files: list[Surveyed] = []
+    parts: list[Part] = []
+    problems: list[Problem] = []
+    for number, (split, path) in enumerate(owners):
+        progress("look files through", number, len(owners))
+        try:
+            file = survey(path, root, task.scratch, skip_bad_rows=task.plan.skip_bad_rows)
+        except InputError as error:
+            problems += error.problems
+            continue
+        parts += _parts(file, len(files), split, task.plan)
+        files.append(file)
+    return files, parts, problems
 
 
 def _parts(file: Surveyed, number: int, split: str, plan: Plan) -> Iterator[Part]:

@@ -4,46 +4,33 @@ A bundle is some MiB of one file or many small files. For each, two Parquet file
 `wide-N.parquet` (every field as it stood, the derived columns, what could not be read) and `narrow-N.parquet` (what
 `features` gives). `piece` and `place` tell a row in both; its running number follows once every bundle is counted.
 
-A worker is a plain process that reads tasks as lines of JSON and answers in lines of JSON: nothing is pickled, no
-module of the caller is imported again, and a worker whose parent died sees its input end.
+Run as a module this is a worker: a plain process that reads bundles as lines of JSON and answers in lines of JSON
+(`workers` starts it). Nothing is pickled, and a worker whose parent died sees its input end.
 """
 
-import math
 import os
-import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from queue import Empty, SimpleQueue
 
 import polars as pl
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel
 
 from modelyard.artifacts.prepared import NO_VALUE, write_frame
 from modelyard.artifacts.reports import own_peak_bytes
-from modelyard.data.contamination.index import Grams, load_grams, save_grams
+from modelyard.data.contamination.index import Grams, load_grams
 from modelyard.data.features import Plan, features
 from modelyard.data.reading.read import FileFound, parse_piece
 from modelyard.data.reading.records import Chunk, Layout, Parse, check_columns
 from modelyard.data.reading.shapes import row_frame
 from modelyard.data.reading.survey import PARQUET_GROWTH, PIECE_BYTES, Cut, Surveyed
 from modelyard.errors import InputError, Problem
-from modelyard.progress import Progress
 
-INLINE_BYTES = 4 * PIECE_BYTES
-"""Up to here the rows are judged in this process: starting others would take longer than the work."""
-# glibc hands arrays of some MiB back to the kernel and asks for them again at every step: a sixth of a worker's time
-KEEP_MEMORY = dict.fromkeys(("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"), str(128 * 1024**2))
-INLINE_BUNDLES = 8
 BUNDLE_PARTS = 256
 """Files of a bundle: each costs about 20 KB and 2 ms however small it is."""
 GRAMS = "grams.npz"
-WORKER_BYTES = 400 * 1024**2
-"""What one worker takes at most: the interpreter and its libraries, and some twenty times a piece."""
+PLAN = "plan.json"
 
 
 def wide_name(column: str) -> str:
@@ -127,32 +114,6 @@ def _plain_bytes(part: Part) -> int:
         return length
     rows = max(1, part.surveyed.cuts[-1].end)
     return PARQUET_GROWTH * part.surveyed.size_bytes * length // rows
-
-
-def map_bundles(work: Sequence[Bundle], task: Task, *, processes: int, progress: Progress) -> list[Mapped]:
-    """Map every bundle, in this process or in several; results in the order of the bundles.
-
-    Raises:
-        InputError: the disk is full, or a worker died of what it read.
-    """
-    total = sum(bundle.size_bytes for bundle in work)
-    results: Iterator[Mapped]
-    if processes <= 1 or (total <= INLINE_BYTES and len(work) <= INLINE_BUNDLES):
-        results = (map_bundle(bundle, task) for bundle in work)
-    else:
-        results = _in_processes(work, task, min(processes, len(work)))
-    sizes = {bundle.number: bundle.size_bytes for bundle in work}
-    done, rows, found, start = 0, 0, [], time.monotonic()
-    last = math.ceil(total / 1e6)
-    progress("MB read and judged", 0, last)
-    for mapped in results:
-        found.append(mapped)
-        done += sizes[mapped.number]
-        rows += mapped.rows
-        pace = rows / max(time.monotonic() - start, 1e-3)
-        there = last if len(found) == len(work) else max(0, min(done // 10**6, last - 1))
-        progress(f"MB read and judged, {rows:,} rows, {pace:,.0f} rows/s", there, last)
-    return sorted(found, key=lambda mapped: mapped.number)
 
 
 def map_bundle(bundle: Bundle, task: Task) -> Mapped:
@@ -294,107 +255,16 @@ def _wrong_columns(parts: Sequence[FileFound], name: str, plan: Plan) -> list[Pr
     return problems
 
 
-_MAPPED = TypeAdapter(Mapped)
-
-
-def _in_processes(work: Sequence[Bundle], task: Task, processes: int) -> Iterator[Mapped]:
-    """Results as they come. A thread feeds each worker; the first failure stops all."""
-    waiting: SimpleQueue[Bundle] = SimpleQueue()
-    for bundle in work:
-        waiting.put(bundle)
-    results: SimpleQueue[Mapped | BaseException] = SimpleQueue()
-    if task.grams is not None:
-        save_grams(task.grams, task.scratch / GRAMS)
-    plan = task.scratch / "plan.json"
-    plan.write_text(task.plan.model_dump_json(), encoding="utf-8")
-    workers = [_start_worker(plan, task.scratch) for _ in range(processes)]
-    threads = [threading.Thread(target=_feed, args=(worker, waiting, results), daemon=True) for worker in workers]
-    for thread in threads:
-        thread.start()
-    try:
-        for _ in work:
-            result = results.get()
-            if isinstance(result, BaseException):
-                raise result
-            yield result
-    finally:
-        with suppress(Empty):
-            while True:
-                waiting.get_nowait()
-        for worker in workers:
-            worker.kill()
-        for worker, thread in zip(workers, threads, strict=True):
-            worker.wait()
-            thread.join()
-            for pipe in (worker.stdin, worker.stdout):
-                with suppress(OSError):
-                    pipe.close()  # type: ignore[union-attr]  # both are pipes
-
-
-def _start_worker(plan: Path, scratch: Path) -> subprocess.Popen[str]:
-    environment = os.environ | {"POLARS_MAX_THREADS": "1"} | KEEP_MEMORY
-    return subprocess.Popen(
-        [sys.executable, "-P", "-m", "modelyard.data.mapping", str(plan), str(scratch)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        encoding="utf-8",
-        env=environment,
-    )
-
-
-def _feed(
-    worker: subprocess.Popen[str], waiting: SimpleQueue[Bundle], results: SimpleQueue[Mapped | BaseException]
-) -> None:
-    assert worker.stdin is not None
-    assert worker.stdout is not None
-    while True:
-        try:
-            bundle = waiting.get_nowait()
-        except Empty:
-            with suppress(OSError):
-                worker.stdin.close()
-            return
-        try:
-            worker.stdin.write(bundle.model_dump_json() + "\n")
-            worker.stdin.flush()
-            answer = worker.stdout.readline()
-        except OSError:
-            answer = ""
-        if not answer:
-            names = ", ".join(sorted({part.surveyed.path for part in bundle.parts})[:3])
-            results.put(_worker_died(worker.wait(), names))
-            return
-        refusal = _refusal(answer)
-        results.put(refusal if refusal else _MAPPED.validate_json(answer))
-
-
-def _worker_died(status: int, names: str) -> InputError:
-    reason = f"signal {-status}" if status < 0 else f"exit status {status}"
-    return InputError(
-        Problem(
-            f"the process that read {names} ended with {reason}",
-            "look at what it printed; where memory ran out give fewer processes room with a larger --memory",
-            names,
-        )
-    )
-
-
-class _Refused(BaseModel):
+class Refused(BaseModel):
     """Problems of a worker that could not go on."""
 
     refused: list[Problem]
 
 
-def _refusal(answer: str) -> InputError | None:
-    if not answer.startswith('{"refused"'):
-        return None
-    return InputError(_Refused.model_validate_json(answer).refused)
-
-
-def work(plan_file: Path, scratch: Path) -> None:
+def work(scratch: Path) -> None:
     """The worker: bundles from standard input, one a line; what each gave to standard output."""
     grams = scratch / GRAMS
-    plan = Plan.model_validate_json(plan_file.read_text(encoding="utf-8"))
+    plan = Plan.model_validate_json((scratch / PLAN).read_text(encoding="utf-8"))
     task = Task(plan, scratch, load_grams(grams) if grams.is_file() else None)
     for line in sys.stdin:
         try:
@@ -402,14 +272,14 @@ def work(plan_file: Path, scratch: Path) -> None:
             took = {"process": os.getpid(), "peak_bytes": own_peak_bytes()}
             answer = mapped.model_copy(update=took).model_dump_json()
         except InputError as error:
-            answer = _Refused(refused=list(error.problems)).model_dump_json()
+            answer = Refused(refused=list(error.problems)).model_dump_json()
         except OSError as error:  # the disk of the scratch folder is full, a file is gone since it was looked through
             place = str(error.filename or scratch)
             problem = Problem(f"{place} cannot be used: {error.strerror or error}", "mend that and run it again", place)
-            answer = _Refused(refused=[problem]).model_dump_json()
+            answer = Refused(refused=[problem]).model_dump_json()
         sys.stdout.write(answer + "\n")
         sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    work(Path(sys.argv[1]), Path(sys.argv[2]))
+    work(Path(sys.argv[1]))
