@@ -36,10 +36,11 @@ from modelyard.tasks.classification import load_tokenizer, losses
 from modelyard.training import derive
 from modelyard.training.base import load_with_new_head
 from modelyard.training.batches import Rows
+from modelyard.training.classifier import Classifier, forward
 from modelyard.training.loop import evaluate, fit, schedule
 from modelyard.training.precision import candidates
 from modelyard.training.rows import cut_rows, encode_split
-from modelyard.training.step import DTYPES, Learner, Precision, forward, make_learner, take_step
+from modelyard.training.step import DTYPES, Learner, Precision, make_learner, take_step
 from modelyard.training.surroundings import quiet_transformers, reproducible
 
 ROWS, TOKENS = 64, 128  # of one step of BERT-base
@@ -87,8 +88,8 @@ def large_model(names: list[Precision]) -> tuple[list[Verdict], list[Measurement
     model = BertForSequenceClassification(BertConfig(num_labels=2)).to("cuda")
     draw = np.random.default_rng(0)
     ids = draw.integers(1_000, 30_000, size=(ROWS, TOKENS)).tolist()
-    rows = Rows(ids, draw.integers(0, 2, size=ROWS), [f"row {number}" for number in range(ROWS)])
-    learners = {name: make_learner(copy.deepcopy(model).train(), precision=name, pad_id=0) for name in names}
+    rows = Rows(ids, [f"row {number}" for number in range(ROWS)], draw.integers(0, 2, size=ROWS))
+    learners = {name: make_learner(copy.deepcopy(model).train(), Classifier(0), precision=name) for name in names}
     measurements = [_bytes(name, *memory_of(learner, rows)) for name, learner in learners.items()]
     activations = {one.subject: one.interval.estimate for group in measurements for one in group[:1]}
 
@@ -134,7 +135,7 @@ def memory_of(learner: Learner, rows: Rows) -> tuple[int, int]:
     torch.cuda.synchronize()
     before = torch.cuda.memory_allocated()
     with torch.autocast("cuda", dtype=DTYPES[learner.precision], enabled=learner.precision != "fp32"):
-        logits = forward(learner.model, rows.ids, learner.pad_id, learner.model.device)
+        logits = forward(learner.model, rows.ids, 0)
     loss = losses(logits, torch.from_numpy(rows.labels).to("cuda")).sum()
     kept = torch.cuda.memory_allocated() - before
     del logits, loss
@@ -182,7 +183,7 @@ def small_model(
     base = project / "models" / "minilm"
     tokenizer = load_tokenizer(base)
     uncut = {name: encode_split(tokenizer, data, name) for name in ("train", "validation")}
-    limit = int(derive.max_length_tokens(uncut["train"].lengths, None, 512).value)
+    limit = int(derive.max_length_tokens(uncut["train"].lengths, None, 512, derive.ENCODERS.longest).value)
     train, validation = (cut_rows(tokenizer, rows, data, name, limit)[0] for name, rows in uncut.items())
     seconds: dict[str, list[float]] = {name: [] for name in names}
     found: dict[str, list[NDArray[np.float64]]] = {name: [] for name in names}
@@ -208,18 +209,18 @@ def row_losses(
 ) -> NDArray[np.float64]:
     """One epoch as the product trains by default; the loss of each validation row in nats, shape (rows,)."""
     budget = int(derive.tokens_per_batch(train.lengths, None, max(train.lengths)).value)
-    rate = derive.SMALL_LEARNING_RATE
+    rate = derive.ENCODERS.small_rate.value
     steps = list(
         schedule(
             train.lengths, epochs=1, tokens_per_batch=budget, learning_rate=rate, evaluations_per_epoch=1, seed=seed
         )
     )
-    pad_id = int(model.config.pad_token_id)
+    objective = Classifier(int(model.config.pad_token_id))
     fitted = fit(
-        model, train, validation, steps, precision=precision, seed=seed, pad_id=pad_id, record=lambda figures: None
+        model, train, validation, objective, steps, precision=precision, seed=seed, record=lambda figures: None
     )
-    again = evaluate(model, validation, pad_id=pad_id)
-    if not np.array_equal(again, fitted.logits):
+    again = evaluate(model, validation, objective)
+    if not np.array_equal(again, fitted.outputs):
         raise SystemExit(f"{precision}: the best weights do not answer as they did when they were chosen")
     return losses(torch.from_numpy(again).double(), torch.from_numpy(validation.labels)).numpy()
 

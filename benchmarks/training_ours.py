@@ -18,16 +18,18 @@ import torch
 from modelyard.artifacts.reports import own_peak_bytes
 from modelyard.tasks.classification import losses
 from modelyard.training.base import load_with_new_head
-from modelyard.training.batches import Rows, padding_share
+from modelyard.training.batches import Rows
+from modelyard.training.classifier import Classifier
 from modelyard.training.loop import evaluate, schedule
 from modelyard.training.precision import choose_precision
 from modelyard.training.step import make_learner, take_step
 from modelyard.training.surroundings import keeping_freed_memory, quiet_transformers, reproducible
+from modelyard.training.watching import padding_share
 
 
 def rows_of(split: dict[str, Any]) -> Rows:
     """The encoded rows of one split."""
-    return Rows(split["ids"], np.array(split["labels"], dtype=np.int64), [str(n) for n in range(len(split["ids"]))])
+    return Rows(split["ids"], [str(n) for n in range(len(split["ids"]))], np.array(split["labels"], dtype=np.int64))
 
 
 def main() -> None:
@@ -38,7 +40,7 @@ def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with reproducible(seed), quiet_transformers(), keeping_freed_memory():
         model = load_with_new_head(Path(given["base"]), given["labels"], seed=seed).to(device)
-        pad_id = int(model.config.pad_token_id)
+        objective = Classifier(int(model.config.pad_token_id))
         steps = list(
             schedule(
                 train.lengths,
@@ -51,9 +53,9 @@ def main() -> None:
         )
         batches = [now.batch for now in steps]
         start = time.perf_counter()
-        precision, _, _ = choose_precision(model, train, batches, wanted="auto", pad_id=pad_id)
+        precision, _, _ = choose_precision(model, train, batches, objective, wanted="auto")
         choosing = time.perf_counter() - start
-        warm = make_learner(copy.deepcopy(model).train(), precision=precision, pad_id=pad_id)
+        warm = make_learner(copy.deepcopy(model).train(), objective, precision=precision)
         for now in steps[:3]:
             take_step(warm, train, now.batch, learning_rate=0.0, step=now.step)
         del warm
@@ -62,14 +64,14 @@ def main() -> None:
             torch.cuda.reset_peak_memory_stats()
         torch.manual_seed(seed)
         start = time.perf_counter()
-        learner = make_learner(model.train(), precision=precision, pad_id=pad_id)
+        learner = make_learner(model.train(), objective, precision=precision)
         for now in steps:
             take_step(learner, train, now.batch, learning_rate=now.learning_rate, step=now.step)
         if device.type == "cuda":
             torch.cuda.synchronize()
         seconds = time.perf_counter() - start
         peak = torch.cuda.max_memory_allocated() if device.type == "cuda" else own_peak_bytes()
-        logits = evaluate(model, validation, pad_id=pad_id)
+        logits = evaluate(model, validation, objective)
     row_losses = losses(torch.from_numpy(logits).double(), torch.from_numpy(validation.labels))
     print(
         json.dumps(
@@ -77,7 +79,7 @@ def main() -> None:
                 "seconds": seconds,
                 "choosing_seconds": choosing,
                 "tokens": sum(train.lengths),
-                "padding": padding_share(batches, train.lengths),
+                "padding": padding_share(batches, train, objective),
                 "steps": len(steps),
                 "peak_bytes": peak,
                 "precision": precision,

@@ -91,11 +91,11 @@ def write_rows(project: Path, work: Path, count: int) -> dict[str, Any]:
     data, base = read_prepared(project / "prepared"), (project / "models" / "minilm").resolve()
     tokenizer = load_tokenizer(base)
     uncut = {name: encode_split(tokenizer, data, name) for name in ("train", "validation")}
-    limit = int(derive.max_length_tokens(uncut["train"].lengths, None, 512).value)
+    limit = int(derive.max_length_tokens(uncut["train"].lengths, None, 512, derive.ENCODERS.longest).value)
     splits = {name: cut_rows(tokenizer, rows, data, name, limit)[0] for name, rows in uncut.items()}
     kept = {"train": count or None, "validation": None}
     splits = {
-        name: Rows(rows.ids[: kept[name]], rows.labels[: kept[name]], rows.sources[: kept[name]])
+        name: Rows(rows.ids[: kept[name]], rows.sources[: kept[name]], rows.labels[: kept[name]])
         for name, rows in splits.items()
     }
     lengths = splits["train"].lengths
@@ -103,7 +103,7 @@ def write_rows(project: Path, work: Path, count: int) -> dict[str, Any]:
         "rows": len(lengths),
         "rows_per_batch": derive.ROWS_PER_BATCH,
         "tokens_per_batch": int(derive.tokens_per_batch(lengths, None, max(lengths)).value),
-        "learning_rate": derive.SMALL_LEARNING_RATE,
+        "learning_rate": derive.ENCODERS.small_rate.value,
         "warm_up": WARM_UP,
     }
     document = {

@@ -1,7 +1,7 @@
 """Every command line and code block of the README and of docs/ is run, page by page, as a reader would.
 
-Languages of blocks: `console` (each `$ ` line is run in one shell per page, in a folder with a small `tickets.csv`),
-`yaml` (validated as settings), `python` (run), `json` (parsed). A block without a language is output or a drawing.
+Languages of blocks: `console` (each `$ ` line is run in one shell per page, in a folder with a small `tickets.csv` and
+`chats.jsonl`), `yaml` (validated as settings), `python` (run), `json` (parsed). A block without a language is output or a drawing.
 A command that ends with a comment such as `# exits 3` must exit with that status. A Chinese page under docs/ whose
 commands are those of the English page beside it is not run again; a test holds it to them.
 """
@@ -122,6 +122,19 @@ def write_tickets(path: Path, *, chinese: bool) -> None:
         writer.writerows(rows.items())
 
 
+def write_chats(path: Path) -> None:
+    """40 conversations of two turns, put together from phrases."""
+    things = ["an apple", "the moon", "a river", "the sea", "a stone", "a cloud", "the sun", "a tree", "rain", "snow"]
+    asked = ["What is {}?", "Tell me about {}.", "Is {} heavy?", "Who made {}?"]
+    said = ["{} is a thing of nature.", "I can tell you that {} is old.", "{} has its weight.", "Nobody made {}."]
+    with path.open("w", encoding="utf-8") as handle:
+        for thing in things:
+            for question, answer in zip(asked, said, strict=True):
+                turns = [("user", question.format(thing)), ("assistant", answer.format(thing))]
+                row = {"messages": [{"role": role, "content": content} for role, content in turns]}
+                handle.write(json.dumps(row) + "\n")
+
+
 def script_of(blocks: list[Block], page: Path) -> str:
     """One shell script of a page's commands, without those that CI runs by themselves."""
     lines = ["set -eu"]
@@ -150,6 +163,7 @@ def test_console_blocks(page: Path, tmp_path: Path) -> None:
     if script == "set -eu" or is_run_in_english(page):
         return
     write_tickets(tmp_path / "tickets.csv", chinese="zh-CN" in page.name)
+    write_chats(tmp_path / "chats.jsonl")
     (tmp_path / ".venv").symlink_to(Path(sys.executable).parents[1])
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     done = subprocess.run(

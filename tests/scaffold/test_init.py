@@ -10,6 +10,7 @@ import yaml
 from modelyard.artifacts.keys import load_private_key, load_public_key, new_key_pair
 from modelyard.data.rules import chosen_rules
 from modelyard.errors import InputError, MissingDependency
+from modelyard.pipeline.stages import read_stages
 from modelyard.project.load import FILE_NAME, load_project
 from modelyard.scaffold import init as init_module
 from modelyard.scaffold.guess import Guess, Head
@@ -21,7 +22,9 @@ from modelyard.scaffold.init import (
     check_target,
     choose_base,
     choose_fields,
+    choose_language_fields,
     create_project,
+    looks_like_language,
 )
 
 HEAD = Head(
@@ -42,7 +45,8 @@ def data(tmp_path: Path) -> Path:
 
 def fields(text: str = "body", label: str = "queue", **changes: object) -> Fields:
     values = {"slices": [], "group": None, "slice_candidates": [], **changes}
-    return Fields(text=Guess(text, "named by you"), label=Guess(label, "named by you"), **values)  # type: ignore[arg-type]
+    roles = {"text": Guess(text, "named by you"), "label": Guess(label, "named by you")}
+    return Fields(roles, **values)  # type: ignore[arg-type]
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -135,7 +139,8 @@ def test_a_failure_leaves_nothing(tmp_path: Path, data: Path, tiny_base: Path, m
 
 def test_words_that_yaml_would_take_for_something_else(tmp_path: Path, data: Path, tiny_base: Path) -> None:
     odd = fields("text: #1", "true", slices=["a, b", "yes", "]x", '"q"'], group="two\nlines")
-    odd = Fields(odd.text, Guess("true", "by its name:\n- x"), odd.slices, odd.group, ["# hash\nx: y"])
+    roles = odd.roles | {"label": Guess("true", "by its name:\n- x")}
+    odd = Fields(roles, odd.slices, odd.group, ["# hash\nx: y"])
     create_project(tmp_path / "评论-1", data, odd, Base(tiny_base, "1.0", "why:\nnot"))
     settings = load_project(tmp_path / "评论-1").settings
     assert settings.project == "评论-1"
@@ -157,13 +162,59 @@ def test_null_stays_null() -> None:
 
 def test_fields_that_were_named() -> None:
     found = choose_fields(HEAD, text="body", label="site", slices=["queue"], group="customer")
-    assert (found.text.column, found.label.column, found.slices, found.group) == ("body", "site", ["queue"], "customer")
+    assert (found.text, found.roles["label"].column, found.slices, found.group) == (
+        "body",
+        "site",
+        ["queue"],
+        "customer",
+    )
 
 
 def test_fields_that_are_guessed() -> None:
     found = choose_fields(HEAD, text=None, label=None, slices=[], group=None)
-    assert (found.text.column, found.label.column) == ("body", "queue")
+    assert (found.text, found.roles["label"].column) == ("body", "queue")
     assert found.slice_candidates == ["site"]
+
+
+CHATS = Head(["id", "conversations"], [{"id": "1", "conversations": "[]"}])
+ALPACA = Head(["instruction", "input", "output", "source"], [{"instruction": "a", "input": "", "output": "b"}])
+
+
+def test_what_language_models_learn_is_seen_from_the_columns() -> None:
+    assert looks_like_language(CHATS)
+    assert looks_like_language(ALPACA)
+    assert not looks_like_language(HEAD)
+    assert not looks_like_language(Head([*ALPACA.columns, "Label"], []))  # a classifier of answers
+    assert not looks_like_language(Head(["x"], []))
+    found = choose_language_fields(ALPACA, text=None, slices=["source"], group=None)
+    assert {role: guess.column for role, guess in found.roles.items()} == {
+        "prompt": "instruction",
+        "input": "input",
+        "completion": "output",
+    }
+    assert found.task == "causal_lm"
+    named = choose_language_fields(HEAD, text="body", slices=[], group="customer")
+    assert {role: guess.column for role, guess in named.roles.items()} == {"text": "body"}
+
+
+def test_columns_that_no_language_model_learns_from() -> None:
+    with pytest.raises(InputError, match="no shape of rows"):
+        choose_language_fields(Head(["x", "y"], []), text=None, slices=[], group=None)
+    with pytest.raises(InputError, match="checked, not trained on"):
+        choose_language_fields(Head(["chosen", "rejected"], []), text=None, slices=[], group=None)
+    with pytest.raises(InputError, match="no column 'bdy'"):
+        choose_language_fields(HEAD, text="bdy", slices=[], group=None)
+
+
+def test_a_project_of_a_language_model(tmp_path: Path, tiny_decoder: Path) -> None:
+    rows = tmp_path / "chats.jsonl"
+    rows.write_text('{"conversations": []}\n')
+    found = choose_language_fields(CHATS, text=None, slices=[], group=None)
+    create_project(tmp_path / "tutor", rows, found, Base(tiny_decoder, "tiny", "because"))
+    project = load_project(tmp_path / "tutor")
+    assert (project.settings.task, project.settings.data.fields.messages) == ("causal_lm", "conversations")
+    assert list(read_stages(project)) == ["check", "train"]
+    assert "predict" not in (tmp_path / "tutor/README.md").read_text()
 
 
 def test_all_wrong_columns_are_named_at_once() -> None:

@@ -1,14 +1,17 @@
-"""A fresh copy of the tiny encoder with a head, and the rows of the tiny data set as token ids."""
+"""Fresh copies of the tiny encoder with a head and of the tiny decoder, and rows of tiny data sets."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
+import polars as pl
 import pytest
 from transformers import PreTrainedModel
 
-from modelyard.artifacts.prepared import read_prepared
+from modelyard.artifacts.files import digest_file, write_json
+from modelyard.artifacts.prepared import MARK, Dataset, read_prepared
 from modelyard.tasks.classification import load_tokenizer
-from modelyard.training.base import load_with_new_head
+from modelyard.training.base import load_causal, load_with_new_head
 from modelyard.training.batches import Rows
 from modelyard.training.rows import encode_split
 from modelyard.training.surroundings import quiet_transformers
@@ -31,3 +34,45 @@ def train_rows(tiny_base: Path, tiny_prepared: Path) -> Rows:
 @pytest.fixture(scope="session")
 def validation_rows(tiny_base: Path, tiny_prepared: Path) -> Rows:
     return encode_split(load_tokenizer(tiny_base), read_prepared(tiny_prepared), "validation")
+
+
+@pytest.fixture
+def make_language_model(tiny_decoder: Path) -> Callable[[], PreTrainedModel]:
+    def make() -> PreTrainedModel:
+        with quiet_transformers():
+            return load_causal(tiny_decoder)
+
+    return make
+
+
+PrepareLanguage = Callable[[str, Sequence[dict[str, Any]]], Path]
+
+
+@pytest.fixture
+def prepare_language(tmp_path: Path) -> PrepareLanguage:
+    """A `prepared/` folder of a shape that language models learn from: two thirds train, a sixth each of the others."""
+
+    def prepare(shape: str, rows: Sequence[dict[str, Any]]) -> Path:
+        folder = tmp_path / f"prepared-{shape}"
+        folder.mkdir()
+        numbered = [
+            {"id": str(n), "source": f"rows.jsonl:{n}", **row, "site": "ab"[n % 2]} for n, row in enumerate(rows, 1)
+        ]
+        first, second = len(rows) * 4 // 6, len(rows) * 5 // 6
+        parts = {"train": numbered[:first], "validation": numbered[first:second], "test": numbered[second:]}
+        for name, part in parts.items():
+            pl.DataFrame(part, infer_schema_length=None).write_parquet(folder / f"{name}.parquet")
+        dataset = Dataset(
+            task="causal_lm",
+            shape=shape,
+            labels=[],
+            counts={name: len(part) for name, part in parts.items()},
+            digests={name: digest_file(folder / f"{name}.parquet") for name in parts},
+            slices=["site"],
+            seed=7,
+            sources=[],
+        )
+        write_json(folder / MARK, dataset)
+        return folder
+
+    return prepare

@@ -1,11 +1,10 @@
 """Batches under a token budget: properties that hold for any lengths, and hand calculations."""
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelyard.training.batches import Rows, cut, padding_share, plan
+from modelyard.training.batches import Rows, cut, plan
 
 lengths_of_rows = st.lists(st.integers(1, 60), max_size=200)
 budgets = st.integers(16, 400)
@@ -34,13 +33,6 @@ def test_another_epoch_or_seed_is_another_order() -> None:
     }
 
 
-def test_pads_far_less_than_batches_in_random_order() -> None:
-    lengths = np.random.default_rng(0).geometric(1 / 25, size=4000).clip(3, 128).tolist()
-    planned = padding_share(plan(lengths, tokens_per_batch=800, seed=0, epoch=0), lengths)
-    shuffled = padding_share(cut(np.random.default_rng(1).permutation(4000).tolist(), lengths, 800), lengths)
-    assert planned < 0.06 < 0.4 < shuffled
-
-
 def test_the_batches_do_not_come_in_the_order_of_their_lengths() -> None:
     lengths = list(range(1, 401))
     longest = [max(lengths[i] for i in batch) for batch in plan(lengths, tokens_per_batch=1000, seed=0, epoch=0)]
@@ -53,11 +45,5 @@ def test_cut_by_hand() -> None:
     assert cut([0, 1, 2, 3, 4], [3, 2, 4, 20, 1], 7) == [[0, 1], [2], [3], [4]]
 
 
-def test_padding_share_by_hand() -> None:
-    # padded to 2 x 5 + 1 x 2 = 12, filled with 5 + 3 + 2 = 10
-    assert padding_share([[0, 1], [2]], [5, 3, 2]) == pytest.approx(2 / 12)
-    assert padding_share([], []) == 0.0
-
-
 def test_lengths_are_the_tokens_of_the_rows() -> None:
-    assert Rows([[1, 2], [3]], np.array([0, 1]), ["a:1", "a:2"]).lengths == [2, 1]
+    assert Rows([[1, 2], [3]], ["a:1", "a:2"]).lengths == [2, 1]

@@ -21,6 +21,7 @@ from modelyard.training.checkpoint import (
     save,
     saved_steps,
 )
+from modelyard.training.classifier import Classifier
 from modelyard.training.step import Learner, make_learner, take_step
 
 FACTS = {"seed": 3, "learning_rate": 1e-3, "labels": ["bad", "good"]}
@@ -29,11 +30,11 @@ ABOUT = About(FACTS, "fp32", "set")
 
 @pytest.fixture
 def learner(make_model: Callable[[], PreTrainedModel]) -> Learner:
-    return make_learner(make_model().train(), precision="fp32", pad_id=0)
+    return make_learner(make_model().train(), Classifier(0), precision="fp32")
 
 
 def write(folder: Path, learner: Learner, step: int, **fields: object) -> None:
-    course = Course(step=step, loss_sum=0.1 + step, rows_seen=4, updated=True, **fields)  # type: ignore[arg-type]
+    course = Course(step=step, loss_sum=0.1 + step, weight_seen=4, updated=True, **fields)  # type: ignore[arg-type]
     save(folder, learner, course, ABOUT, trained_seconds=7.5, restarts=2)
 
 
@@ -55,18 +56,18 @@ def test_everything_comes_back_bit_for_bit(
     best = {name: weight.clone() for name, weight in learner.model.state_dict().items()}
     logits = np.array([[0.1, -0.2]], np.float32)
     history = [{"step": 1, "epoch": 0.1, "validation_loss": 1 / 3}]
-    write(tmp_path, learner, 2, best_step=1, best_weights=best, best_logits=logits, history=history)
+    write(tmp_path, learner, 2, best_step=1, best_weights=best, best_outputs=logits, history=history)
     before = [tensor.clone() for tensor in states(learner)]
 
     torch.manual_seed(99)
-    other = make_learner(make_model().train(), precision="fp32", pad_id=0)
+    other = make_learner(make_model().train(), Classifier(0), precision="fp32")
     saved = newest(tmp_path, FACTS)
     assert saved is not None
     course = restore(saved, other)
     assert all(torch.equal(one, two) for one, two in zip(before, states(other), strict=True))
     assert (course.step, course.loss_sum, course.best_step, course.history) == (2, 2.1, 1, history)
     assert isinstance(course.history[0]["step"], int)
-    np.testing.assert_array_equal(course.best_logits, logits)
+    np.testing.assert_array_equal(course.best_outputs, logits)
     assert set(course.best_weights) == set(best)
     assert (saved.state.trained_seconds, saved.state.restarts, saved.differences(1)) == (7.5, 2, [])
 
@@ -204,7 +205,7 @@ def test_damaged_ones_of_later_steps_make_room_and_what_a_kill_left_is_tidied(
 
 def test_where_it_went_on_elsewhere_is_not_forgotten(tmp_path: Path, learner: Learner, train_rows: Rows) -> None:
     take_step(learner, train_rows, [0], learning_rate=1e-3, step=1)
-    course = Course(step=1, rows_seen=1)
+    course = Course(step=1, weight_seen=1)
     save(tmp_path, learner, course, ABOUT, trained_seconds=1.0, restarts=1, elsewhere=["8 threads, now 4"])
     saved = newest(tmp_path, FACTS)
     assert saved is not None

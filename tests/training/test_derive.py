@@ -9,17 +9,23 @@ from modelyard.training import derive
 
 def test_max_length_is_what_almost_all_rows_need() -> None:
     lengths = [10] * 998 + [41, 500]  # 999 of 1,000 rows need at most 41; the next multiple of 8 is 48
-    assert derive.max_length_tokens(lengths, None, 512) == (
+    assert derive.max_length_tokens(lengths, None, 512, 2048) == (
         48,
         "99.9% of the train rows need at most 41, rounded up to a multiple of 8",
     )
 
 
 def test_max_length_ends_at_the_positions() -> None:
-    value, reason = derive.max_length_tokens([900] * 10, None, 512)
+    value, reason = derive.max_length_tokens([900] * 10, None, 512, 2048)
     assert value == 512
     assert "positions" in reason
     assert "900" in reason
+
+
+def test_max_length_ends_at_the_most_by_default_where_the_model_could_read_more() -> None:
+    value, reason = derive.max_length_tokens([9000] * 10, None, 8192, 2048)
+    assert (value, "9000" in reason) == (2048, True)
+    assert derive.max_length_tokens([9000] * 10, 4096, 8192, 2048) == (4096, derive.SET)
 
 
 def test_tokens_per_batch_is_32_mean_rows() -> None:
@@ -32,7 +38,7 @@ def test_tokens_per_batch_is_32_mean_rows() -> None:
     [(22_700_000, 32, 5e-5), (110_000_000, 32, 3e-5), (110_000_000, 128, 6e-5), (22_700_000, 8, 2.5e-5)],
 )
 def test_learning_rate_follows_size_and_root_of_the_batch(parameters: int, rows: Any, expected: Any) -> None:
-    value, reason = derive.learning_rate(None, parameters=parameters, rows_per_step=rows)
+    value, reason = derive.learning_rate(None, derive.ENCODERS, parameters=parameters, rows_per_step=rows)
     assert value == pytest.approx(expected)
     assert "2022" in reason
 
@@ -44,14 +50,19 @@ def test_evaluations_cost_a_fifth_at_most_and_there_is_one(validation: Any, expe
 
 
 def test_set_values_stand() -> None:
-    assert derive.max_length_tokens([5], 128, 512) == (128, derive.SET)
+    assert derive.max_length_tokens([5], 128, 512, 2048) == (128, derive.SET)
     assert derive.tokens_per_batch([5], 64, 5) == (64, derive.SET)
-    assert derive.learning_rate(0.01, parameters=1, rows_per_step=1) == (0.01, derive.SET)
+    assert derive.learning_rate(0.01, derive.ENCODERS, parameters=1, rows_per_step=1) == (0.01, derive.SET)
+
+
+def test_decoders_pass_three_times_at_most() -> None:
+    assert derive.epochs(None, 6.0, derive.DECODERS).value == 3
+    assert derive.learning_rate(None, derive.DECODERS, parameters=7_000_000_000, rows_per_step=64).value == 2e-5
 
 
 def test_epochs_give_three_hundred_updates_within_twenty_passes() -> None:
-    assert derive.epochs(None, 371.0).value == 1
-    assert derive.epochs(None, 100.0).value == 3
-    assert derive.epochs(None, 99.0).value == 4
-    assert derive.epochs(None, 6.0).value == 20
-    assert derive.epochs(2, 6.0) == (2, derive.SET)
+    assert derive.epochs(None, 371.0, derive.ENCODERS).value == 1
+    assert derive.epochs(None, 100.0, derive.ENCODERS).value == 3
+    assert derive.epochs(None, 99.0, derive.ENCODERS).value == 4
+    assert derive.epochs(None, 6.0, derive.ENCODERS).value == 20
+    assert derive.epochs(2, 6.0, derive.ENCODERS) == (2, derive.SET)

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from modelyard.errors import InputError
 from modelyard.training import loop
 from modelyard.training.batches import Rows, plan
+from modelyard.training.classifier import Classifier
 from modelyard.training.loop import Scheduled, evaluate, evaluations_since_best, fit, learning_rate_at, schedule
 
 
@@ -32,7 +33,9 @@ def steps_of(
 
 def run(model: PreTrainedModel, train: Rows, validation: Any, steps: Any, **options: Any) -> Any:
     lines = []
-    fitted = fit(model, train, validation, steps, precision="fp32", seed=3, pad_id=0, record=lines.append, **options)
+    fitted = fit(
+        model, train, validation, Classifier(0), steps, precision="fp32", seed=3, record=lines.append, **options
+    )
     return fitted, lines
 
 
@@ -63,7 +66,7 @@ def test_evaluate_gives_each_row_what_it_gets_alone_and_in_its_order(
     make_model: Callable[[], PreTrainedModel], validation_rows: Rows
 ) -> None:
     model = make_model().train()
-    logits = evaluate(model, validation_rows, pad_id=0)
+    logits = evaluate(model, validation_rows, Classifier(0))
     assert model.training
     model.eval()
     with torch.inference_mode():
@@ -83,10 +86,10 @@ def test_fit_learns_and_ends_with_the_best_weights(
     best = min(fitted.history, key=lambda entry: entry["validation_loss"])
     assert fitted.best_step == best["step"]
     assert best["validation_loss"] < 0.5 * fitted.history[0]["validation_loss"]
-    np.testing.assert_array_equal(evaluate(model, validation_rows, pad_id=0), fitted.logits)
-    by_scipy = -log_softmax(fitted.logits.astype(float), axis=1)[np.arange(60), validation_rows.labels].mean()
+    np.testing.assert_array_equal(evaluate(model, validation_rows, Classifier(0)), fitted.outputs)
+    by_scipy = -log_softmax(fitted.outputs.astype(float), axis=1)[np.arange(60), validation_rows.labels].mean()
     assert best["validation_loss"] == pytest.approx(by_scipy, rel=1e-9)
-    assert best["validation_accuracy"] == (fitted.logits.argmax(axis=1) == validation_rows.labels).mean()
+    assert best["validation_accuracy"] == (fitted.outputs.argmax(axis=1) == validation_rows.labels).mean()
     stepped = [line for line in lines if "learning_rate" in line]
     assert set(stepped[0]) == {"step", "loss", "learning_rate", "gradient_norm", "tokens", "tokens_per_second"}
     assert sum(line["tokens"] for line in stepped[: len(steps) // 12]) == sum(train_rows.lengths)
@@ -100,7 +103,7 @@ def test_fit_is_the_same_again(
     one, _ = run(make_model(), train_rows, validation_rows, steps)
     two, _ = run(make_model(), train_rows, validation_rows, steps)
     assert one.history == two.history
-    np.testing.assert_array_equal(one.logits, two.logits)
+    np.testing.assert_array_equal(one.outputs, two.outputs)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +128,7 @@ def test_stops_early_and_goes_back_to_the_best(
     model, weights = make_model(), []
     answers = iter(validation_losses)
 
-    def figures(logits: Any, rows: Any, *, step: int) -> dict[str, float]:
+    def figures(outputs: Any, rows: Any, objective: Any, *, step: int) -> dict[str, float]:
         weights.append(model.classifier.weight.detach().clone())
         return {"validation_loss": float(next(answers)), "validation_accuracy": 0.5}
 
@@ -168,9 +171,9 @@ def test_a_training_in_which_fp16_never_updates_is_refused(
             model,
             train_rows,
             validation_rows,
+            Classifier(0),
             steps,
             precision="fp16",
             seed=1,
-            pad_id=0,
             record=lambda figures: None,
         )

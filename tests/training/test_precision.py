@@ -9,6 +9,7 @@ from transformers import PreTrainedModel
 
 from modelyard.errors import InputError, Problem
 from modelyard.training.batches import Rows
+from modelyard.training.classifier import Classifier
 from modelyard.training.derive import SET
 from modelyard.training.precision import LEAST_STEPS, candidates, check_precision, choose_precision, pick, time_in_turns
 
@@ -102,8 +103,10 @@ def test_a_set_precision_and_a_short_training_are_not_timed(
     make_model: Callable[[], PreTrainedModel], train_rows: Rows
 ) -> None:
     model = make_model()
-    assert choose_precision(model, train_rows, [[0]], wanted="bf16", pad_id=0) == ("bf16", SET, {})
-    chosen, reason, seconds = choose_precision(model, train_rows, [[0]] * (LEAST_STEPS - 1), wanted="auto", pad_id=0)
+    assert choose_precision(model, train_rows, [[0]], Classifier(0), wanted="bf16") == ("bf16", SET, {})
+    chosen, reason, seconds = choose_precision(
+        model, train_rows, [[0]] * (LEAST_STEPS - 1), Classifier(0), wanted="auto"
+    )
     assert (chosen, seconds) == ("fp32", {})
     assert "too few" in reason
 
@@ -116,7 +119,7 @@ def test_auto_times_whole_steps_and_leaves_the_model_alone(
     model = make_model()
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
     chosen, reason, seconds = choose_precision(
-        model, train_rows, [[0, 1], [2, 3, 4]] * LEAST_STEPS, wanted="auto", pad_id=0
+        model, train_rows, [[0, 1], [2, 3, 4]] * LEAST_STEPS, Classifier(0), wanted="auto"
     )
     assert chosen == winner
     counts = {name: len(times) for name, times in seconds.items()}
@@ -142,7 +145,7 @@ def test_a_format_whose_loss_is_no_number_is_left_out_with_the_reason(
 ) -> None:
     model = make_model()
     model.classifier.register_forward_hook(autocast_overflows)
-    chosen, reason, seconds = choose_precision(model, train_rows, [[0, 1]] * LEAST_STEPS, wanted="auto", pad_id=0)
+    chosen, reason, seconds = choose_precision(model, train_rows, [[0, 1]] * LEAST_STEPS, Classifier(0), wanted="auto")
     assert (chosen, list(seconds)) == ("fp32", ["fp32"])
     assert reason.startswith(
         "the only format in which a step can be taken; bf16 is left out: the loss is nan at step 0"
@@ -155,7 +158,7 @@ def test_the_reason_tells_the_slower_formats_from_those_left_out(
     failed = {"fp16": InputError(Problem("the loss is inf", "take another"))}
     timed = ({"fp32": [2.0], "bf16": [1.0]}, failed)
     monkeypatch.setattr("modelyard.training.precision.time_in_turns", lambda work, **options: timed)
-    chosen, reason, _ = choose_precision(make_model(), train_rows, [[0]] * LEAST_STEPS, wanted="auto", pad_id=0)
+    chosen, reason, _ = choose_precision(make_model(), train_rows, [[0]] * LEAST_STEPS, Classifier(0), wanted="auto")
     assert chosen == "bf16"
     assert reason == (
         "clearly faster on this machine than fp32, timed on this model and these rows; "
@@ -170,4 +173,4 @@ def test_a_loss_that_is_no_number_in_fp32_ends_the_training(
     with torch.no_grad():
         model.classifier.weight.fill_(torch.nan)
     with pytest.raises(InputError, match="the loss is nan at step 0"):
-        choose_precision(model, train_rows, [[0, 1]] * LEAST_STEPS, wanted="auto", pad_id=0)
+        choose_precision(model, train_rows, [[0, 1]] * LEAST_STEPS, Classifier(0), wanted="auto")

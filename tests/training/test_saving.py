@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 from modelyard.errors import Stopped
 from modelyard.training.batches import Rows
 from modelyard.training.checkpoint import About, newest, saved_steps
+from modelyard.training.classifier import Classifier
 from modelyard.training.loop import Fitted, Scheduled, fit, schedule
 from modelyard.training.saving import Saver, noting_signals
 
@@ -57,7 +58,9 @@ def run(
     **options: Any,
 ) -> Fitted:
     saver = Saver(folder, ABOUT, newest(folder, ABOUT.training), lines.append, **options)
-    return fit(model, train, validation, steps, precision="fp32", seed=3, pad_id=0, record=lines.append, saver=saver)
+    return fit(
+        model, train, validation, Classifier(0), steps, precision="fp32", seed=3, record=lines.append, saver=saver
+    )
 
 
 def figures(lines: list[Any]) -> list[Any]:
@@ -94,7 +97,7 @@ def test_a_training_that_was_stopped_at_any_step_ends_as_if_it_had_not_been(
     assert again[0] == {"resumed_after_step": at}
     assert figures(lines) + figures(again) == figures(whole_lines)
     assert (resumed.history, resumed.best_step) == (whole.history, whole.best_step)
-    np.testing.assert_array_equal(resumed.logits, whole.logits)
+    np.testing.assert_array_equal(resumed.outputs, whole.outputs)
     for name, weight in whole_model.state_dict().items():
         assert torch.equal(model.state_dict()[name], weight), name
 
@@ -164,7 +167,7 @@ def test_stopped_before_the_first_step_saves_nothing(
     from modelyard.training.step import make_learner
 
     saver = Saver(tmp_path, ABOUT, None, lambda figures: None, lambda: signal.SIGTERM)
-    learner = make_learner(make_model(), precision="fp32", pad_id=0)
+    learner = make_learner(make_model(), Classifier(0), precision="fp32")
     with pytest.raises(Stopped, match="before the first step"):
         saver.stop_if_asked(learner, Course())
     assert saved_steps(tmp_path) == []

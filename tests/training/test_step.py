@@ -9,7 +9,8 @@ from transformers import PreTrainedModel
 
 from modelyard.errors import InputError
 from modelyard.training.batches import Rows
-from modelyard.training.step import WEIGHT_DECAY, forward, make_learner, take_step
+from modelyard.training.classifier import Classifier, forward
+from modelyard.training.step import WEIGHT_DECAY, make_learner, take_step
 
 
 def gradients(model: PreTrainedModel) -> dict[str, torch.Tensor]:
@@ -21,10 +22,8 @@ def test_parts_add_up_to_the_whole_batch(make_model: Callable[[], PreTrainedMode
     found = []
     for tokens_per_forward in (10_000, 60):  # one part, and parts of 2 to 6 rows
         model = make_model().double().eval()
-        learner = make_learner(model, precision="fp32", pad_id=0)
-        result = take_step(
-            learner, train_rows, batch, learning_rate=1e-3, step=1, tokens_per_forward=tokens_per_forward
-        )
+        learner = make_learner(model, Classifier(0, tokens_per_forward), precision="fp32")
+        result = take_step(learner, train_rows, batch, learning_rate=1e-3, step=1)
         found.append((result, gradients(model), {k: v.clone() for k, v in model.named_parameters()}))
     (whole, whole_gradients, whole_weights), (parts, part_gradients, part_weights) = found
     assert parts.loss_sum == pytest.approx(whole.loss_sum, abs=1e-9)
@@ -40,8 +39,10 @@ def test_the_gradient_is_that_of_the_mean_loss_by_torch_alone(
 ) -> None:
     batch = list(range(8))
     stepped, by_hand = make_model().double().eval(), make_model().double().eval()
-    result = take_step(make_learner(stepped, precision="fp32", pad_id=0), train_rows, batch, learning_rate=0.0, step=1)
-    logits = forward(by_hand, [train_rows.ids[index] for index in batch], 0, by_hand.device)
+    result = take_step(
+        make_learner(stepped, Classifier(0), precision="fp32"), train_rows, batch, learning_rate=0.0, step=1
+    )
+    logits = forward(by_hand, [train_rows.ids[index] for index in batch], 0)
     torch.nn.CrossEntropyLoss()(logits, torch.from_numpy(train_rows.labels[batch])).backward()
     norm = torch.linalg.vector_norm(torch.cat([g.flatten() for g in gradients(by_hand).values()])).item()
     assert result.gradient_norm == pytest.approx(norm, rel=1e-9)
@@ -51,7 +52,9 @@ def test_clips_at_one(make_model: Callable[[], PreTrainedModel], train_rows: Row
     model = make_model().eval()
     with torch.no_grad():
         model.classifier.weight.mul_(200)  # a steep loss
-    result = take_step(make_learner(model, precision="fp32", pad_id=0), train_rows, [0, 1], learning_rate=0.0, step=1)
+    result = take_step(
+        make_learner(model, Classifier(0), precision="fp32"), train_rows, [0, 1], learning_rate=0.0, step=1
+    )
     clipped = torch.linalg.vector_norm(torch.cat([g.flatten() for g in gradients(model).values()])).item()
     assert result.gradient_norm > 1.0
     assert clipped == pytest.approx(1.0, abs=1e-4)
@@ -59,7 +62,7 @@ def test_clips_at_one(make_model: Callable[[], PreTrainedModel], train_rows: Row
 
 def test_biases_and_norms_do_not_decay(make_model: Callable[[], PreTrainedModel]) -> None:
     model = make_model()
-    decays, not_decays = make_learner(model, precision="fp32", pad_id=0).optimiser.param_groups
+    decays, not_decays = make_learner(model, Classifier(0), precision="fp32").optimiser.param_groups
     assert (decays["weight_decay"], not_decays["weight_decay"]) == (WEIGHT_DECAY, 0.0)
     free = {id(weight) for weight in not_decays["params"]}
     named = {name for name, weight in model.named_parameters() if id(weight) in free}
@@ -68,8 +71,12 @@ def test_biases_and_norms_do_not_decay(make_model: Callable[[], PreTrainedModel]
 
 def test_bf16_keeps_weights_and_loss_in_fp32(make_model: Callable[[], PreTrainedModel], train_rows: Rows) -> None:
     model = make_model()
-    exact = take_step(make_learner(make_model(), precision="fp32", pad_id=0), train_rows, [0], learning_rate=0, step=1)
-    result = take_step(make_learner(model, precision="bf16", pad_id=0), train_rows, [0], learning_rate=1e-3, step=1)
+    exact = take_step(
+        make_learner(make_model(), Classifier(0), precision="fp32"), train_rows, [0], learning_rate=0, step=1
+    )
+    result = take_step(
+        make_learner(model, Classifier(0), precision="bf16"), train_rows, [0], learning_rate=1e-3, step=1
+    )
     assert {weight.dtype for weight in model.parameters()} == {torch.float32}
     assert result.loss_sum == pytest.approx(exact.loss_sum, rel=0.02)
 
@@ -85,7 +92,11 @@ def test_a_loss_that_is_no_number_names_step_and_rows(
     before = model.classifier.weight.clone()
     with pytest.raises(InputError) as caught:
         take_step(
-            make_learner(model, precision="fp32", pad_id=0), train_rows, [*clean, poisoned], learning_rate=1e-3, step=12
+            make_learner(model, Classifier(0), precision="fp32"),
+            train_rows,
+            [*clean, poisoned],
+            learning_rate=1e-3,
+            step=12,
         )
     (problem,) = caught.value.problems
     assert "the loss is nan at step 12" in problem.message
@@ -99,14 +110,14 @@ def test_a_gradient_that_overflows_is_named_too(make_model: Callable[[], PreTrai
     model.classifier.weight.register_hook(lambda gradient: gradient * torch.inf)
     batch = list(range(7))
     with pytest.raises(InputError, match=r"the gradient is (inf|nan) at step 3, .* and 2 more"):
-        take_step(make_learner(model, precision="fp32", pad_id=0), train_rows, batch, learning_rate=1e-3, step=3)
+        take_step(make_learner(model, Classifier(0), precision="fp32"), train_rows, batch, learning_rate=1e-3, step=3)
 
 
 def test_fp16_skips_sixteen_updates_and_then_says_why(
     make_model: Callable[[], PreTrainedModel], train_rows: Rows
 ) -> None:
     model = make_model().eval()
-    learner = make_learner(model, precision="fp16", pad_id=0)
+    learner = make_learner(model, Classifier(0), precision="fp16")
     before = model.classifier.weight.clone()
 
     def step(number: int) -> None:
@@ -126,7 +137,7 @@ def test_fp16_skips_sixteen_updates_and_then_says_why(
 
 def test_fp16_goes_on_after_a_skipped_update(make_model: Callable[[], PreTrainedModel], train_rows: Rows) -> None:
     model = make_model().eval()
-    learner = make_learner(model, precision="fp16", pad_id=0)
+    learner = make_learner(model, Classifier(0), precision="fp16")
     before = model.classifier.weight.clone()
     with model.classifier.weight.register_hook(lambda gradient: gradient * torch.inf):
         take_step(learner, train_rows, [0], learning_rate=1e-3, step=1)
@@ -143,10 +154,10 @@ def test_on_a_gpu_the_loss_is_that_of_the_cpu(
 ) -> None:
     batch = list(range(16))
     reference = take_step(
-        make_learner(make_model().eval(), precision="fp32", pad_id=0), train_rows, batch, learning_rate=0.0, step=1
+        make_learner(make_model().eval(), Classifier(0), precision="fp32"), train_rows, batch, learning_rate=0.0, step=1
     )
     model = make_model().to("cuda").eval()
     result = take_step(
-        make_learner(model, precision=precision, pad_id=0), train_rows, batch, learning_rate=1e-3, step=1
+        make_learner(model, Classifier(0), precision=precision), train_rows, batch, learning_rate=1e-3, step=1
     )
     assert result.loss_sum == pytest.approx(reference.loss_sum, rel=1e-5 if precision == "fp32" else 0.02)

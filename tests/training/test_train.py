@@ -26,6 +26,7 @@ from modelyard.project.schema import ProjectSchema
 from modelyard.tasks.classification import encode, load_tokenizer
 from modelyard.training.loop import Fitted
 from modelyard.training.train import METRICS_FILE, train
+from modelyard.training.watching import VARYING
 
 FAST = {"learning_rate": 0.005, "epochs": 12}
 
@@ -329,7 +330,7 @@ def test_stopped_and_run_again_it_ends_as_if_it_had_not_been(
     assert not (tmp_path / "model.checkpoints").exists()
     lines = [
         [
-            {name: value for name, value in line.items() if name != "tokens_per_second"}
+            {name: value for name, value in line.items() if name not in VARYING}
             for line in map(json.loads, (folder / "reports" / METRICS_FILE).read_text().splitlines())
             if "step" in line
         ]

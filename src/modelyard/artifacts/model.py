@@ -19,13 +19,14 @@ class Training(BaseModel):
 
     Attributes:
         schema_version: `schema` in JSON.
-        task: `classification`.
-        labels: label names in the order of the model's outputs.
+        task: `classification` or `causal_lm`.
+        labels: label names in the order of a classifier's outputs; none of a language model.
         base: digest of the base model's folder.
         prepared: digest of the prepared folder's `dataset.json`.
         max_length_tokens: rows are cut to this many tokens, special ones included, here and everywhere after.
         settings: every setting used, derived ones included.
-        history: one entry per evaluation: step, epoch, train_loss, validation_loss, validation_accuracy.
+        history: one entry per evaluation: step, epoch, train_loss, validation_loss, and validation_accuracy of a
+            classifier.
         best_step: the step whose weights these are.
     """
 
@@ -49,6 +50,25 @@ def read_training(folder: Path) -> Training:
         InputError: the folder is not a model that `modelyard train` wrote.
     """
     return read_document(folder / MARK, Training, next_step="run `modelyard train` again")
+
+
+def read_classifier(folder: Path) -> Training:
+    """Read how a classifier of ours was trained.
+
+    Raises:
+        InputError: as `read_training`, or it is a model of another task.
+    """
+    training = read_training(folder)
+    if training.task != "classification":
+        raise InputError(
+            Problem(
+                f"the model was trained for {training.task}: this version compresses, audits, releases and serves "
+                "classifiers",
+                "the folder is a Hugging Face model: serve it with a tool for language models",
+                str(folder),
+            )
+        )
+    return training
 
 
 def check_model_folder(folder: Path) -> None:

@@ -108,19 +108,20 @@ def read_prepared(folder: Path) -> Prepared:
     return Prepared(folder, dataset)
 
 
-def scopes(frame: pl.DataFrame, *, label: str, slices: Sequence[str]) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+def scopes(frame: pl.DataFrame, *, label: str | None, slices: Sequence[str]) -> Iterator[tuple[str, NDArray[np.bool_]]]:
     """Name and rows of every slice and class of a frame, in the order in which every report lists them.
 
     Args:
         frame: rows of a split.
-        label: name of the label column.
+        label: name of the label column; None where rows have none.
         slices: names of the slice columns; a missing value is `(none)`.
 
     Yields:
         `slice:COLUMN=VALUE` for each slice column in the order given, then `class:LABEL`, values in alphabetical order;
         with each the mask of its rows, shape (rows,), at least one of them true.
     """
-    for column, prefix in [*((name, f"slice:{name}=") for name in slices), (label, "class:")]:
+    columns = [(name, f"slice:{name}=") for name in slices] + ([] if label is None else [(label, "class:")])
+    for column, prefix in columns:
         values = frame[column].cast(pl.String).fill_null(NO_VALUE)
         for value in sorted(set(values.to_list())):
             yield f"{prefix}{value}", (values == value).to_numpy()

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from modelyard.artifacts.candidate import Card, read_card, read_choice
 from modelyard.artifacts.files import digest_file, digest_folder
-from modelyard.artifacts.model import Training, read_training
+from modelyard.artifacts.model import Training, read_classifier
 from modelyard.artifacts.prepared import MARK as DATASET_FILE
 from modelyard.artifacts.prepared import Prepared, Split, read_prepared
 from modelyard.artifacts.release import Limits
@@ -93,7 +93,7 @@ def audit(
     with recording(reports, STAGE):
         choice = read_choice(candidates)
         audited = Audited(
-            read_prepared(prepared), read_training(model), candidates, read_card(candidates / choice.chosen)
+            read_prepared(prepared), read_classifier(model), candidates, read_card(candidates / choice.chosen)
         )
         verdicts = [_judge_export(audited, progress)]
         name, card = audited.card.name, audited.card

@@ -163,7 +163,10 @@ def _project_shape(task: str, data: "DataSection", root: Path) -> "Shape":
         return Shape(name=name, columns={"text": fields.text, "label": fields.label})
     given = {role: column for role in fields.model_fields_set if (column := getattr(fields, role))}
     paths, _ = locate(data.train, root)
-    return recognise(first_columns(paths[0]), given, "data.fields")
+    shape = recognise(first_columns(paths[0]), given, "data.fields")
+    if task == "causal_lm" and shape.name == "text_label":  # a language model reads the text of labelled rows
+        return Shape(name="text", columns={"text": shape.columns["text"]})
+    return shape
 
 
 def _list_rules(project: Path) -> None:

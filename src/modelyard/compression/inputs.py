@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from modelyard.artifacts.files import read_json_text
-from modelyard.artifacts.model import MARK, check_model_folder, read_training
+from modelyard.artifacts.model import MARK, check_model_folder, read_classifier
 from modelyard.artifacts.prepared import Prepared, Split
 from modelyard.engines.base import Row
 from modelyard.errors import InputError, Problem
@@ -48,7 +48,7 @@ def read_trained(folder: Path) -> Trained:
     """
     check_model_folder(folder)
     if (folder / MARK).is_file():
-        training = read_training(folder)
+        training = read_classifier(folder)
         labels, length = training.labels, training.max_length_tokens
     else:
         config = _read(folder / "config.json")

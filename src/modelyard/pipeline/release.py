@@ -21,7 +21,7 @@ from modelyard.artifacts.files import (
 )
 from modelyard.artifacts.git import git, head_commit
 from modelyard.artifacts.keys import key_id, load_private_key, load_public_key
-from modelyard.artifacts.model import read_training
+from modelyard.artifacts.model import read_classifier
 from modelyard.artifacts.prepared import read_prepared, scopes
 from modelyard.artifacts.release import MARK, Limits, Lineage, Manifest, safe_name, seal
 from modelyard.artifacts.reports import read_report, recording, write_report
@@ -138,7 +138,7 @@ def _open(prepared: Path, model: Path, candidates: Path) -> Folders:
     return Folders(
         prepared=opened,
         model=model,
-        training=read_training(model),
+        training=read_classifier(model),
         candidates=candidates,
         choice=choice,
         card=_read_card(candidates, choice.chosen),

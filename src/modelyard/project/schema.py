@@ -24,7 +24,7 @@ class ProjectSchema(Section):
     project: str = Field(pattern=r"^\w[\w.-]{0,63}$")
     """Name of the project: up to 64 letters (of any script), digits, `.`, `_` and `-`."""
     task: Literal["classification", "multi_label_classification", "causal_lm", "preference"] = "classification"
-    """What the model does. This version trains classifiers; data of the other tasks are checked."""
+    """What the model does. classification and causal_lm are trained; data of the other tasks are checked."""
     data: DataSection
     """The raw files."""
     model: ModelSection | None = None

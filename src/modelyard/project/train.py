@@ -18,6 +18,8 @@ class TrainSection(Section):
     """Peak learning rate. null: derived from the batch."""
     tokens_per_batch: int | None = Field(None, ge=16)
     """Tokens of one optimiser step, padding included. null: derived."""
+    lora_rank: int | None = Field(None, ge=1, le=1024)
+    """Dimensions of the updates that LoRA trains in the place of the weights. null: the weights themselves."""
     hours_between_failures: float | None = Field(None, gt=0, le=100_000)
     """Mean hours between two kills of a training, which decide how often it is saved. null: a day, and what it met."""
     seed: int = Field(7, ge=0)

@@ -144,22 +144,24 @@ def stands_on(collected: Collected) -> bool:
 
 def _figures(collected: Collected, chosen: str) -> list[Figure]:
     card = collected.ladder.cards.get(chosen) if collected.ladder else None
-    found = [_accuracy(collected, chosen), _lost(collected, card), _speed(card), _size(collected, card)]
+    found = [_judged(collected, chosen), _lost(collected, card), _speed(card), _size(collected, card)]
     return [figure for figure in found if figure is not None]
 
 
-def _accuracy(collected: Collected, chosen: str) -> Figure | None:
-    """The accuracy judged last: of the released artefact on test, else of the trained model."""
+def _judged(collected: Collected, chosen: str) -> Figure | None:
+    """What was judged last: the released artefact's accuracy on test, else the trained model's, or its perplexity."""
     wanted = [
-        ("release", "overall", chosen, "figure.accuracy.release"),
-        ("compress", "split:test", "trained", "figure.accuracy.test"),
-        ("train", "overall", "validation", "figure.accuracy.validation"),
+        ("release", "accuracy", "overall", chosen, "release"),
+        ("compress", "accuracy", "split:test", "trained", "test"),
+        ("train", "accuracy", "overall", "validation", "validation"),
+        ("train", "perplexity", "overall", "validation", "validation"),
     ]
-    for stage, scope, subject, key in wanted:
+    for stage, name, scope, subject, on in wanted:
         report = collected.report(stage)
         for item in report.measurements if report else []:
-            if (item.name, item.scope, item.subject) == ("accuracy", scope, subject):
-                return Figure(words("figure.accuracy"), _estimate(item.interval), _range(item.interval, key))
+            if (item.name, item.scope, item.subject) == (name, scope, subject):
+                shows, told = words(f"figure.{name}"), _range(item.interval, f"figure.{name}.{on}")
+                return Figure(shows, _estimate(item.interval), told)
     return None
 
 

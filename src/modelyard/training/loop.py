@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from modelyard.progress import Progress, silent
-from modelyard.tasks.classification import correct, losses
 from modelyard.training.batches import Rows, cut, plan
 from modelyard.training.checkpoint import Course
 from modelyard.training.group import ALONE, Group
+from modelyard.training.objective import Objective
 from modelyard.training.saving import Saver
-from modelyard.training.step import Learner, Precision, forward, make_learner, not_finite, take_step
+from modelyard.training.step import Learner, Precision, make_learner, not_finite, take_step
+from modelyard.training.watching import Watch
 
 # google-research/bert, run_classifier.py and optimization.py: `warmup_proportion` 0.1, then linear to zero at the end
 WARM_UP = 0.1
@@ -51,14 +52,14 @@ class Fitted:
 
     Attributes:
         best_step: number of updates behind the best weights.
-        history: one entry per evaluation: step, epoch, train_loss, validation_loss, validation_accuracy.
-        logits: of the validation rows at the best step, in their order, shape (rows, labels).
+        history: one entry per evaluation: step, epoch, train_loss, validation_loss, and what the objective adds.
+        outputs: of the validation rows at the best step, in their order, shape (rows, width of the objective).
         stopped_early: whether steps of the schedule were not taken.
     """
 
     best_step: int
     history: list[dict[str, float]]
-    logits: NDArray[np.float32]
+    outputs: NDArray[np.float32]
     stopped_early: bool
 
 
@@ -106,41 +107,42 @@ def schedule(
 
 
 def evaluate(
-    model: PreTrainedModel, rows: Rows, *, pad_id: int, group: Group = ALONE, progress: Progress = silent
+    model: PreTrainedModel, rows: Rows, objective: Objective, *, group: Group = ALONE, progress: Progress = silent
 ) -> NDArray[np.float32]:
-    """Logits of every row without dropout, in the order of the rows, shape (rows, labels), the same in every process.
+    """What the objective keeps of every row, without dropout, in the order of the rows, shape (rows, width).
 
-    In fp32 whatever the training's precision: it is what every later form of the model is compared with.
+    The same in every process, and in fp32 whatever the training's precision: it is what every later form of the model
+    is compared with.
     """
     order = sorted(range(len(rows.ids)), key=lambda index: len(rows.ids[index]))
-    logits = np.zeros((len(order), model.config.num_labels), dtype=np.float32)
+    outputs = np.zeros((len(order), objective.width(model)), dtype=np.float32)
     training, done = model.training, 0
-    parts = cut(order, rows.lengths, EVALUATION_TOKENS)
+    parts = cut(order, rows.lengths, min(EVALUATION_TOKENS, objective.tokens_per_forward))
     model.eval()
     with torch.inference_mode():
         # one part a process, so that all have equally many turns
         for start in range(0, len(parts), group.size):
             turn = parts[start : start + group.size]
             for part in group.share(turn):
-                own = forward(model, [rows.ids[index] for index in part], pad_id, model.device)
-                logits[part] = own.float().cpu().numpy()
+                outputs[part] = objective.outputs(model, rows, part)
             done += sum(len(part) for part in turn)
             progress("evaluate", done, len(order))
     model.train(training)
-    return group.sums(logits)  # each row is zero in all processes but one
+    return group.sums(outputs)  # each row is zero in all processes but one
 
 
 def fit(
     model: PreTrainedModel,
     train: Rows,
     validation: Rows,
+    objective: Objective,
     steps: Sequence[Scheduled],
     *,
     precision: Precision,
     seed: int,
-    pad_id: int,
     record: Callable[[Mapping[str, float]], None],
     saver: Saver | None = None,
+    watch: Watch | None = None,
     group: Group = ALONE,
     progress: Progress = silent,
 ) -> Fitted:
@@ -150,12 +152,13 @@ def fit(
         model: on its device, weights in fp32.
         train: rows to learn from.
         validation: rows to judge by, at least one.
+        objective: what is minimised.
         steps: from `schedule`, at least one.
         precision: of the forward and backward pass.
         seed: of dropout.
-        pad_id: token id of padding.
         record: is given the figures of every step and of every evaluation.
         saver: where the training starts, and when it is saved; None begins and saves nothing.
+        watch: what the figures of every step say beside loss and speed.
         group: the processes that train together; each gives the same result.
         progress: told after every step.
 
@@ -165,7 +168,7 @@ def fit(
         Stopped: a signal asked for an end; the training is saved.
     """
     torch.manual_seed(seed + group.rank)  # every process drops out its own
-    learner = make_learner(model.train(), precision=precision, pad_id=pad_id, group=group)
+    learner = make_learner(model.train(), objective, precision=precision, group=group)
     course = Course() if saver is None else saver.begin(learner)
 
     def evaluating(what: str, done: int, total: int) -> None:
@@ -173,23 +176,27 @@ def fit(
             saver.stop_if_asked(learner, course)
         progress(what, done, total)
 
+    if watch is not None:
+        watch.begin(course.step)
     progress("train", course.step, len(steps))
     # a checkpoint is of the moment after a step: one that is evaluated has its evaluation still before it
     for now in steps[max(course.step - 1, 0) :]:
         if now.step > course.step:
-            record(figures := _advance(learner, train, now, course))
+            record(figures := _advance(learner, train, now, course, watch))
             speed = f"{figures['tokens_per_second']:,.0f} tokens/s"
-            progress(f"train, loss {course.loss_sum / course.rows_seen:.3f}, {speed}", now.step, len(steps))
+            progress(f"train, loss {course.loss_sum / course.weight_seen:.3f}, {speed}", now.step, len(steps))
             if saver is not None:
                 saver.after_step(learner, course)
         if now.evaluate:
-            logits = evaluate(model, validation, pad_id=pad_id, group=group, progress=evaluating)
-            record(_note(course, now, model, logits, validation))
+            outputs = evaluate(model, validation, objective, group=group, progress=evaluating)
+            record(_note(course, now, learner, outputs, validation))
             if now.epoch >= 1.0 and evaluations_since_best(course.history) >= PATIENCE:
                 break
+    if watch is not None:
+        record(watch.in_the_end(now.step))
     _refuse_no_update(course, train, now)
     model.load_state_dict(course.best_weights)
-    return Fitted(course.best_step, course.history, course.best_logits, stopped_early=now.step < steps[-1].step)
+    return Fitted(course.best_step, course.history, course.best_outputs, stopped_early=now.step < steps[-1].step)
 
 
 def _refuse_no_update(course: Course, train: Rows, last: Scheduled) -> None:
@@ -198,38 +205,39 @@ def _refuse_no_update(course: Course, train: Rows, last: Scheduled) -> None:
         raise not_finite("gradient, as at every step before,", course.gradient_norm, last.step, named)
 
 
-def _advance(learner: Learner, train: Rows, now: Scheduled, course: Course) -> dict[str, float]:
+def _advance(learner: Learner, train: Rows, now: Scheduled, course: Course, watch: Watch | None) -> dict[str, float]:
     """Take one step, move the course to it, and give its figures."""
     clock = time.perf_counter()
     result = take_step(learner, train, now.batch, learning_rate=now.learning_rate, step=now.step)
     tokens = sum(len(train.ids[index]) for index in now.batch)
-    speed = tokens / (time.perf_counter() - clock)
+    seconds = time.perf_counter() - clock
     course.step, course.gradient_norm = now.step, result.gradient_norm
     course.loss_sum += result.loss_sum
-    course.rows_seen += len(now.batch)
+    course.weight_seen += train.weight(now.batch)
     course.updated |= math.isfinite(result.gradient_norm)  # fp16 skips an update while its scale is being found
     return {
         "step": now.step,
-        "loss": result.loss_sum / len(now.batch),
+        "loss": result.loss_sum / train.weight(now.batch),
         "learning_rate": now.learning_rate,
         "gradient_norm": result.gradient_norm,
         "tokens": tokens,
-        "tokens_per_second": round(speed, 1),
+        "tokens_per_second": round(tokens / seconds, 1),
+        **({} if watch is None else watch.of_step(now.step, now.batch, seconds)),
     }
 
 
 def _note(
-    course: Course, now: Scheduled, model: PreTrainedModel, logits: NDArray[np.float32], validation: Rows
+    course: Course, now: Scheduled, learner: Learner, outputs: NDArray[np.float32], validation: Rows
 ) -> dict[str, float]:
     """Put an evaluation into the course, with the weights where they are the best so far, and give its figures."""
-    figures = _judge(logits, validation, step=now.step)
-    train_loss = course.loss_sum / course.rows_seen
+    figures = _judge(outputs, validation, learner.objective, step=now.step)
+    train_loss = course.loss_sum / course.weight_seen
     course.history.append({"step": now.step, "epoch": now.epoch, "train_loss": train_loss, **figures})
-    course.loss_sum, course.rows_seen = 0.0, 0
+    course.loss_sum, course.weight_seen = 0.0, 0
     if evaluations_since_best(course.history) == 0:
-        course.best_step, course.best_logits = now.step, logits
+        course.best_step, course.best_outputs = now.step, outputs
         course.best_weights = {
-            name: weight.detach().to("cpu", copy=True) for name, weight in model.state_dict().items()
+            name: weight.detach().to("cpu", copy=True) for name, weight in learner.model.state_dict().items()
         }
     return course.history[-1]
 
@@ -240,10 +248,10 @@ def evaluations_since_best(history: Sequence[Mapping[str, float]]) -> int:
     return len(found) - 1 - found.index(min(found))
 
 
-def _judge(logits: NDArray[np.float32], rows: Rows, *, step: int) -> dict[str, float]:
-    row_losses = losses(torch.from_numpy(logits).double(), torch.from_numpy(rows.labels)).numpy()
-    mean = float(row_losses.mean())
+def _judge(outputs: NDArray[np.float32], rows: Rows, objective: Objective, *, step: int) -> dict[str, float]:
+    row_losses, figures = objective.judged(outputs, rows)
+    mean = float(row_losses.sum() / rows.weights.sum())
     if not math.isfinite(mean):
         bad = [source for source, loss in zip(rows.sources, row_losses, strict=True) if not math.isfinite(loss)]
         raise not_finite("validation loss", mean, step, bad)
-    return {"validation_loss": mean, "validation_accuracy": float(correct(logits, rows.labels).mean())}
+    return {"validation_loss": mean, **figures}

@@ -13,6 +13,7 @@ from modelyard.errors import InputError, Problem
 from modelyard.progress import Progress, silent
 from modelyard.training.batches import Rows
 from modelyard.training.derive import SET
+from modelyard.training.objective import Objective
 from modelyard.training.step import Precision, make_learner, take_step
 
 # fp32 is exact and never diverges: another format must save a tenth of the time or more, beyond what timing jitters
@@ -102,9 +103,9 @@ def choose_precision(
     model: PreTrainedModel,
     rows: Rows,
     batches: Sequence[Sequence[int]],
+    objective: Objective,
     *,
     wanted: str,
-    pad_id: int,
     progress: Progress = silent,
 ) -> tuple[Precision, str, dict[str, list[float]]]:
     """The precision to train in, the reason, and the seconds of each timed step by precision.
@@ -116,8 +117,8 @@ def choose_precision(
         model: as it will be trained; unchanged.
         rows: of the train split.
         batches: of every step that is planned.
+        objective: what is minimised.
         wanted: `train.precision`.
-        pad_id: token id of padding.
         progress: told after each round.
 
     Raises:
@@ -131,7 +132,7 @@ def choose_precision(
     typical = sorted(batches, key=lambda batch: sum(rows.lengths[index] for index in batch))[len(batches) // 2]
 
     def step_in(precision: Precision) -> Callable[[], None]:
-        learner = make_learner(copy.deepcopy(model).train(), precision=precision, pad_id=pad_id)
+        learner = make_learner(copy.deepcopy(model).train(), objective, precision=precision)
 
         def run() -> None:
             take_step(learner, rows, typical, learning_rate=0.0, step=0)

@@ -33,6 +33,7 @@ from modelyard.project.schema import ProjectSchema
 from modelyard.training.checkpoint import checkpoints_of, saved_steps
 from modelyard.training.launch import launch
 from modelyard.training.train import METRICS_FILE, STAGE, Excerpt, train
+from modelyard.training.watching import VARYING
 
 NAME = "resume-test"
 STEPS = 20
@@ -221,7 +222,7 @@ def _report(whole: Work, killed: Work, done: Sequence[Kill], precision: str, see
     names = sorted({*files["whole"], *files["killed"]})
     other = [name for name in names if files["whole"].get(name) != files["killed"].get(name)]
     lines, again = (
-        [{name: value for name, value in line.items() if name != "tokens_per_second"} for line in _lines(work)]
+        [{name: value for name, value in line.items() if name not in VARYING} for line in _lines(work)]
         for work in (whole, killed)
     )
     unlike = sum(one != two for one, two in zip(lines, again, strict=False)) + abs(len(lines) - len(again))

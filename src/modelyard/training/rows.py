@@ -4,10 +4,13 @@ from array import array
 from collections.abc import Sequence
 
 import numpy as np
+import polars as pl
 from tokenizers import Tokenizer
 
 from modelyard.artifacts.prepared import Prepared, Split
 from modelyard.errors import InputError, Problem
+from modelyard.evidence.interval import Interval
+from modelyard.evidence.report import Measurement
 from modelyard.progress import Progress, silent
 from modelyard.tasks.classification import encode
 from modelyard.training.batches import Rows
@@ -24,13 +27,7 @@ def encode_split(tokenizer: Tokenizer, prepared: Prepared, split: Split, *, prog
     Raises:
         InputError: the split is empty, or a row has no text, no token or a label that `dataset.json` does not name.
     """
-    frame = prepared.split(split)
-    path = str(prepared.folder / f"{split}.parquet")
-    lacking = sorted({"text", "label", "source", *prepared.dataset.slices} - set(frame.columns))
-    if lacking:
-        raise InputError(Problem(f"{split} has no column {', '.join(lacking)}", _NEXT, path))
-    if frame.is_empty():
-        raise InputError(Problem(f"{split} has no rows", "give it rows, see data.split in modelyard.yaml", path))
+    frame = read_split(prepared, split, ("text", "label"))
     texts, names, sources = (frame[column].to_list() for column in ("text", "label", "source"))
     index = {label: position for position, label in enumerate(prepared.dataset.labels)}
     problems = [
@@ -56,13 +53,29 @@ def encode_split(tokenizer: Tokenizer, prepared: Prepared, split: Split, *, prog
                 for at in empty[:_NAMED]
             ]
         )
-    return Rows(ids, np.array([index[name] for name in names], dtype=np.int64), sources)
+    return Rows(ids, sources, np.array([index[name] for name in names], dtype=np.int64))
+
+
+def read_split(prepared: Prepared, split: Split, columns: Sequence[str]) -> pl.DataFrame:
+    """The rows of a split, which has some and has these columns beside its slices.
+
+    Raises:
+        InputError: it has not.
+    """
+    frame = prepared.split(split)
+    path = str(prepared.folder / f"{split}.parquet")
+    lacking = sorted({*columns, "source", *prepared.dataset.slices} - set(frame.columns))
+    if lacking:
+        raise InputError(Problem(f"{split} has no column {', '.join(lacking)}", _NEXT, path))
+    if frame.is_empty():
+        raise InputError(Problem(f"{split} has no rows", "give it rows, see data.split in modelyard.yaml", path))
+    return frame
 
 
 def cut_rows(
     tokenizer: Tokenizer, rows: Rows, prepared: Prepared, split: Split, max_length_tokens: int
-) -> tuple[Rows, int]:
-    """Rows cut as every later stage cuts them, by the tokenizer, and how many were longer.
+) -> tuple[Rows, list[Measurement]]:
+    """Rows cut as every later stage cuts them, by the tokenizer, and what share of them was longer.
 
     Args:
         tokenizer: of the model.
@@ -76,7 +89,12 @@ def cut_rows(
     ids = list(rows.ids)
     for index, row in zip(long, _encode(tokenizer, texts, max_length_tokens, "cut", silent), strict=True):
         ids[index] = row
-    return Rows(ids, rows.labels, rows.sources), len(long)
+    return Rows(ids, rows.sources, rows.labels), [share("rows_cut_share", split, len(long), len(ids))]
+
+
+def share(name: str, split: str, count: int, rows: int) -> Measurement:
+    """A share of all rows of a split."""
+    return Measurement(name=name, subject=split, interval=Interval.exact(count / rows, n=rows, unit="fraction"))
 
 
 def _encode(

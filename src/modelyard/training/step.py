@@ -9,18 +9,14 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from modelyard.engines.padding import pad
 from modelyard.errors import InputError, Problem
-from modelyard.tasks.classification import losses
 from modelyard.training.batches import Rows, cut
 from modelyard.training.group import ALONE, Group, held_back
+from modelyard.training.objective import Objective
 
 Precision = Literal["fp32", "bf16", "fp16"]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
-# activations of one forward pass of BERT-base on rows of 128 tokens: 3.3 GB in 16 bits, twice that in fp32
-# (Korthikanti et al. 2022, Reducing activation recomputation, equation 1: tokens x h x (34 + 5as/h) bytes a layer)
-TOKENS_PER_FORWARD = 8_192
 # AdamW as BERT was tuned (google-research/bert, optimization.py): decay 0.01 but not on biases and norms, gradients
 # clipped to a global norm of 1
 WEIGHT_DECAY = 0.01
@@ -43,26 +39,28 @@ class Learner:
         optimiser: over the model's weights.
         scaler: of the loss against underflow; switched off except for fp16.
         precision: of the forward pass; the backward pass follows it.
-        pad_id: token id of padding.
+        objective: what is minimised.
     """
 
     model: PreTrainedModel
     optimiser: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     precision: Precision
-    pad_id: int
+    objective: Objective
     group: Group
     called: torch.nn.Module
 
 
 class StepResult(NamedTuple):
-    """Sum of the rows' losses in nats before the update, and the norm of their mean's gradient before clipping."""
+    """Sum of the rows' losses in nats before the update, and the norm of the mean's gradient before clipping."""
 
     loss_sum: float
     gradient_norm: float
 
 
-def make_learner(model: PreTrainedModel, *, precision: Precision, pad_id: int, group: Group = ALONE) -> Learner:
+def make_learner(
+    model: PreTrainedModel, objective: Objective, *, precision: Precision, group: Group = ALONE
+) -> Learner:
     """A fresh optimiser around a model that the processes of a group train together.
 
     Fused, because one kernel that walks all weights once takes 18 ms for MiniLM on 2 cores where torch's default takes
@@ -78,17 +76,7 @@ def make_learner(model: PreTrainedModel, *, precision: Precision, pad_id: int, g
         fused=True,
     )
     scaler = torch.amp.GradScaler(model.device.type, enabled=precision == "fp16")
-    return Learner(model, optimiser, scaler, precision, pad_id, group, group.together(model))
-
-
-def forward(model: torch.nn.Module, rows: Sequence[Sequence[int]], pad_id: int, device: torch.device) -> torch.Tensor:
-    """Logits of rows padded to the longest of them, shape (rows, labels)."""
-    arrays = pad(rows, pad_id)
-    logits: torch.Tensor = model(
-        input_ids=torch.from_numpy(arrays["input_ids"]).to(device),
-        attention_mask=torch.from_numpy(arrays["attention_mask"]).to(device),
-    ).logits
-    return logits
+    return Learner(model, optimiser, scaler, precision, objective, group, group.together(model))
 
 
 def take_step(
@@ -98,13 +86,12 @@ def take_step(
     *,
     learning_rate: float,
     step: int,
-    tokens_per_forward: int = TOKENS_PER_FORWARD,
 ) -> StepResult:
     """Update the weights on one batch.
 
-    Each process of the group takes its share of the batch, in parts of at most `tokens_per_forward`; each part's loss
-    is divided by the rows of the whole batch, so that the gradients of all parts of all processes add up to that of
-    the mean over the batch.
+    Each process of the group takes its share of the batch, in parts that fit one forward pass; each part's loss is
+    divided by the weight of the whole batch (its rows, or its learned tokens), so that the gradients of all parts of
+    all processes add up to that of the mean over the batch.
 
     Args:
         learner: what is updated.
@@ -112,27 +99,25 @@ def take_step(
         batch: indices of the rows of this step, neighbours of like length.
         learning_rate: of this step.
         step: its number, for the error.
-        tokens_per_forward: padding included.
 
     Raises:
         InputError: the loss or the gradient is not a finite number, the gradient in fp16 not even at the least scale
             of the loss; the weights are as they were.
     """
-    device, group = learner.model.device, learner.group
+    device, group, weight = learner.model.device, learner.group, rows.weight(batch)
     loss_sum, bad = 0.0, list[str]()
     learner.optimiser.zero_grad(set_to_none=True)
     # a process without a row takes the first one for nothing: the others wait for its gradients
-    parts = cut(group.share(batch), rows.lengths, tokens_per_forward) or [[batch[0]]]
-    weight = 1.0 if group.share(batch) else 0.0
+    parts = cut(group.share(batch), rows.lengths, learner.objective.tokens_per_forward) or [[batch[0]]]
+    counts = 1.0 if group.share(batch) else 0.0
     for part in parts:
         with (
             held_back(learner.called, last=part is parts[-1]),
             torch.autocast(device.type, dtype=DTYPES[learner.precision], enabled=learner.precision != "fp32"),
         ):
-            logits = forward(learner.called, [rows.ids[index] for index in part], learner.pad_id, device)
-            row_losses = weight * losses(logits, torch.from_numpy(rows.labels[part]).to(device))
+            row_losses = counts * learner.objective.row_losses(learner.called, rows, part)
             # the gradients of the group are averaged, not added up
-            part_loss = row_losses.sum() / (len(batch) / group.size)
+            part_loss = row_losses.sum() / (weight / group.size)
             learner.scaler.scale(part_loss).backward()  # type: ignore[no-untyped-call]
         loss_sum += row_losses.detach().sum().item()
         finite = torch.isfinite(row_losses.detach()).tolist()

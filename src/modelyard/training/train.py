@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
@@ -28,24 +28,24 @@ from modelyard.progress import Progress, silent
 from modelyard.project.load import FILE_NAME
 from modelyard.project.model import ModelSection
 from modelyard.project.schema import ProjectSchema
-from modelyard.tasks.classification import correct, load_tokenizer
-from modelyard.training import derive
+from modelyard.tasks.classification import load_tokenizer
+from modelyard.training import derive, lora
 from modelyard.training.base import (
     TOKENIZER_FILES,
     check_tokenizer,
     digest_base,
     find_base,
-    load_with_new_head,
     positions_of,
 )
-from modelyard.training.batches import Rows, padding_share
+from modelyard.training.batches import Rows
 from modelyard.training.checkpoint import About, Saved, checkpoints_of, newest, remove_all
 from modelyard.training.derive import Derived
-from modelyard.training.findings import accuracies, better_than_majority
 from modelyard.training.group import Group, joined
-from modelyard.training.loop import PATIENCE, Fitted, Scheduled, fit, schedule
-from modelyard.training.precision import candidates, check_precision, choose_precision
-from modelyard.training.rows import cut_rows, encode_split
+from modelyard.training.kind import Evaluated, Kind
+from modelyard.training.kinds import KINDS
+from modelyard.training.loop import PATIENCE, Fitted, Scheduled, evaluate, fit, schedule
+from modelyard.training.objective import Objective
+from modelyard.training.precision import LEAST_STEPS, candidates, check_precision, choose_precision
 from modelyard.training.saving import Saver, noting_signals
 from modelyard.training.step import Precision, make_learner, take_step
 from modelyard.training.surroundings import (
@@ -54,6 +54,10 @@ from modelyard.training.surroundings import (
     quiet_transformers,
     reproducible,
 )
+from modelyard.training.watching import Watch, padding_share, peak_flops
+
+if TYPE_CHECKING:
+    from peft import LoraModel
 
 STAGE = "train"
 METRICS_FILE = "train.metrics.jsonl"
@@ -109,15 +113,16 @@ def train(
     """
     with joined() as group, recording(reports, STAGE) if group.first else contextlib.nullcontext():
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        section = _model_section(settings)
+        kind, section = _kind(settings), _model_section(settings)
         refuse_failed(reports, ["check"])
         check_output(output, mark=MARK)
         check_precision(settings.train.precision, device)
-        data = _read_data(prepared, settings)
+        data = _read_data(prepared, settings, kind)
         base = find_base(section.base, section.revision, root=root)
         with reproducible(settings.train.seed), quiet_transformers(), keeping_freed_memory():
-            model = load_with_new_head(base, data.dataset.labels, seed=settings.train.seed).to(device)
-            report = _train(settings, data, base, model, output, reports, excerpt, group, progress)
+            model = kind.load(base, data, settings.train.seed).to(device)
+            adapter = None if settings.train.lora_rank is None else lora.attach(model, settings.train.lora_rank)
+            report = _train(settings, kind, data, base, model, adapter, output, reports, excerpt, group, progress)
         if group.first:
             write_report(reports, report)
             remove_all(checkpoints_of(output))
@@ -127,27 +132,36 @@ def train(
 
 def _train(
     settings: ProjectSchema,
+    kind: Kind,
     data: Prepared,
     base: Path,
     model: PreTrainedModel,
+    adapter: "LoraModel | None",
     output: Path,
     reports: Path,
     excerpt: Excerpt | None,
     group: Group,
     progress: Progress,
 ) -> Report:
-    train_rows, validation_rows, max_length, cut = _read_rows(settings, data, base, model, progress)
-    derived = {"max_length_tokens": max_length, **_derive(settings, model, train_rows, validation_rows)}
+    train_rows, validation_rows, max_length, cut = _read_rows(settings, kind, data, base, model, progress)
+    derived = {"max_length_tokens": max_length, **_derive(settings, kind, model, train_rows, validation_rows)}
     planned = _schedule(settings, train_rows.lengths, derived)
     steps = planned if excerpt is None else _cut_short(planned, excerpt.steps)
-    pad_id, seed = int(model.config.pad_token_id), settings.train.seed
-    varies = allow_what_has_none(lambda: _step_on_copies(model, train_rows, pad_id))
+    objective, seed = kind.objective(model, train_rows), settings.train.seed
+    varies = allow_what_has_none(lambda: _step_on_copies(model, train_rows, objective))
     training = _training_of(settings, data, base, derived)
     facts = training.model_dump(mode="json", include={"task", "labels", "base", "prepared"})
     facts |= training.settings | {"steps": len(steps)}
     saved = _agreed(newest(checkpoints_of(output), facts), group)
     with _metrics(reports / METRICS_FILE, saved) if group.first else contextlib.nullcontext(_nobody) as record:
-        about = group.from_first(_about(model, train_rows, planned, settings, facts, saved, record, progress))
+        about = group.from_first(
+            _about(model, train_rows, objective, planned, settings, facts, saved, record, progress)
+        )
+        before = (
+            evaluate(model, validation_rows, objective, group=group, progress=progress) if kind.asks_before else None
+        )
+        peak = _peak(model, about.precision, steps, group)
+        watch = Watch(model, train_rows, objective, len(steps), group.size, peak)
         every, hours = (excerpt.every_seconds if excerpt else None), settings.train.hours_between_failures
         with noting_signals() as asked:
             saver = Saver(checkpoints_of(output), about, saved, record, asked, hours, every)
@@ -155,34 +169,44 @@ def _train(
                 model,
                 train_rows,
                 validation_rows,
+                objective,
                 steps,
                 precision=about.precision,
                 seed=seed,
-                pad_id=pad_id,
                 record=record,
                 saver=saver,
+                watch=watch,
                 group=group,
                 progress=progress,
             )
+    merged = []
+    if adapter is not None:
+        lora.merge(adapter)
+        again = evaluate(model, validation_rows, objective, group=group, progress=progress)
+        merged = [lora.parity(fitted.outputs, again, validation_rows, objective)]
     used = training.settings | {"precision": about.precision}
     training = training.model_copy(update={"settings": used, "history": fitted.history, "best_step": fitted.best_step})
     if group.first:
         _write_model(model, base, training, output)
 
-    right = correct(fitted.logits, validation_rows.labels)
-    found = accuracies(right, data.split("validation"), data.dataset.slices)
-    padding = padding_share([now.batch for now in planned], train_rows.lengths)
+    frame, slices = data.split("validation"), data.dataset.slices
+    found = kind.found(Evaluated(fitted.outputs, before, train_rows, validation_rows, frame, slices))
+    padding = padding_share([now.batch for now in planned], train_rows, objective)
     precision, why = about.precision, about.precision_reason
     return Report(
         stage=STAGE,
         project=settings.project,
         inputs={"prepared": training.prepared, "base": training.base},
-        parameters={"seed": seed, "precision": {"value": precision, "reason": why}}
+        parameters={
+            "seed": seed,
+            "lora_rank": settings.train.lora_rank,
+            "precision": {"value": precision, "reason": why},
+        }
         | {name: {"value": value, "reason": reason} for name, (value, reason) in derived.items()},
-        measurements=[*found, _share("padding_share", "train", padding, len(train_rows.ids)), *cut],
-        verdicts=[better_than_majority(right, validation_rows.labels, train_rows.labels)],
+        measurements=[*found.measurements, _exact("padding_share", padding, len(train_rows.ids)), *cut],
+        verdicts=[found.verdict, *merged],
         notes=[
-            *_notes(found[0].interval, fitted, steps, derived, precision, why),
+            *_notes(found.headline, fitted, steps, derived, precision, why),
             *_varies(varies),
             *([] if saved is None else _resumed(saved, group.size)),
         ],
@@ -192,6 +216,8 @@ def _train(
 def _training_of(settings: ProjectSchema, data: Prepared, base: Path, derived: Mapping[str, Derived]) -> Training:
     """What is trained on what and how, before anything is."""
     plain = {"seed": settings.train.seed, "precision": settings.train.precision}
+    if settings.train.lora_rank is not None:
+        plain["lora_rank"] = settings.train.lora_rank
     return Training(
         task=settings.task,
         labels=data.dataset.labels,
@@ -207,6 +233,7 @@ def _training_of(settings: ProjectSchema, data: Prepared, base: Path, derived: M
 def _about(
     model: PreTrainedModel,
     rows: Rows,
+    objective: Objective,
     planned: Sequence[Scheduled],
     settings: ProjectSchema,
     facts: Mapping[str, Any],
@@ -217,22 +244,23 @@ def _about(
     """What the checkpoints belong to, with the precision: as it was where the training goes on, else chosen."""
     if saved is not None:
         return About(facts, saved.state.precision, saved.state.precision_reason)
-    batches, pad_id = [now.batch for now in planned], int(model.config.pad_token_id)
+    batches = [now.batch for now in planned]
     precision, why, seconds = choose_precision(
-        model, rows, batches, wanted=settings.train.precision, pad_id=pad_id, progress=progress
+        model, rows, batches, objective, wanted=settings.train.precision, progress=progress
     )
     record({"precision_seconds": seconds})
     return About(facts, precision, why)
 
 
-def _step_on_copies(model: PreTrainedModel, rows: Rows, pad_id: int) -> None:
+def _step_on_copies(model: PreTrainedModel, rows: Rows, objective: Objective) -> None:
     """A whole step over the shortest and the longest row, in each format that a GPU trains in; on a CPU in fp32."""
     order = sorted(range(len(rows.ids)), key=lambda index: len(rows.ids[index]))
     formats: list[Precision] = candidates(model.device) if model.device.type == "cuda" else ["fp32"]
     for precision in formats:
-        learner = make_learner(copy.deepcopy(model).train(), precision=precision, pad_id=pad_id)
+        learner = make_learner(copy.deepcopy(model).train(), objective, precision=precision)
         with contextlib.suppress(InputError):  # a loss that is no number is told by the training itself
-            take_step(learner, rows, [order[0], order[-1]], learning_rate=0.0, step=0)
+            # twice the shortest: two rows that lie side by side take a kernel of their own
+            take_step(learner, rows, [order[0], order[0], order[-1]], learning_rate=0.0, step=0)
 
 
 def _varies(reason: str) -> list[str]:
@@ -262,6 +290,11 @@ def _resumed(saved: Saved, processes: int) -> list[str]:
     return [f"went on after step {saved.state.step} elsewhere than it began ({', '.join(differences)}): the same rows"]
 
 
+def _peak(model: PreTrainedModel, precision: Precision, steps: Sequence[Scheduled], group: Group) -> float | None:
+    """What this machine's matrix products reach, where the training is long enough for a second to pay."""
+    return peak_flops(model.device, precision) if group.first and len(steps) >= LEAST_STEPS else None
+
+
 def _cut_short(steps: Sequence[Scheduled], most: int) -> list[Scheduled]:
     """The first steps, of which the middle one and the last are evaluated."""
     kept = steps[:most]
@@ -270,73 +303,46 @@ def _cut_short(steps: Sequence[Scheduled], most: int) -> list[Scheduled]:
 
 
 def _read_rows(
-    settings: ProjectSchema, data: Prepared, base: Path, model: PreTrainedModel, progress: Progress
+    settings: ProjectSchema, kind: Kind, data: Prepared, base: Path, model: PreTrainedModel, progress: Progress
 ) -> tuple[Rows, Rows, Derived, list[Measurement]]:
     """Train and validation rows as token ids, where they were cut, and what share of each was."""
     tokenizer = load_tokenizer(base)
     check_tokenizer(tokenizer, model, base)
-    uncut_train = encode_split(tokenizer, data, "train", progress=progress)
-    uncut_validation = encode_split(tokenizer, data, "validation", progress=progress)
-    max_length = _max_length(settings, uncut_train.lengths, model)
-    train_rows, cut_train = cut_rows(tokenizer, uncut_train, data, "train", int(max_length.value))
-    validation_rows, cut_validation = cut_rows(tokenizer, uncut_validation, data, "validation", int(max_length.value))
-    shares = [
-        _share("rows_cut_share", name, count / len(rows.ids), len(rows.ids))
-        for name, count, rows in (
-            ("train", cut_train, train_rows),
-            ("validation", cut_validation, validation_rows),
-        )
-    ]
-    return train_rows, validation_rows, max_length, shares
+    uncut_train = kind.read(tokenizer, base, data, "train", progress)
+    uncut_validation = kind.read(tokenizer, base, data, "validation", progress)
+    max_length = _max_length(settings, kind, uncut_train.lengths, model)
+    train_rows, cut_train = kind.cut(tokenizer, uncut_train, data, "train", int(max_length.value))
+    validation_rows, cut_validation = kind.cut(tokenizer, uncut_validation, data, "validation", int(max_length.value))
+    return train_rows, validation_rows, max_length, [*cut_train, *cut_validation]
+
+
+def _kind(settings: ProjectSchema) -> Kind:
+    """What the project's task does, where this version can train it."""
+    if settings.task in KINDS:
+        return KINDS[settings.task]
+    message = f"the task is {settings.task}: this version trains {' and '.join(KINDS)}, and checks the data of others"
+    raise InputError(Problem(message, "run `modelyard check`, or set another task", FILE_NAME))
 
 
 def _model_section(settings: ProjectSchema) -> ModelSection:
-    """The settings of the model, where this version can train it."""
-    problems = []
-    if settings.task != "classification":
-        problems.append(
-            Problem(
-                f"the task is {settings.task}: this version trains classifiers and checks the data of other tasks",
-                "run `modelyard check`, or set task: classification",
-                FILE_NAME,
-            )
-        )
+    """The settings of the model."""
     if settings.model is None:
-        problems.append(
-            Problem(
-                "there is no model to train", "add model: {base: FOLDER}, as `modelyard fetch` prints it", FILE_NAME
-            )
-        )
-    if problems or settings.model is None:
-        raise InputError(problems)
+        next_step = "add model: {base: FOLDER}, as `modelyard fetch` prints it"
+        raise InputError(Problem("there is no model to train", next_step, FILE_NAME))
     return settings.model
 
 
-def _read_data(folder: Path, settings: ProjectSchema) -> Prepared:
+def _read_data(folder: Path, settings: ProjectSchema, kind: Kind) -> Prepared:
     data = read_prepared(folder)
-    problems = []
     if data.dataset.task != settings.task:
-        problems.append(
-            Problem(
-                f"the prepared data are for {data.dataset.task}, the project's task is {settings.task}",
-                "run `modelyard check` again",
-                str(folder),
-            )
-        )
-    if len(set(data.dataset.labels)) < 2 or len(set(data.dataset.labels)) < len(data.dataset.labels):
-        problems.append(
-            Problem(
-                f"the labels are {data.dataset.labels}: a classifier needs at least two, all different",
-                "look at data.fields.label, then run `modelyard check` again",
-                str(folder / DATASET_FILE),
-            )
-        )
-    if problems:
+        message = f"the prepared data are for {data.dataset.task}, the project's task is {settings.task}"
+        raise InputError(Problem(message, "run `modelyard check` again", str(folder)))
+    if problems := kind.problems(data):
         raise InputError(problems)
     return data
 
 
-def _max_length(settings: ProjectSchema, lengths: Sequence[int], model: PreTrainedModel) -> Derived:
+def _max_length(settings: ProjectSchema, kind: Kind, lengths: Sequence[int], model: PreTrainedModel) -> Derived:
     positions, where = positions_of(model)
     wanted = _model_section(settings).max_length_tokens
     if wanted is not None and wanted > positions:
@@ -347,21 +353,25 @@ def _max_length(settings: ProjectSchema, lengths: Sequence[int], model: PreTrain
                 "modelyard.yaml",
             )
         )
-    return derive.max_length_tokens(lengths, wanted, positions)
+    return derive.max_length_tokens(lengths, wanted, positions, kind.defaults.longest)
 
 
-def _derive(settings: ProjectSchema, model: PreTrainedModel, train_rows: Rows, validation: Rows) -> dict[str, Derived]:
+def _derive(
+    settings: ProjectSchema, kind: Kind, model: PreTrainedModel, train_rows: Rows, validation: Rows
+) -> dict[str, Derived]:
     """Every setting of the loop that the project may leave out, from the rows and the model."""
     lengths = train_rows.lengths
+    defaults = kind.defaults if settings.train.lora_rank is None else lora.with_rate(kind.defaults)
     budget = derive.tokens_per_batch(lengths, settings.train.tokens_per_batch, max(lengths))
     evaluations = derive.evaluations_per_epoch(sum(lengths), sum(validation.lengths))
     rows_per_step = min(len(lengths), max(1.0, budget.value * len(lengths) / sum(lengths)))
     rate = derive.learning_rate(
         settings.train.learning_rate,
+        defaults,
         parameters=sum(weight.numel() for weight in model.parameters()),
         rows_per_step=rows_per_step,
     )
-    epochs = derive.epochs(settings.train.epochs, len(lengths) / rows_per_step)
+    epochs = derive.epochs(settings.train.epochs, len(lengths) / rows_per_step, defaults)
     return {"epochs": epochs, "tokens_per_batch": budget, "evaluations_per_epoch": evaluations, "learning_rate": rate}
 
 
@@ -451,12 +461,12 @@ def _unwritable(path: Path, reason: str, option: str) -> InputError:
     )
 
 
-def _share(name: str, subject: str, value: float, rows: int) -> Measurement:
-    return Measurement(name=name, subject=subject, interval=Interval.exact(value, n=rows, unit="fraction"))
+def _exact(name: str, value: float, rows: int) -> Measurement:
+    return Measurement(name=name, subject="train", interval=Interval.exact(value, n=rows, unit="fraction"))
 
 
 def _notes(
-    accuracy: Interval,
+    headline: str,
     fitted: Fitted,
     steps: Sequence[Scheduled],
     derived: Mapping[str, Derived],
@@ -465,8 +475,7 @@ def _notes(
 ) -> list[str]:
     stopped = f"; stopped early after {PATIENCE} evaluations without a lower loss" if fitted.stopped_early else ""
     return [
-        f"accuracy on validation {accuracy.estimate:.2%}, 95% interval {accuracy.low:.2%} to {accuracy.high:.2%} "
-        f"(n={accuracy.n})",
+        headline,
         f"the weights are those of step {fitted.best_step} of {len(steps)}, with the lowest validation loss{stopped}",
         f"precision {precision}: {why}",
         *(f"{name} {value:g}: {reason}" for name, (value, reason) in derived.items()),

@@ -1,0 +1,62 @@
+"""The objective of a classifier: cross-entropy of one label a row."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import PreTrainedModel
+
+from modelyard.engines.padding import pad
+from modelyard.tasks.classification import correct, losses
+from modelyard.training.batches import Rows
+
+# activations of one forward pass of BERT-base on rows of 128 tokens: 3.3 GB in 16 bits, twice that in fp32
+# (Korthikanti et al. 2022, Reducing activation recomputation, equation 1: tokens x h x (34 + 5as/h) bytes a layer)
+TOKENS_PER_FORWARD = 8_192
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """Rows are padded to the longest of their part; an evaluation keeps their logits.
+
+    Attributes:
+        pad_id: token id of padding.
+    """
+
+    pad_id: int
+    tokens_per_forward: int = TOKENS_PER_FORWARD
+
+    def places(self, rows: Rows, part: Sequence[int]) -> int:
+        """As in `Objective`."""
+        return len(part) * max(len(rows.ids[index]) for index in part)
+
+    def row_losses(self, called: torch.nn.Module, rows: Rows, part: Sequence[int]) -> torch.Tensor:
+        """As in `Objective`."""
+        logits = forward(called, [rows.ids[index] for index in part], self.pad_id)
+        return losses(logits, torch.from_numpy(rows.labels[part]).to(logits.device))
+
+    def width(self, model: PreTrainedModel) -> int:
+        """One logit a label."""
+        return int(model.config.num_labels)
+
+    def outputs(self, model: PreTrainedModel, rows: Rows, part: Sequence[int]) -> NDArray[np.float32]:
+        """Logits, shape (rows, labels)."""
+        logits = forward(model, [rows.ids[index] for index in part], self.pad_id)
+        return np.asarray(logits.float().cpu().numpy())
+
+    def judged(self, outputs: NDArray[np.float32], rows: Rows) -> tuple[NDArray[np.float64], dict[str, float]]:
+        """As in `Objective`, with the accuracy."""
+        found = losses(torch.from_numpy(outputs).double(), torch.from_numpy(rows.labels)).numpy()
+        return found, {"validation_accuracy": float(correct(outputs, rows.labels).mean())}
+
+
+def forward(model: torch.nn.Module, rows: Sequence[Sequence[int]], pad_id: int) -> torch.Tensor:
+    """Logits of rows padded to the longest of them, shape (rows, labels)."""
+    arrays, device = pad(rows, pad_id), next(model.parameters()).device
+    logits: torch.Tensor = model(
+        input_ids=torch.from_numpy(arrays["input_ids"]).to(device),
+        attention_mask=torch.from_numpy(arrays["attention_mask"]).to(device),
+    ).logits
+    return logits

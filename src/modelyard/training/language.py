@@ -1,0 +1,123 @@
+"""The objective of a causal language model: cross-entropy of the tokens that are learned, in rows laid side by side."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn.parallel import DistributedDataParallel
+from transformers import PreTrainedModel
+
+from modelyard.tasks.classification import losses
+from modelyard.training.batches import Rows
+from modelyard.training.classifier import TOKENS_PER_FORWARD
+from modelyard.training.packing import Laid, fill, lay
+
+LOGITS_BYTES = 512 * 1024**2
+"""Of one forward pass in fp32; the backward pass takes as much again, and the softmax too."""
+_PROBE_TOKENS = 32
+_SAME = 1e-3
+"""Of the spread of the logits. Rounding moves them by 1e-6 of it; a row that is seen moved them by a tenth and more."""
+
+
+@dataclass(frozen=True)
+class Language:
+    """Only places whose next token is learned go through the output layer, which is a fifth of a small model's work.
+
+    An evaluation keeps the loss of each row, summed over its tokens.
+
+    Attributes:
+        pad_id: token id of padding.
+        packs: whether rows are laid side by side: where the model keeps them apart.
+        tokens_per_forward: as in `Objective`.
+    """
+
+    pad_id: int
+    packs: bool
+    tokens_per_forward: int
+
+    def places(self, rows: Rows, part: Sequence[int]) -> int:
+        """As in `Objective`."""
+        return len(self._lines(rows, part)) * max(len(rows.ids[index]) for index in part)
+
+    def row_losses(self, called: torch.nn.Module, rows: Rows, part: Sequence[int]) -> torch.Tensor:
+        """As in `Objective`."""
+        laid = lay(rows, part, self._lines(rows, part), pad_id=self.pad_id)
+        logits = _logits(called, laid, packs=self.packs)
+        found = losses(logits, torch.from_numpy(laid.targets).to(logits.device))
+        owners = torch.from_numpy(laid.owners).to(logits.device)
+        return found.new_zeros(len(part)).index_add(0, owners, found)
+
+    def _lines(self, rows: Rows, part: Sequence[int]) -> list[list[int]]:
+        return fill([len(rows.ids[index]) for index in part]) if self.packs else [[place] for place in range(len(part))]
+
+    def width(self, model: PreTrainedModel) -> int:
+        """The loss alone."""
+        return 1
+
+    def outputs(self, model: PreTrainedModel, rows: Rows, part: Sequence[int]) -> NDArray[np.float32]:
+        """The loss of each row in nats, shape (rows, 1)."""
+        return np.asarray(self.row_losses(model, rows, part).float().cpu().numpy()[:, None])
+
+    def judged(self, outputs: NDArray[np.float32], rows: Rows) -> tuple[NDArray[np.float64], dict[str, float]]:
+        """As in `Objective`; the perplexity is the loss said otherwise."""
+        return outputs[:, 0].astype(np.float64), {}
+
+
+def language(model: PreTrainedModel, rows: Rows) -> Language:
+    """The objective for a model and its rows: what fits one forward pass, and whether rows may lie side by side.
+
+    Args:
+        model: in fp32.
+        rows: of the train split.
+    """
+    vocabulary = model.get_input_embeddings().num_embeddings
+    tokens = max(1, min(TOKENS_PER_FORWARD, LOGITS_BYTES // (4 * vocabulary)))
+    # nothing looks at padding
+    return Language(0, packs=keeps_apart(model, rows), tokens_per_forward=tokens)
+
+
+def keeps_apart(model: PreTrainedModel, rows: Rows) -> bool:
+    """Whether the model gives a row the same answers beside another as alone, tried on the start of the two longest.
+
+    A model that takes no positions, or carries a state from token to token, does not.
+    """
+    longest = sorted(range(len(rows.ids)), key=lambda index: -len(rows.ids[index]))[:2]
+    starts = [rows.ids[index][:_PROBE_TOKENS] for index in longest * (2 // len(longest))]
+    tried = Rows(starts, ["", ""], learned=[b"\0" + b"\1" * (len(start) - 1) for start in starts])
+    training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            alone = [_logits(model, lay(tried, [place], [[0]], pad_id=0), packs=False) for place in (0, 1)]
+            beside = _logits(model, lay(tried, [0, 1], [[0, 1]], pad_id=0), packs=True)
+    except (TypeError, ValueError, RuntimeError, IndexError):  # it takes no positions, or none that begin anew
+        return False
+    finally:
+        model.train(training)
+    own = torch.cat(alone)
+    return bool((beside - own).abs().max() <= _SAME * own.std())
+
+
+def _logits(called: torch.nn.Module, laid: Laid, *, packs: bool) -> torch.Tensor:
+    """Logits of the places that are judged, shape (judged, vocabulary)."""
+    device = next(called.parameters()).device
+    given = {"position_ids": torch.from_numpy(laid.positions).to(device)} if packs else {}
+    with _only(called, torch.from_numpy(laid.judged).to(device)):
+        logits: torch.Tensor = called(input_ids=torch.from_numpy(laid.ids).to(device), use_cache=False, **given).logits
+    return logits
+
+
+@contextmanager
+def _only(called: torch.nn.Module, places: torch.Tensor) -> Iterator[None]:
+    """Give only some places to the output layer, whatever the model does with the logits after."""
+    model = cast("PreTrainedModel", called.module if isinstance(called, DistributedDataParallel) else called)
+    head = model.get_output_embeddings()
+    handle = head.register_forward_pre_hook(lambda _, given: (given[0][places], *given[1:]))
+    try:
+        yield
+    finally:
+        handle.remove()

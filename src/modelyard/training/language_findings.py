@@ -1,0 +1,80 @@
+"""What the report says about a trained language model: its perplexity on validation, and what it gained over the base.
+
+A row is a text, a prompt with its answer or a conversation; the pieces of a long text count as one.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from modelyard.artifacts.prepared import scopes
+from modelyard.evidence.interval import RANGE, at_most
+from modelyard.evidence.judge import Verdict, judge
+from modelyard.evidence.ratio import ratio_of_sums
+from modelyard.evidence.report import Measurement
+from modelyard.tasks.causal_lm import perplexity
+from modelyard.training.batches import Rows
+from modelyard.training.findings import SUBJECT
+
+Numbers = NDArray[np.float64]
+
+
+def by_row(losses: Numbers, pieces: Rows, frame: pl.DataFrame) -> tuple[Numbers, Numbers]:
+    """Losses and learned tokens of the rows of a frame, each shape (rows,); zero where a row was left out.
+
+    Args:
+        losses: of each piece in nats, shape (pieces,).
+        pieces: with the sources of the rows that they are of.
+        frame: with `source`.
+    """
+    place = {source: number for number, source in enumerate(frame["source"].to_list())}
+    owner = np.array([place[source] for source in pieces.sources])
+    nats, tokens = (
+        np.asarray(np.bincount(owner, weights=values, minlength=frame.height), dtype=np.float64)
+        for values in (losses, pieces.weights.astype(np.float64))
+    )
+    return nats, tokens
+
+
+def perplexities(losses: Numbers, tokens: Numbers, frame: pl.DataFrame, slices: Sequence[str]) -> list[Measurement]:
+    """Perplexity with its interval: overall and of each slice in which a token was judged.
+
+    Args:
+        losses: of each row in nats, shape (rows,).
+        tokens: learned ones of each row, shape (rows,).
+        frame: the same rows in the same order.
+        slices: columns of `frame`.
+    """
+    parts = [("overall", np.ones(len(losses), np.bool_)), *scopes(frame, label=None, slices=slices)]
+    judged = [(scope, rows & (tokens > 0)) for scope, rows in parts]
+    return [
+        Measurement(name="perplexity", scope=scope, subject=SUBJECT, interval=perplexity(losses[rows], tokens[rows]))
+        for scope, rows in judged
+        if rows.any()
+    ]
+
+
+def better_than_base(losses: Numbers, before: Numbers, tokens: Numbers) -> Verdict:
+    """Whether the model has learned anything: its loss on the same rows against that of the base model.
+
+    FAIL is one that does worse than before it was trained; one that answers as before is INCONCLUSIVE.
+
+    Args:
+        losses: of each row in nats, shape (rows,).
+        before: the same by the base model.
+        tokens: learned ones of each row, shape (rows,).
+    """
+    rows = tokens > 0
+    difference = ratio_of_sums((losses - before)[rows], tokens[rows], unit="nats")
+    if (losses == before).all():
+        difference = difference.model_copy(update={"method": RANGE})  # no row has told anything
+    return judge(
+        difference,
+        at_most(0.0),
+        rule="better_than_base",
+        scope=f"split:{SUBJECT}",
+        severity="warning",
+        next_step="set a lower train.learning_rate, or give it more rows like those it is judged on",
+    )

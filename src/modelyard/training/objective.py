@@ -1,0 +1,49 @@
+"""What a training minimises, as the loop sees it."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import PreTrainedModel
+
+from modelyard.training.batches import Rows
+
+
+class Objective(Protocol):
+    """How rows go through the model, what each loses, and how an evaluation is judged.
+
+    The mean loss is the sum of the rows' losses over the sum of their weights (`Rows.weights`).
+    """
+
+    @property
+    def tokens_per_forward(self) -> int:
+        """The most tokens of one forward pass in training, padding included."""
+        ...
+
+    def places(self, rows: Rows, part: Sequence[int]) -> int:
+        """Tokens of the forward pass of a part, padding included."""
+        ...
+
+    def row_losses(self, called: torch.nn.Module, rows: Rows, part: Sequence[int]) -> torch.Tensor:
+        """Loss of each row of a part in nats, at least in float32, shape (rows,).
+
+        Args:
+            called: the model, or what adds up its gradients over several processes.
+            rows: of the split.
+            part: indices of some, at least one.
+        """
+        ...
+
+    def width(self, model: PreTrainedModel) -> int:
+        """How many numbers `outputs` gives of a row."""
+        ...
+
+    def outputs(self, model: PreTrainedModel, rows: Rows, part: Sequence[int]) -> NDArray[np.float32]:
+        """What an evaluation keeps of each row of a part, shape (rows, width)."""
+        ...
+
+    def judged(self, outputs: NDArray[np.float32], rows: Rows) -> tuple[NDArray[np.float64], dict[str, float]]:
+        """From the outputs of all rows: the loss of each, shape (rows,), and the figures of the evaluation by name."""
+        ...

@@ -1,0 +1,82 @@
+"""Rows laid side by side in lines of one width, so that little of it is padding and no row sees another.
+
+Positions begin anew with every row. A model to which no attention mask is given takes that for the border of a text:
+transformers' `create_causal_mask` lets no token look across it (masking_utils.py, packed sequences). What follows the
+last row of a line is padding, which no row looks at, because all look backwards.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modelyard.training.batches import Rows
+
+
+class Laid(NamedTuple):
+    """Rows as a model reads them, and which of its answers are judged.
+
+    Attributes:
+        ids: token ids, shape (lines, width).
+        positions: of each token in its row, shape (lines, width).
+        judged: where the next token of the row is one that is learned, shape (lines, width).
+        targets: that next token at every such place, shape (judged,).
+        owners: whose it is, as an index into the part, shape (judged,).
+    """
+
+    ids: NDArray[np.int64]
+    positions: NDArray[np.int64]
+    judged: NDArray[np.bool_]
+    targets: NDArray[np.int64]
+    owners: NDArray[np.int64]
+
+
+def lay(rows: Rows, part: Sequence[int], lines: Sequence[Sequence[int]], *, pad_id: int) -> Laid:
+    """The rows of a part in lines, as wide as the longest of these.
+
+    Args:
+        rows: of a language model.
+        part: indices of some, at least one.
+        lines: for each line the places in the part of its rows.
+        pad_id: token id of padding.
+    """
+    lengths = [len(rows.ids[index]) for index in part]
+    shape = (len(lines), max(sum(lengths[place] for place in places) for places in lines))
+    ids, positions = np.full(shape, pad_id, np.int64), np.tile(np.arange(shape[1]), (shape[0], 1))
+    judged, following, owners = np.zeros(shape, np.bool_), np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    for line, places in enumerate(lines):
+        start = 0
+        for place in places:
+            row, length = rows.ids[part[place]], lengths[place]
+            end = start + length
+            ids[line, start:end] = row
+            positions[line, start:] = np.arange(shape[1] - start)
+            judged[line, start : end - 1] = np.frombuffer(rows.learned[part[place]], np.uint8)[1:] == 1
+            following[line, start : end - 1] = row[1:]
+            owners[line, start:end] = place
+            start = end
+    return Laid(ids, positions, judged, following[judged], owners[judged])
+
+
+def fill(lengths: Sequence[int]) -> list[list[int]]:
+    """Rows put into lines as wide as the longest of them, each into the first that has room, long ones first.
+
+    First fit decreasing needs at most 11/9 of the fewest lines there can be, and 6/9 of one more (Dósa 2007).
+
+    Args:
+        lengths: of the rows.
+
+    Returns:
+        For each line the places of its rows.
+    """
+    lines: list[list[int]] = []
+    room: list[int] = []
+    for place in sorted(range(len(lengths)), key=lambda place: -lengths[place]):
+        line = next((line for line, left in enumerate(room) if left >= lengths[place]), len(lines))
+        if line == len(lines):
+            lines.append([])
+            room.append(max(lengths))
+        lines[line].append(place)
+        room[line] -= lengths[place]
+    return lines

@@ -1,0 +1,128 @@
+"""How a training gets on: its pace, how much of the machine it uses, how long it will take, and how right that was."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from modelyard.artifacts.reports import own_peak_bytes
+from modelyard.training.batches import Rows, cut
+from modelyard.training.objective import Objective
+from modelyard.training.step import DTYPES, Precision
+
+FIRST_MINUTE = 60.0
+"""Until the time left is told: the pace of the first steps is not that of the rest."""
+VARYING = frozenset({"tokens_per_second", "peak_memory_bytes", "utilisation", "seconds_left"})
+"""Figures of a step that are others when the same step is taken again."""
+_SIDE = 2_048
+_TIMED = 5
+
+
+def peak_flops(device: torch.device, precision: Precision) -> float:
+    """Floating point operations a second of a large matrix product in a format, the fastest of five.
+
+    Args:
+        device: where.
+        precision: of both factors.
+    """
+    one = torch.ones(_SIDE, _SIDE, dtype=DTYPES[precision], device=device)
+    times = []
+    for _ in range(_TIMED):
+        start = time.perf_counter()
+        one @ one
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - start)
+    return 2 * _SIDE**3 / min(times)
+
+
+def flops_per_token(model: PreTrainedModel) -> tuple[int, int]:
+    """Operations of the matrix products with weights that a step takes for a token: of the layers, of the output layer.
+
+    Two a weight forward, two backward, and two for a gradient of the weight where it is trained (Kaplan et al. 2020,
+    Scaling laws for neural language models, section 2.1). Attention's own products are left out. A classifier has no
+    output layer that gives tokens.
+    """
+    head = model.get_output_embeddings()
+    found = {
+        id(module): (6 if module.weight.requires_grad else 4) * module.weight.numel()
+        for module in model.modules()
+        if isinstance(module, (torch.nn.Linear, Conv1D))
+    }
+    of_head = found.pop(id(head), 0)
+    return sum(found.values()), of_head
+
+
+def padding_share(batches: Sequence[Sequence[int]], rows: Rows, objective: Objective) -> float:
+    """Share of the places in the forward passes of some batches that hold padding; 0 of no batches."""
+    parts = [part for batch in batches for part in cut(batch, rows.lengths, objective.tokens_per_forward)]
+    places = sum(objective.places(rows, part) for part in parts)
+    return 1.0 - sum(rows.lengths[index] for part in parts for index in part) / places if places else 0.0
+
+
+@dataclass
+class Watch:
+    """Adds to the figures of every step what they say together.
+
+    Attributes:
+        model: that is trained.
+        rows: of the train split.
+        objective: what is minimised.
+        steps: of the schedule.
+        processes: that train together.
+        peak: of `peak_flops` by one of them; None tells no utilisation.
+        clock: in seconds.
+    """
+
+    model: PreTrainedModel
+    rows: Rows
+    objective: Objective
+    steps: int
+    processes: int = 1
+    peak: float | None = None
+    clock: Callable[[], float] = time.monotonic
+    _flops: tuple[int, int] = field(init=False)
+    _began: float = field(init=False)
+    _first: int = field(init=False)
+    _predicted: float | None = field(init=False, default=None)
+
+    def begin(self, step: int) -> None:
+        """The training starts after a step."""
+        self._began, self._first = self.clock(), step
+        self._flops = flops_per_token(self.model)
+
+    def of_step(self, step: int, batch: Sequence[int], seconds: float) -> dict[str, Any]:
+        """Padding, memory and utilisation of a step; once, after the first minute, the seconds that are left.
+
+        Args:
+            step: its number.
+            batch: indices of its rows.
+            seconds: that it took.
+        """
+        tokens = sum(len(self.rows.ids[index]) for index in batch)
+        cuda = self.model.device.type == "cuda"
+        figures: dict[str, Any] = {
+            "padding_share": round(padding_share([batch], self.rows, self.objective), 4),
+            "peak_memory_bytes": torch.cuda.max_memory_allocated() if cuda else own_peak_bytes(),
+        }
+        if self.peak is not None:
+            layers, head = self._flops
+            flops = layers * tokens + head * self.rows.weight(batch)  # only learned tokens go through the output layer
+            figures["utilisation"] = round(flops / seconds / (self.processes * self.peak), 4)
+        gone = self.clock() - self._began
+        if self._predicted is None and gone >= FIRST_MINUTE:
+            self._predicted = gone + gone / (step - self._first) * (self.steps - step)
+            figures["seconds_left"] = round(self._predicted - gone, 1)
+        return figures
+
+    def in_the_end(self, step: int) -> dict[str, Any]:
+        """What the training took, and what was said after its first minute; that only where all steps were taken."""
+        took = self.clock() - self._began
+        figures: dict[str, Any] = {"took_seconds": round(took, 1)}
+        if self._predicted is not None and step == self.steps:
+            figures["predicted_seconds"] = round(self._predicted, 1)
+        return figures
