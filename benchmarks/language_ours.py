@@ -26,7 +26,7 @@ from modelyard.training.step import DTYPES, Precision, make_learner, take_step
 from modelyard.training.surroundings import keeping_freed_memory, quiet_transformers, reproducible
 from modelyard.training.watching import padding_share
 
-TIMED = 5
+TIMED = 3
 
 
 def rows_of(split: dict[str, Any]) -> Rows:
@@ -131,15 +131,15 @@ def products(
 
 
 def timed(work: Callable[[], object], device: torch.device) -> float:
-    """Median seconds, after two that are not counted."""
+    """Median seconds, after one that is not counted."""
     found = []
-    for _ in range(TIMED + 2):
+    for _ in range(TIMED + 1):
         start = time.perf_counter()
         work()
         if device.type == "cuda":
             torch.cuda.synchronize()
         found.append(time.perf_counter() - start)
-    return statistics.median(found[2:])
+    return statistics.median(found[1:])
 
 
 if __name__ == "__main__":

@@ -40,8 +40,8 @@ from modelyard.tasks.classification import load_tokenizer
 from modelyard.training.loop import WARM_UP
 
 ROUNDS = 6  # fewer make no interval of 95%
-LENGTH = 512
-ROWS_PER_BATCH = 16
+LENGTH = 192
+ROWS_PER_BATCH = 8
 LEARNING_RATE = 1e-4
 SAME_LOSS = 0.02  # nats a token above the peer's that still counts as the same
 OVER_DEFAULTS, OVER_BEST, OF_LIMIT = 1.3, 1.1, 0.85
@@ -53,7 +53,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peers", type=Path, default=Path("/tmp/peers"))
     parser.add_argument("--work", type=Path, default=Path(".work/language-speed"))
-    parser.add_argument("--rows", type=int, default=96, help="train rows, a quarter of them with an article")
+    parser.add_argument("--rows", type=int, default=32, help="train rows, a quarter of them with an article")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
@@ -89,6 +89,7 @@ def write_rows(work: Path, count: int) -> tuple[dict[str, Any], NDArray[np.float
     base = require_cached("smollm2", cache_folder())
     tokenizer, template = load_tokenizer(base), read_template(base, load_tokenizer(base))
     short, long = questions_and_answers(), summaries()
+    long = [pair for pair in long if len(pair[0]) < 4 * LENGTH]
     pairs = [*short[: 3 * count // 2], *long[: count // 2]]
     order = np.random.default_rng(0).permutation(len(pairs))
     turns = [
@@ -97,7 +98,7 @@ def write_rows(work: Path, count: int) -> tuple[dict[str, Any], NDArray[np.float
     ]
     rendered = [render(one, template) for one in turns]
     rows = encode_spans(tokenizer, [one.text for one in rendered], [one.answers for one in rendered])
-    rows = [row for row in rows if len(row.ids) <= LENGTH]
+    rows = [row for row in rows if len(row.ids) <= LENGTH]  # of the articles the short ones
     splits = {"train": rows[:count], "validation": rows[count : count + count // 2]}
     lengths = [len(row.ids) for row in splits["train"]]
     settings = {
