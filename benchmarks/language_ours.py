@@ -21,7 +21,6 @@ from modelyard.training.base import load_causal
 from modelyard.training.batches import Rows, cut
 from modelyard.training.language import Language, language
 from modelyard.training.loop import evaluate, schedule
-from modelyard.training.packing import fill
 from modelyard.training.step import DTYPES, Precision, make_learner, take_step
 from modelyard.training.surroundings import keeping_freed_memory, quiet_transformers, reproducible
 from modelyard.training.watching import padding_share
@@ -52,6 +51,7 @@ def main() -> None:
                 learning_rate=given["learning_rate"],
                 evaluations_per_epoch=1,
                 seed=seed,
+                packs=objective.packs,
             )
         )
         typical = sorted((now.batch for now in steps), key=lambda batch: sum(train.lengths[i] for i in batch))
@@ -87,16 +87,6 @@ def main() -> None:
     )
 
 
-def parts_of(rows: Rows, batch: list[int], objective: Language) -> list[tuple[int, int, int]]:
-    """Lines, width and learned tokens of each forward pass of a batch."""
-    found = []
-    for part in cut(batch, rows.lengths, objective.tokens_per_forward):
-        lengths = [rows.lengths[index] for index in part]
-        lines = len(fill(lengths)) if objective.packs else len(part)
-        found.append((lines, max(lengths), rows.weight(part)))
-    return found
-
-
 def steps_on_a_copy(
     model: PreTrainedModel, rows: Rows, batch: list[int], objective: Language, precision: Precision
 ) -> Callable[[], object]:
@@ -112,10 +102,11 @@ def products(
     head = model.get_output_embeddings()
     kind, device = DTYPES[precision], model.device
     work = []
-    for lines, width, learned in parts_of(rows, batch, objective):
+    for part in cut(batch, rows.lengths, objective.tokens_per_forward, packs=objective.packs):
+        places, learned = objective.places(rows, part), rows.weight(part)
         for module in model.modules():
             if isinstance(module, torch.nn.Linear):
-                count = learned if module is head else lines * width
+                count = learned if module is head else places
                 weight = module.weight.detach().to(kind)
                 given = torch.randn(count, weight.shape[1], dtype=kind, device=device)
                 back = torch.randn(count, weight.shape[0], dtype=kind, device=device)

@@ -95,6 +95,7 @@ def losses(given: dict[str, Any], train: Rows, validation: Rows, rate: float, se
                 learning_rate=rate * math.sqrt(rows_per_step / DECODERS.small_rate.rows),
                 evaluations_per_epoch=1,
                 seed=seed,
+                packs=objective.packs,
             )
         )
         done = fit(

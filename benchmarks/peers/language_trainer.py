@@ -2,7 +2,7 @@
 
 `language_trainer.py WORK SEED {}` is Trainer with padding per batch, `{"grouped": true}` with its length groups,
 `{"packs": true}` TRL's SFTTrainer with its best packing (`bfd`, padding-free, positions that begin anew). The rows come
-encoded, so that no contender tokenises; the optimiser's settings are ours. A few steps on a copy come before the clock.
+encoded, so that no contender tokenises; the optimiser's settings are ours. A step on a copy comes before the clock.
 """
 
 import copy
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset
+from datasets import Dataset, fingerprint
 from datasets.utils.logging import disable_progress_bar
 from transformers import (
     AutoModelForCausalLM,
@@ -36,11 +36,18 @@ def main() -> None:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     disable_progress_bar()
+    # the name of a cache, by hashing a function, which dill cannot do for those that know pyarrow: no cache is wanted
+    fingerprint.Hasher.hash = classmethod(lambda cls, value: fingerprint.generate_random_fingerprint())
+    fingerprint.Hasher.update = lambda self, value: None
     given = json.loads((work / "rows.json").read_text())
     torch.manual_seed(seed)
     model = AutoModelForCausalLM.from_pretrained(given["base"], dtype=torch.float32, local_files_only=True)
     tokenizer = PreTrainedTokenizerFast.from_pretrained(given["base"], local_files_only=True)
     train = given["train"]
+    labels = [
+        [token if mark else -100 for token, mark in zip(ids, marks, strict=True)]
+        for ids, marks in zip(train["ids"], train["marks"], strict=True)
+    ]
     lengths: list[tuple[int, int]] = []
     with tempfile.TemporaryDirectory() as folder:
         shared = {
@@ -60,7 +67,7 @@ def main() -> None:
 
         def trainer(net: PreTrainedModel, most: int) -> Trainer:
             if settings.get("packs"):
-                rows = Dataset.from_dict({"input_ids": train["ids"], "completion_mask": train["marks"]})
+                rows = Dataset.from_dict({"input_ids": train["ids"], "labels": labels})
                 arguments = SFTConfig(
                     **shared,
                     max_steps=most,
@@ -68,17 +75,10 @@ def main() -> None:
                     packing_strategy="bfd",
                     max_length=given["max_length"],
                     per_device_train_batch_size=max(1, round(given["tokens_per_batch"] / given["max_length"])),
-                    completion_only_loss=True,
                 )
                 made = SFTTrainer(net, arguments, train_dataset=rows, processing_class=tokenizer)
             else:
-                rows = [
-                    {
-                        "input_ids": ids,
-                        "labels": [token if mark else -100 for token, mark in zip(ids, marks, strict=True)],
-                    }
-                    for ids, marks in zip(train["ids"], train["marks"], strict=True)
-                ]
+                rows = [{"input_ids": one, "labels": two} for one, two in zip(train["ids"], labels, strict=True)]
                 arguments = TrainingArguments(
                     **shared,
                     max_steps=most,
@@ -94,7 +94,7 @@ def main() -> None:
             made.data_collator = counting(made.data_collator, lengths)
             return made
 
-        trainer(copy.deepcopy(model), 3).train()
+        trainer(copy.deepcopy(model), 1).train()
         lengths.clear()
         gc.collect()  # the copy and its optimiser refer to each other
         if torch.cuda.is_available():

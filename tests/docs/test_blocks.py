@@ -2,8 +2,8 @@
 
 Languages of blocks: `console` (each `$ ` line is run in one shell per page, in a folder with a small `tickets.csv` and
 `chats.jsonl`), `yaml` (validated as settings), `python` (run), `json` (parsed). A block without a language is output or
-a drawing. A command that ends with a comment such as `# exits 3` must exit with that status. A Chinese page under docs/ whose
-commands are those of the English page beside it is not run again; a test holds it to them.
+a drawing. A command that ends with a comment such as `# exits 3` must exit with that status. A Chinese page under
+docs/ whose commands are those of the English page beside it is not run again; a test holds it to them.
 """
 
 import csv

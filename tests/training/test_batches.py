@@ -45,5 +45,16 @@ def test_cut_by_hand() -> None:
     assert cut([0, 1, 2, 3, 4], [3, 2, 4, 20, 1], 7) == [[0, 1], [2], [3], [4]]
 
 
+def test_rows_that_lie_side_by_side_are_shuffled_and_counted_by_their_tokens() -> None:
+    assert cut([0, 1, 2, 3], [6, 1, 2, 9], 9, packs=True) == [[0, 1, 2], [3]]
+    lengths = [5 + index % 20 for index in range(300)]
+    batches = plan(lengths, tokens_per_batch=200, seed=7, epoch=0, packs=True)
+    assert sorted(index for batch in batches for index in batch) == list(range(300))
+    totals = [sum(lengths[index] for index in batch) for batch in batches]
+    assert max(totals) <= 200
+    assert min(totals[:-1]) > 200 - 24  # the next row, of 24 at most, had no room
+    assert batches != plan(lengths, tokens_per_batch=200, seed=7, epoch=1, packs=True)
+
+
 def test_lengths_are_the_tokens_of_the_rows() -> None:
     assert Rows([[1, 2], [3]], ["a:1", "a:2"]).lengths == [2, 1]

@@ -44,7 +44,9 @@ class Rows:
         return sum(self.learned[index].count(1) for index in batch) if self.learned else len(batch)
 
 
-def plan(lengths: Sequence[int], *, tokens_per_batch: int, seed: int, epoch: int) -> list[list[int]]:
+def plan(
+    lengths: Sequence[int], *, tokens_per_batch: int, seed: int, epoch: int, packs: bool = False
+) -> list[list[int]]:
     """Batches of one epoch: every row once, rows times the longest of them at most `tokens_per_batch`.
 
     Shuffled, sorted by length within windows, cut, and the batches shuffled. The windows rise and fall by turns, so
@@ -55,6 +57,8 @@ def plan(lengths: Sequence[int], *, tokens_per_batch: int, seed: int, epoch: int
         tokens_per_batch: the budget, padding included; a row longer than it is a batch of its own.
         seed: of the project.
         epoch: from 0; each has an order of its own.
+        packs: rows lie side by side: they are only shuffled, and counted by their tokens; rows of unlike length fill
+            lines better.
 
     Returns:
         Indices of the rows of each batch, from short to long or from long to short.
@@ -64,6 +68,8 @@ def plan(lengths: Sequence[int], *, tokens_per_batch: int, seed: int, epoch: int
     sizes = np.asarray(lengths, dtype=np.int64)
     rng = np.random.default_rng([seed, epoch])
     shuffled = rng.permutation(len(sizes))
+    if packs:
+        return cut(shuffled.tolist(), lengths, tokens_per_batch, packs=True)
     rows_per_batch = max(1, int(tokens_per_batch / sizes.mean()))
     window = max(rows_per_batch, min(WINDOW_BATCHES * rows_per_batch, len(sizes) // WINDOW_SHARE))
     ordered: list[int] = []
@@ -75,21 +81,22 @@ def plan(lengths: Sequence[int], *, tokens_per_batch: int, seed: int, epoch: int
     return [batches[index] for index in rng.permutation(len(batches))]
 
 
-def cut(order: Sequence[int], lengths: Sequence[int], budget: int) -> list[list[int]]:
+def cut(order: Sequence[int], lengths: Sequence[int], budget: int, *, packs: bool = False) -> list[list[int]]:
     """Cut rows, kept in their order, into runs of which each has at most `budget` tokens, padding included.
 
     Args:
         order: indices of rows.
         lengths: tokens of each row there is.
         budget: rows times the longest; a row longer than it stands alone.
+        packs: the budget is of the rows' own tokens.
     """
     runs: list[list[int]] = []
-    longest = 0
+    longest = total = 0
     for index in order:
-        longest = max(longest, lengths[index])
-        if runs and (len(runs[-1]) + 1) * longest <= budget:
+        longest, total = max(longest, lengths[index]), total + lengths[index]
+        if runs and (total if packs else (len(runs[-1]) + 1) * longest) <= budget:
             runs[-1].append(index)
         else:
             runs.append([index])
-            longest = lengths[index]
+            longest = total = lengths[index]
     return runs

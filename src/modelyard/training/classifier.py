@@ -27,6 +27,7 @@ class Classifier:
 
     pad_id: int
     tokens_per_forward: int = TOKENS_PER_FORWARD
+    packs: bool = False
 
     def places(self, rows: Rows, part: Sequence[int]) -> int:
         """As in `Objective`."""

@@ -41,7 +41,9 @@ class Language:
 
     def places(self, rows: Rows, part: Sequence[int]) -> int:
         """As in `Objective`."""
-        return len(self._lines(rows, part)) * max(len(rows.ids[index]) for index in part)
+        lengths = [len(rows.ids[index]) for index in part]
+        lines = self._lines(rows, part)
+        return len(lines) * max(sum(lengths[place] for place in line) for line in lines)
 
     def row_losses(self, called: torch.nn.Module, rows: Rows, part: Sequence[int]) -> torch.Tensor:
         """As in `Objective`."""

@@ -81,6 +81,7 @@ def schedule(
     learning_rate: float,
     evaluations_per_epoch: int,
     seed: int,
+    packs: bool = False,
 ) -> Iterator[Scheduled]:
     """Every step of a training, known before the first is taken.
 
@@ -91,10 +92,11 @@ def schedule(
         learning_rate: the peak.
         evaluations_per_epoch: evenly spread, the last one at the epoch's end.
         seed: of the order.
+        packs: as in `plan`.
     """
     step = 0
     for epoch in range(epochs):
-        batches = plan(lengths, tokens_per_batch=tokens_per_batch, seed=seed, epoch=epoch)
+        batches = plan(lengths, tokens_per_batch=tokens_per_batch, seed=seed, epoch=epoch, packs=packs)
         pauses = {
             math.ceil(len(batches) * part / evaluations_per_epoch) for part in range(1, evaluations_per_epoch + 1)
         }

@@ -22,6 +22,11 @@ class Objective(Protocol):
         """The most tokens of one forward pass in training, padding included."""
         ...
 
+    @property
+    def packs(self) -> bool:
+        """Whether rows lie side by side, so that only their own tokens count."""
+        ...
+
     def places(self, rows: Rows, part: Sequence[int]) -> int:
         """Tokens of the forward pass of a part, padding included."""
         ...

@@ -108,14 +108,15 @@ def take_step(
     loss_sum, bad = 0.0, list[str]()
     learner.optimiser.zero_grad(set_to_none=True)
     # a process without a row takes the first one for nothing: the others wait for its gradients
-    parts = cut(group.share(batch), rows.lengths, learner.objective.tokens_per_forward) or [[batch[0]]]
-    counts = 1.0 if group.share(batch) else 0.0
+    objective, share = learner.objective, group.share(batch)
+    parts = cut(share, rows.lengths, objective.tokens_per_forward, packs=objective.packs) or [[batch[0]]]
+    counts = 1.0 if share else 0.0
     for part in parts:
         with (
             held_back(learner.called, last=part is parts[-1]),
             torch.autocast(device.type, dtype=DTYPES[learner.precision], enabled=learner.precision != "fp32"),
         ):
-            row_losses = counts * learner.objective.row_losses(learner.called, rows, part)
+            row_losses = counts * objective.row_losses(learner.called, rows, part)
             # the gradients of the group are averaged, not added up
             part_loss = row_losses.sum() / (weight / group.size)
             learner.scaler.scale(part_loss).backward()  # type: ignore[no-untyped-call]

@@ -145,9 +145,9 @@ def _train(
 ) -> Report:
     train_rows, validation_rows, max_length, cut = _read_rows(settings, kind, data, base, model, progress)
     derived = {"max_length_tokens": max_length, **_derive(settings, kind, model, train_rows, validation_rows)}
-    planned = _schedule(settings, train_rows.lengths, derived)
-    steps = planned if excerpt is None else _cut_short(planned, excerpt.steps)
     objective, seed = kind.objective(model, train_rows), settings.train.seed
+    planned = _schedule(settings, train_rows.lengths, derived, packs=objective.packs)
+    steps = planned if excerpt is None else _cut_short(planned, excerpt.steps)
     varies = allow_what_has_none(lambda: _step_on_copies(model, train_rows, objective))
     training = _training_of(settings, data, base, derived)
     facts = training.model_dump(mode="json", include={"task", "labels", "base", "prepared"})
@@ -375,7 +375,9 @@ def _derive(
     return {"epochs": epochs, "tokens_per_batch": budget, "evaluations_per_epoch": evaluations, "learning_rate": rate}
 
 
-def _schedule(settings: ProjectSchema, lengths: Sequence[int], derived: Mapping[str, Derived]) -> list[Scheduled]:
+def _schedule(
+    settings: ProjectSchema, lengths: Sequence[int], derived: Mapping[str, Derived], *, packs: bool
+) -> list[Scheduled]:
     return list(
         schedule(
             lengths,
@@ -384,6 +386,7 @@ def _schedule(settings: ProjectSchema, lengths: Sequence[int], derived: Mapping[
             learning_rate=derived["learning_rate"].value,
             evaluations_per_epoch=int(derived["evaluations_per_epoch"].value),
             seed=settings.train.seed,
+            packs=packs,
         )
     )
 

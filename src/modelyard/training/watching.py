@@ -59,7 +59,8 @@ def flops_per_token(model: PreTrainedModel) -> tuple[int, int]:
 
 def padding_share(batches: Sequence[Sequence[int]], rows: Rows, objective: Objective) -> float:
     """Share of the places in the forward passes of some batches that hold padding; 0 of no batches."""
-    parts = [part for batch in batches for part in cut(batch, rows.lengths, objective.tokens_per_forward)]
+    most, packs = objective.tokens_per_forward, objective.packs
+    parts = [part for batch in batches for part in cut(batch, rows.lengths, most, packs=packs)]
     places = sum(objective.places(rows, part) for part in parts)
     return 1.0 - sum(rows.lengths[index] for part in parts for index in part) / places if places else 0.0
 
