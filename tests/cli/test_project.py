@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from modelyard.artifacts.prepared import read_prepared
 from modelyard.artifacts.reports import write_report
 from modelyard.cli import project as commands
 from modelyard.cli.main import main
@@ -49,6 +50,31 @@ def test_init_shows_what_it_guessed(data: Path, tiny_base: Path, capsys: pytest.
     assert "slices none; could be: site (--slices)" in printed
     assert f"next   cd {folder} && modelyard run" in printed
     assert load_project(folder).settings.data.fields.text == "body"
+
+
+def test_init_sees_conversations(tmp_path: Path, tiny_decoder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = tmp_path / "chats.jsonl"
+    turns = [{"from": "human", "value": "hi"}, {"from": "gpt", "value": "hello"}]
+    rows.write_text(json.dumps({"conversations": turns}) + "\n")
+    assert call("init", str(tmp_path / "tutor"), "--data", str(rows), "--model", str(tiny_decoder)) == 0
+    assert "messages conversations  (by its name)" in capsys.readouterr().out
+    assert load_project(tmp_path / "tutor").settings.task == "causal_lm"
+
+
+def test_init_of_a_language_model_from_rows_with_labels(data: Path, tiny_decoder: Path) -> None:
+    folder = data.parent / "mine"
+    options = ["--task", "causal_lm", "--text", "body", "--model", str(tiny_decoder)]
+    assert call("init", str(folder), "--data", str(data), *options) == 0
+    assert call("check", "--project", str(folder), "--exit-zero") == 0
+    assert read_prepared(folder / "prepared").dataset.shape == "text"
+
+
+def test_init_refuses_a_task_that_there_is_not(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("init", str(data.parent / "mine"), "--data", str(data), "--task", "translation") == 2
+    assert "--task is 'translation'" in capsys.readouterr().err
+    options = ["--task", "causal_lm", "--label", "queue"]
+    assert call("init", str(data.parent / "mine"), "--data", str(data), *options) == 2
+    assert "a language model learns texts, not labels" in capsys.readouterr().err
 
 
 def test_init_with_everything_named(data: Path, tiny_base: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +32,15 @@ def base(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def project_of(place: Path, base: Path, prepared: Path) -> Path:
+def project_of(place: Path, base: Path, prepared: Path, *, task: str = "classification", **train: Any) -> Path:
     place.mkdir()
     settings = {
         "schema": 1,
         "project": "tiny",
+        "task": task,
         "data": {"train": "rows.csv"},
         "model": {"base": str(base)},
-        "train": {"learning_rate": 3e-3, "epochs": 6, "tokens_per_batch": 200, "precision": "fp32"},
+        "train": {"learning_rate": 3e-3, "epochs": 6, "tokens_per_batch": 200, "precision": "fp32", **train},
     }
     (place / "modelyard.yaml").write_text(json.dumps(settings))
     (place / "prepared").symlink_to(prepared)
@@ -96,6 +98,26 @@ def test_several_processes_train_as_one_does(
     assert "train: tiny" in run(project, processes)
     assert_alike(alone, project)
     assert sorted(path.name for path in project.iterdir()) == ["model", "modelyard.yaml", "prepared", "reports"]
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("train", [{}, {"lora_rank": 4}], ids=["weights", "lora"])
+def test_a_language_model_too(
+    tiny_decoder: Path,
+    prepare_language: Callable[[str, list[dict[str, Any]]], Path],
+    tmp_path: Path,
+    train: dict[str, Any],
+) -> None:
+    """Rows of unlike length: the tokens of a batch are counted over all processes."""
+    rows = [{"prompt": f"{n} {n}", "completion": " good" * (1 + n % 7)} for n in range(90)]
+    prepared = prepare_language("prompt_completion", rows)
+    one, two = (
+        project_of(tmp_path / name, tiny_decoder, prepared, task="causal_lm", epochs=8, tokens_per_batch=80, **train)
+        for name in ("one", "two")
+    )
+    run(one, 1)
+    run(two, 2)
+    assert_alike(one, two)
 
 
 def wait_for_steps(project: Path, count: int) -> None:

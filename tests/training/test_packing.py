@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelyard.training.batches import Rows
-from modelyard.training.packing import LINE, fill, lay
+from modelyard.training.packing import fill, lay
 
 ROWS = Rows(
     [[5, 6, 7], [8, 9], [1, 2, 3, 4, 5, 6]],
@@ -23,31 +23,39 @@ def test_two_rows_side_by_side_by_hand() -> None:
     np.testing.assert_array_equal(laid.owners, [0, 0, 2, 2, 1])
 
 
+HIDDEN = 576
+
+
 def test_short_rows_fill_one_line() -> None:
-    assert [sorted(line) for line in fill([3, 2, 6, 1, 5])] == [[0, 1, 2, 3, 4]]
+    assert [sorted(line) for line in fill((3, 2, 6, 1, 5), HIDDEN)] == [[0, 1, 2, 3, 4]]
 
 
-def test_lines_are_as_wide_as_a_long_row_and_filled_up() -> None:
-    lines = fill([300, 100, 100, 100, 250, 50])
-    assert sorted(sorted(line) for line in lines) == [[0], [1, 2, 3], [4, 5]]
+def test_long_rows_stay_in_lines_of_their_own_where_attention_would_cost_more() -> None:
+    # one line of 4,000 costs 4,000 x (3,456 + 4,000), four of 1,000 cost 4,000 x (3,456 + 1,000)
+    assert sorted(map(sorted, fill((1000, 1000, 1000, 1000), HIDDEN))) == [[0], [1], [2], [3]]
+    # and short ones beside them fill what is left
+    lines = fill((1000, 900, 60, 40), HIDDEN)
+    assert sorted(map(sorted, lines)) == [[0], [1, 2, 3]]
+
+
+def cost(lengths: list[int], lines: list[list[int]]) -> int:
+    width = max(sum(lengths[place] for place in line) for line in lines)
+    return len(lines) * width * (6 * HIDDEN + width)
 
 
 @given(st.lists(st.integers(1, 600), min_size=1, max_size=60))
-def test_every_row_once_and_no_line_too_long(lengths: list[int]) -> None:
-    lines = fill(lengths)
+def test_every_row_once_and_never_dearer_than_alone(lengths: list[int]) -> None:
+    lines = fill(tuple(lengths), HIDDEN)
     assert sorted(place for line in lines for place in line) == list(range(len(lengths)))
-    sums = [sum(lengths[place] for place in line) for line in lines]
-    assert max(sums) <= max(LINE, *lengths)
-    assert len(lines) * max(sums) <= len(lengths) * max(lengths)  # never more than without laying side by side
+    assert cost(lengths, lines) <= cost(lengths, [[place] for place in range(len(lengths))])
 
 
 def test_little_is_padding() -> None:
-    """Two hundred rows of lengths as conversations have them, thirty at a time."""
+    """Rows of lengths as conversations have them, thirty and five at a time; alone about half would be."""
     lengths = np.random.default_rng(0).lognormal(4.0, 0.8, 200).clip(8, 512).astype(int).tolist()
-    places = 0
-    for start in range(0, 200, 30):
-        part = lengths[start : start + 30]
-        lines = fill(part)
-        places += len(lines) * max(sum(part[place] for place in line) for line in lines)
-    alone = sum(len(part) * max(part) for part in (lengths[start : start + 30] for start in range(0, 200, 30)))
-    assert 1 - sum(lengths) / places < 0.06 < 0.5 < 1 - sum(lengths) / alone
+    for count, most in ((30, 0.05), (5, 0.1)):
+        parts = [lengths[start : start + count] for start in range(0, 200, count)]
+        filled = [(part, fill(tuple(part), HIDDEN)) for part in parts]
+        places = sum(len(lines) * max(sum(part[place] for place in line) for line in lines) for part, lines in filled)
+        assert 1 - sum(lengths) / places < most
+        assert 1 - sum(lengths) / sum(len(part) * max(part) for part in parts) > 0.45

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 from modelyard.errors import InputError
 from modelyard.training.batches import Rows
 from modelyard.training.classifier import Classifier, forward
-from modelyard.training.step import WEIGHT_DECAY, make_learner, take_step
+from modelyard.training.step import WEIGHT_DECAY, compute_again, make_learner, take_step
 
 
 def gradients(model: PreTrainedModel) -> dict[str, torch.Tensor]:
@@ -161,3 +161,49 @@ def test_on_a_gpu_the_loss_is_that_of_the_cpu(
         make_learner(model, Classifier(0), precision=precision), train_rows, batch, learning_rate=1e-3, step=1
     )
     assert result.loss_sum == pytest.approx(reference.loss_sum, rel=1e-5 if precision == "fp32" else 0.02)
+
+
+def saved_bytes(model: PreTrainedModel, rows: Rows, batch: list[int]) -> int:
+    """Bytes that a forward pass leaves for the backward pass, weights aside."""
+    weights = {weight.untyped_storage().data_ptr() for weight in model.parameters()}
+    found: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            found[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        loss = Classifier(0).row_losses(model, rows, batch).sum()
+    del loss
+    return sum(found.values())
+
+
+def test_layers_that_are_computed_again_keep_less_and_give_the_same_bits(
+    make_model: Callable[[], PreTrainedModel], train_rows: Rows
+) -> None:
+    batch, found = list(range(24)), []
+    for again in (False, True):
+        model = make_model().train()  # with dropout
+        if again:
+            compute_again(model)
+        kept = saved_bytes(model, train_rows, batch)
+        torch.manual_seed(5)
+        result = take_step(
+            make_learner(model, Classifier(0), precision="fp32"), train_rows, batch, learning_rate=1e-3, step=1
+        )
+        found.append((kept, result, gradients(model)))
+    (whole, result, expected), (less, again_result, computed) = found
+    assert 0 < less < 0.5 * whole
+    assert again_result == result
+    assert all(torch.equal(computed[name], gradient) for name, gradient in expected.items())
+
+
+def test_a_model_of_which_no_layers_are_known(
+    make_model: Callable[[], PreTrainedModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model()
+    monkeypatch.setattr(type(model), "supports_gradient_checkpointing", False)
+    with pytest.raises(InputError, match="transformers knows no layers of a bert"):
+        compute_again(model)

@@ -20,6 +20,8 @@ class TrainSection(Section):
     """Tokens of one optimiser step, padding included. null: derived."""
     lora_rank: int | None = Field(None, ge=1, le=1024)
     """Dimensions of the updates that LoRA trains in the place of the weights. null: the weights themselves."""
+    activation_checkpointing: bool = False
+    """Compute the layers again for the backward pass in the place of keeping them: less memory, a third more work."""
     hours_between_failures: float | None = Field(None, gt=0, le=100_000)
     """Mean hours between two kills of a training, which decide how often it is saved. null: a day, and what it met."""
     seed: int = Field(7, ge=0)

@@ -33,11 +33,13 @@ class Language:
         pad_id: token id of padding.
         packs: whether rows are laid side by side: where the model keeps them apart.
         tokens_per_forward: as in `Objective`.
+        hidden_size: of the model.
     """
 
     pad_id: int
     packs: bool
     tokens_per_forward: int
+    hidden_size: int
 
     def places(self, rows: Rows, part: Sequence[int]) -> int:
         """As in `Objective`."""
@@ -54,7 +56,9 @@ class Language:
         return found.new_zeros(len(part)).index_add(0, owners, found)
 
     def _lines(self, rows: Rows, part: Sequence[int]) -> list[list[int]]:
-        return fill([len(rows.ids[index]) for index in part]) if self.packs else [[place] for place in range(len(part))]
+        if not self.packs:
+            return [[place] for place in range(len(part))]
+        return fill(tuple(len(rows.ids[index]) for index in part), self.hidden_size)
 
     def width(self, model: PreTrainedModel) -> int:
         """The loss alone."""
@@ -78,8 +82,9 @@ def language(model: PreTrainedModel, rows: Rows) -> Language:
     """
     vocabulary = model.get_input_embeddings().num_embeddings
     tokens = max(1, min(TOKENS_PER_FORWARD, LOGITS_BYTES // (4 * vocabulary)))
-    # nothing looks at padding
-    return Language(0, packs=keeps_apart(model, rows), tokens_per_forward=tokens)
+    width = model.get_input_embeddings().embedding_dim
+    # nothing looks at padding: any token will do
+    return Language(0, packs=keeps_apart(model, rows), tokens_per_forward=tokens, hidden_size=width)
 
 
 def keeps_apart(model: PreTrainedModel, rows: Rows) -> bool:

@@ -79,6 +79,23 @@ def make_learner(
     return Learner(model, optimiser, scaler, precision, objective, group, group.together(model))
 
 
+def compute_again(model: PreTrainedModel) -> None:
+    """Let a model keep only what enters each layer, and compute the layer again when its gradients are wanted.
+
+    Chen et al. (2016), Training deep nets with sublinear memory cost: one more forward pass, a third of a step. Dropout
+    draws the same again, so that the gradients are the same, bit for bit.
+
+    Raises:
+        InputError: transformers does not know the model's layers.
+    """
+    try:
+        model.activation_checkpointing_enable({"use_reentrant": False})
+    except ValueError as error:
+        message = f"train.activation_checkpointing is true: transformers knows no layers of a {model.config.model_type}"
+        raise InputError(Problem(message, "set it to false", "modelyard.yaml")) from error
+    model.disable_input_require_grads()  # only the re-entrant way needs that of the embeddings
+
+
 def take_step(
     learner: Learner,
     rows: Rows,

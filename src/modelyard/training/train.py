@@ -2,27 +2,27 @@
 
 import contextlib
 import copy
-import errno
-import json
 import math
-import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from transformers import PreTrainedModel
 
-from modelyard.artifacts.files import check_output, digest_file, replacing_folder, write_bytes, write_json
+from modelyard.artifacts.files import check_output, digest_file, replacing_folder, write_json
 from modelyard.artifacts.model import MARK, Training
 from modelyard.artifacts.prepared import MARK as DATASET_FILE
 from modelyard.artifacts.prepared import Prepared, read_prepared
 from modelyard.artifacts.reports import recording, refuse_failed, write_report
 from modelyard.errors import InputError, Problem
 from modelyard.evidence.interval import Interval
+from modelyard.evidence.judge import Verdict
 from modelyard.evidence.report import Measurement, Report
 from modelyard.progress import Progress, silent
 from modelyard.project.load import FILE_NAME
@@ -44,10 +44,11 @@ from modelyard.training.group import Group, joined
 from modelyard.training.kind import Evaluated, Kind
 from modelyard.training.kinds import KINDS
 from modelyard.training.loop import PATIENCE, Fitted, Scheduled, evaluate, fit, schedule
+from modelyard.training.metrics import nobody, recorded, unwritable
 from modelyard.training.objective import Objective
 from modelyard.training.precision import LEAST_STEPS, candidates, check_precision, choose_precision
 from modelyard.training.saving import Saver, noting_signals
-from modelyard.training.step import Precision, make_learner, take_step
+from modelyard.training.step import Precision, compute_again, make_learner, take_step
 from modelyard.training.surroundings import (
     allow_what_has_none,
     keeping_freed_memory,
@@ -61,8 +62,6 @@ if TYPE_CHECKING:
 
 STAGE = "train"
 METRICS_FILE = "train.metrics.jsonl"
-_STEPS = ("step", "saved_after_step", "resumed_after_step")
-"""The number of the step in a line of the metrics."""
 
 
 @dataclass(frozen=True)
@@ -121,8 +120,11 @@ def train(
         base = find_base(section.base, section.revision, root=root)
         with reproducible(settings.train.seed), quiet_transformers(), keeping_freed_memory():
             model = kind.load(base, data, settings.train.seed).to(device)
+            if settings.train.activation_checkpointing:
+                compute_again(model)
             adapter = None if settings.train.lora_rank is None else lora.attach(model, settings.train.lora_rank)
-            report = _train(settings, kind, data, base, model, adapter, output, reports, excerpt, group, progress)
+            ready = _ready(settings, kind, data, base, model, adapter, progress)
+            report = _train(ready, output, reports, excerpt, group, progress)
         if group.first:
             write_report(reports, report)
             remove_all(checkpoints_of(output))
@@ -130,86 +132,154 @@ def train(
     return report
 
 
-def _train(
+@dataclass(frozen=True)
+class Ready:
+    """All that is known before the first step.
+
+    Attributes:
+        settings: of the project.
+        kind: what its task does.
+        data: prepared.
+        base: folder of the base model.
+        model: to be trained.
+        adapter: of LoRA, where it is wanted.
+        train: rows.
+        validation: rows.
+        cut: what became of the long ones.
+        derived: settings and why they are so.
+        objective: what is minimised.
+        planned: every step of the schedule.
+        training: what the model's folder will say of it.
+    """
+
+    settings: ProjectSchema
+    kind: Kind
+    data: Prepared
+    base: Path
+    model: PreTrainedModel
+    adapter: "LoraModel | None"
+    train: Rows
+    validation: Rows
+    cut: list[Measurement]
+    derived: dict[str, Derived]
+    objective: Objective
+    planned: list[Scheduled]
+    training: Training
+
+
+def _ready(
     settings: ProjectSchema,
     kind: Kind,
     data: Prepared,
     base: Path,
     model: PreTrainedModel,
     adapter: "LoraModel | None",
-    output: Path,
-    reports: Path,
-    excerpt: Excerpt | None,
-    group: Group,
     progress: Progress,
-) -> Report:
+) -> Ready:
     train_rows, validation_rows, max_length, cut = _read_rows(settings, kind, data, base, model, progress)
     derived = {"max_length_tokens": max_length, **_derive(settings, kind, model, train_rows, validation_rows)}
-    objective, seed = kind.objective(model, train_rows), settings.train.seed
-    planned = _schedule(settings, train_rows.lengths, derived, packs=objective.packs)
-    steps = planned if excerpt is None else _cut_short(planned, excerpt.steps)
-    varies = allow_what_has_none(lambda: _step_on_copies(model, train_rows, objective))
-    training = _training_of(settings, data, base, derived)
-    facts = training.model_dump(mode="json", include={"task", "labels", "base", "prepared"})
-    facts |= training.settings | {"steps": len(steps)}
+    objective = kind.objective(model, train_rows)
+    return Ready(
+        settings=settings,
+        kind=kind,
+        data=data,
+        base=base,
+        model=model,
+        adapter=adapter,
+        train=train_rows,
+        validation=validation_rows,
+        cut=cut,
+        derived=derived,
+        objective=objective,
+        planned=_schedule(settings, train_rows.lengths, derived, packs=objective.packs),
+        training=_training_of(settings, data, base, derived),
+    )
+
+
+def _train(
+    ready: Ready, output: Path, reports: Path, excerpt: Excerpt | None, group: Group, progress: Progress
+) -> Report:
+    model, objective, validation = ready.model, ready.objective, ready.validation
+    steps = ready.planned if excerpt is None else _cut_short(ready.planned, excerpt.steps)
+    varies = allow_what_has_none(lambda: _step_on_copies(model, ready.train, objective))
+    facts = ready.training.model_dump(mode="json", include={"task", "labels", "base", "prepared"})
+    facts |= ready.training.settings | {"steps": len(steps)}
     saved = _agreed(newest(checkpoints_of(output), facts), group)
-    with _metrics(reports / METRICS_FILE, saved) if group.first else contextlib.nullcontext(_nobody) as record:
-        about = group.from_first(
-            _about(model, train_rows, objective, planned, settings, facts, saved, record, progress)
+    with recorded(reports / METRICS_FILE, saved) if group.first else contextlib.nullcontext(nobody) as record:
+        about = group.from_first(_about(ready, facts, saved, record, progress))
+        before = None
+        if ready.kind.asks_before:
+            before = evaluate(model, validation, objective, group=group, progress=progress)
+        watch = Watch(
+            model, ready.train, objective, len(steps), group.size, _peak(model, about.precision, steps, group)
         )
-        before = (
-            evaluate(model, validation_rows, objective, group=group, progress=progress) if kind.asks_before else None
-        )
-        peak = _peak(model, about.precision, steps, group)
-        watch = Watch(model, train_rows, objective, len(steps), group.size, peak)
-        every, hours = (excerpt.every_seconds if excerpt else None), settings.train.hours_between_failures
+        every, hours = (excerpt.every_seconds if excerpt else None), ready.settings.train.hours_between_failures
         with noting_signals() as asked:
-            saver = Saver(checkpoints_of(output), about, saved, record, asked, hours, every)
             fitted = fit(
                 model,
-                train_rows,
-                validation_rows,
+                ready.train,
+                validation,
                 objective,
                 steps,
                 precision=about.precision,
-                seed=seed,
+                seed=ready.settings.train.seed,
                 record=record,
-                saver=saver,
+                saver=Saver(checkpoints_of(output), about, saved, record, asked, hours, every),
                 watch=watch,
                 group=group,
                 progress=progress,
             )
-    merged = []
-    if adapter is not None:
-        lora.merge(adapter)
-        again = evaluate(model, validation_rows, objective, group=group, progress=progress)
-        merged = [lora.parity(fitted.outputs, again, validation_rows, objective)]
-    used = training.settings | {"precision": about.precision}
-    training = training.model_copy(update={"settings": used, "history": fitted.history, "best_step": fitted.best_step})
+    merged = _merged(ready, fitted, group, progress)
+    used = ready.training.settings | {"precision": about.precision}
+    now = {"settings": used, "history": fitted.history, "best_step": fitted.best_step}
     if group.first:
-        _write_model(model, base, training, output)
+        _write_model(model, ready.base, ready.training.model_copy(update=now), output)
+    notes = [*_varies(varies), *([] if saved is None else _resumed(saved, group.size))]
+    return _report(ready, about, fitted, before, merged, len(steps), notes)
 
-    frame, slices = data.split("validation"), data.dataset.slices
-    found = kind.found(Evaluated(fitted.outputs, before, train_rows, validation_rows, frame, slices))
-    padding = padding_share([now.batch for now in planned], train_rows, objective)
-    precision, why = about.precision, about.precision_reason
+
+def _merged(ready: Ready, fitted: Fitted, group: Group, progress: Progress) -> list[Verdict]:
+    """Add LoRA's updates to the weights, where there are some, and judge whether the model is still the same."""
+    if ready.adapter is None:
+        return []
+    lora.merge(ready.adapter)
+    again = evaluate(ready.model, ready.validation, ready.objective, group=group, progress=progress)
+    return [lora.parity(fitted.outputs, again, ready.validation, ready.objective)]
+
+
+def _report(
+    ready: Ready,
+    about: About,
+    fitted: Fitted,
+    before: NDArray[np.float32] | None,
+    merged: list[Verdict],
+    steps: int,
+    notes: list[str],
+) -> Report:
+    frame, slices = ready.data.split("validation"), ready.data.dataset.slices
+    found = ready.kind.found(Evaluated(fitted.outputs, before, ready.train, ready.validation, frame, slices))
+    padding = padding_share([now.batch for now in ready.planned], ready.train, ready.objective)
+    precision, why, rows = about.precision, about.precision_reason, len(ready.train.ids)
+    exact = Interval.exact(padding, n=rows, unit="fraction")
+    chosen = ready.settings.train
     return Report(
         stage=STAGE,
-        project=settings.project,
-        inputs={"prepared": training.prepared, "base": training.base},
+        project=ready.settings.project,
+        inputs={"prepared": ready.training.prepared, "base": ready.training.base},
         parameters={
-            "seed": seed,
-            "lora_rank": settings.train.lora_rank,
+            "seed": chosen.seed,
+            "lora_rank": chosen.lora_rank,
+            "activation_checkpointing": chosen.activation_checkpointing,
             "precision": {"value": precision, "reason": why},
-        }
-        | {name: {"value": value, "reason": reason} for name, (value, reason) in derived.items()},
-        measurements=[*found.measurements, _exact("padding_share", padding, len(train_rows.ids)), *cut],
-        verdicts=[found.verdict, *merged],
-        notes=[
-            *_notes(found.headline, fitted, steps, derived, precision, why),
-            *_varies(varies),
-            *([] if saved is None else _resumed(saved, group.size)),
+            **{name: {"value": value, "reason": reason} for name, (value, reason) in ready.derived.items()},
+        },
+        measurements=[
+            *found.measurements,
+            Measurement(name="padding_share", subject="train", interval=exact),
+            *ready.cut,
         ],
+        verdicts=[found.verdict, *merged],
+        notes=[found.headline, *_notes(fitted, steps, ready.derived, precision, why), *notes],
     )
 
 
@@ -231,11 +301,7 @@ def _training_of(settings: ProjectSchema, data: Prepared, base: Path, derived: M
 
 
 def _about(
-    model: PreTrainedModel,
-    rows: Rows,
-    objective: Objective,
-    planned: Sequence[Scheduled],
-    settings: ProjectSchema,
+    ready: Ready,
     facts: Mapping[str, Any],
     saved: Saved | None,
     record: Callable[[Mapping[str, Any]], None],
@@ -244,9 +310,9 @@ def _about(
     """What the checkpoints belong to, with the precision: as it was where the training goes on, else chosen."""
     if saved is not None:
         return About(facts, saved.state.precision, saved.state.precision_reason)
-    batches = [now.batch for now in planned]
+    batches, wanted = [now.batch for now in ready.planned], ready.settings.train.precision
     precision, why, seconds = choose_precision(
-        model, rows, batches, objective, wanted=settings.train.precision, progress=progress
+        ready.model, ready.train, batches, ready.objective, wanted=wanted, progress=progress
     )
     record({"precision_seconds": seconds})
     return About(facts, precision, why)
@@ -391,95 +457,22 @@ def _schedule(
     )
 
 
-@contextlib.contextmanager
-def _metrics(path: Path, saved: Saved | None) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-    """A function that adds one JSON line to a file, to be followed while training runs.
-
-    The file is a fresh one, or, where the training goes on, keeps the lines of what was done by then. A number that is
-    not finite is null: JSON has no other word for it.
-    """
-    if path.is_symlink():  # what it leads to would be emptied
-        raise InputError(Problem(f"{path} is a symbolic link", "remove it: a plain file is written there", str(path)))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if saved is not None:
-            write_bytes(path, _lines_until(path, saved.state.step))
-        handle = path.open("wb" if saved is None else "ab", buffering=0)  # whoever follows it sees every line at once
-    except OSError as error:
-        raise _unwritable(path, str(error.strerror), "--reports") from error
-
-    def record(figures: Mapping[str, Any]) -> None:
-        try:
-            line = json.dumps(_finite(figures), allow_nan=False).encode() + b"\n"
-            if handle.write(line) != len(line):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        except OSError as error:
-            raise _unwritable(path, str(error.strerror), "--reports") from error
-
-    with handle:
-        yield record
-
-
-def _lines_until(path: Path, step: int) -> bytes:
-    """Lines of what was done when a step had been taken and not been evaluated; none of a file that is not there."""
-    kept = []
-    for line in path.read_bytes().splitlines(keepends=True) if path.is_file() else []:
-        if line.endswith(b"\n"):  # or a kill cut it short
-            figures = json.loads(line)
-            at = next((figures[name] for name in _STEPS if name in figures), 0)
-            if at < step or (at == step and "validation_loss" not in figures):
-                kept.append(line)
-    return b"".join(kept)
-
-
-def _nobody(figures: Mapping[str, Any]) -> None:
-    """A record that is not kept: the first process keeps it."""
-
-
-def _finite(value: Any) -> Any:  # noqa: ANN401
-    if isinstance(value, Mapping):
-        return {key: _finite(one) for key, one in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def _write_model(model: PreTrainedModel, base: Path, training: Training, output: Path) -> None:
     with replacing_folder(output, mark=MARK) as folder:
         try:
             model.to("cpu").save_pretrained(folder, max_shard_size="1000GB")  # one file: `model.safetensors`
         except SafetensorError as error:  # its word for what the system refused
-            raise _unwritable(output, str(error), "--output") from error
+            raise unwritable(output, str(error), "--output") from error
         for name in TOKENIZER_FILES:
             if (base / name).is_file():
                 shutil.copyfile(base / name, folder / name)
         write_json(folder / MARK, training)
 
 
-def _unwritable(path: Path, reason: str, option: str) -> InputError:
-    return InputError(
-        Problem(
-            f"{path} cannot be written: {reason}",
-            f"free some space, or choose a place you may write to with {option}",
-            str(path),
-        )
-    )
-
-
-def _exact(name: str, value: float, rows: int) -> Measurement:
-    return Measurement(name=name, subject="train", interval=Interval.exact(value, n=rows, unit="fraction"))
-
-
-def _notes(
-    headline: str,
-    fitted: Fitted,
-    steps: Sequence[Scheduled],
-    derived: Mapping[str, Derived],
-    precision: str,
-    why: str,
-) -> list[str]:
+def _notes(fitted: Fitted, steps: int, derived: Mapping[str, Derived], precision: str, why: str) -> list[str]:
     stopped = f"; stopped early after {PATIENCE} evaluations without a lower loss" if fitted.stopped_early else ""
     return [
-        headline,
-        f"the weights are those of step {fitted.best_step} of {len(steps)}, with the lowest validation loss{stopped}",
+        f"the weights are those of step {fitted.best_step} of {steps}, with the lowest validation loss{stopped}",
         f"precision {precision}: {why}",
         *(f"{name} {value:g}: {reason}" for name, (value, reason) in derived.items()),
     ]

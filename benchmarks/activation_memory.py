@@ -1,0 +1,126 @@
+"""What activation checkpointing saves and costs: BERT-base and a decoder of GPT-2's size, on this machine.
+
+    python benchmarks/activation_memory.py          # about five minutes on two cores
+
+Counted are the bytes that a forward pass leaves for the backward pass (every distinct storage that autograd keeps,
+weights aside), which are the same on every device; steps with and without are timed in turns, and must give the same
+loss. The weights are random: neither size nor time depends on them.
+
+Writes `results/activation_memory.json`.
+"""
+
+import argparse
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from results_file import write_results
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    BertConfig,
+    GPT2Config,
+    PreTrainedModel,
+)
+
+from modelyard.evidence.interval import Interval, at_most
+from modelyard.evidence.judge import judge
+from modelyard.evidence.report import Measurement
+from modelyard.evidence.timing import time_ratio
+from modelyard.training.batches import Rows
+from modelyard.training.classifier import Classifier
+from modelyard.training.language import Language
+from modelyard.training.objective import Objective
+from modelyard.training.step import compute_again, make_learner, take_step
+from modelyard.training.surroundings import keeping_freed_memory
+
+ROUNDS = 6
+ROWS, TOKENS = 4, 128
+HALF = 0.5
+
+
+def models() -> dict[str, tuple[Any, Rows, Objective]]:
+    """Name -> a function that makes the model, its rows, its objective."""
+    ids = np.random.default_rng(0).integers(1_000, 20_000, (ROWS, TOKENS)).tolist()
+    sources = [""] * ROWS
+    labelled = Rows(ids, sources, np.zeros(ROWS, np.int64))
+    written = Rows(ids, sources, learned=[b"\0" + b"\1" * (TOKENS - 1)] * ROWS)
+    gpt2 = GPT2Config(attn_pdrop=0.0, embd_pdrop=0.0, resid_pdrop=0.0)
+    return {
+        "BERT-base": (lambda: AutoModelForSequenceClassification.from_config(BertConfig()), labelled, Classifier(0)),
+        "GPT-2 small": (lambda: AutoModelForCausalLM.from_config(gpt2), written, Language(0, True, 8_192, 768)),
+    }
+
+
+def kept_bytes(model: PreTrainedModel, rows: Rows, objective: Objective) -> int:
+    """Bytes that a forward pass leaves for the backward pass."""
+    weights = {weight.untyped_storage().data_ptr() for weight in model.parameters()}
+    found: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            found[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        losses = objective.row_losses(model, rows, range(ROWS))
+    del losses
+    return sum(found.values())
+
+
+def main() -> None:
+    """Count, time, judge, write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    options = parser.parse_args()
+    verdicts, measurements = [], []
+    for name, (make, rows, objective) in models().items():
+        kept, seconds, losses = {}, {False: [], True: []}, {}
+        learners = {}
+        for again in (False, True):
+            torch.manual_seed(0)
+            model = make().train()
+            if again:
+                compute_again(model)
+            kept[again] = kept_bytes(model, rows, objective)
+            learners[again] = make_learner(model, objective, precision="fp32")
+        with keeping_freed_memory():
+            for number in range(options.rounds + 1):
+                for again, learner in learners.items():
+                    torch.manual_seed(number)
+                    start = time.perf_counter()
+                    result = take_step(learner, rows, list(range(ROWS)), learning_rate=1e-5, step=number)
+                    if number:  # the first warms up
+                        seconds[again].append(time.perf_counter() - start)
+                    losses[again] = result.loss_sum
+        if losses[False] != losses[True]:
+            raise SystemExit(f"{name}: the loss is {losses[True]} with and {losses[False]} without")
+        share = Interval.exact(kept[True] / kept[False], n=1, unit="fraction")
+        verdicts.append(judge(share, at_most(HALF), rule="activation_memory", subject=name))
+        ratio = time_ratio(np.array(seconds[True]), np.array(seconds[False]))
+        measurements += [
+            Measurement(name="step_time", subject=name, interval=ratio),
+            *(
+                Measurement(
+                    name="activation_bytes",
+                    subject=f"{name}, {'computed again' if again else 'kept'}",
+                    interval=Interval.exact(count, n=1, unit="bytes"),
+                )
+                for again, count in kept.items()
+            ),
+        ]
+    print(
+        write_results(
+            "activation_memory",
+            verdicts=verdicts,
+            measurements=measurements,
+            parameters={"rows": ROWS, "tokens": TOKENS, "rounds": options.rounds},
+            notes=["step_time: seconds with over seconds without"],
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
