@@ -49,7 +49,11 @@ def models() -> dict[str, tuple[Any, Rows, Objective]]:
     gpt2 = GPT2Config(attn_pdrop=0.0, embd_pdrop=0.0, resid_pdrop=0.0)
     return {
         "BERT-base": (lambda: AutoModelForSequenceClassification.from_config(BertConfig()), labelled, Classifier(0)),
-        "GPT-2 small": (lambda: AutoModelForCausalLM.from_config(gpt2), written, Language(0, True, 8_192, 768)),
+        "GPT-2 small": (
+            lambda: AutoModelForCausalLM.from_config(gpt2),
+            written,
+            Language(packs=True, tokens_per_forward=8_192, hidden_size=768),
+        ),
     }
 
 

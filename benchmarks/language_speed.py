@@ -87,7 +87,8 @@ def main() -> None:
 def write_rows(work: Path, count: int) -> tuple[dict[str, Any], NDArray[np.float64]]:
     """Encode the rows once for all; returns the settings that all share, and the learned tokens of validation rows."""
     base = require_cached("smollm2", cache_folder())
-    tokenizer, template = load_tokenizer(base), read_template(base, load_tokenizer(base))
+    tokenizer = load_tokenizer(base)
+    template = read_template(base, tokenizer)
     short, long = questions_and_answers(), summaries()
     long = [pair for pair in long if len(pair[0]) < 4 * LENGTH]
     pairs = [*short[: 3 * count // 2], *long[: count // 2]]

@@ -114,9 +114,7 @@ def test_parts_add_up_to_the_whole_batch_by_tokens() -> None:
     rows, found = make_rows(), []
     for tokens in (10_000, 14):
         model = model_of(CONFIGS["llama"]).double().eval()
-        learner = make_learner(
-            model, Language(0, packs=True, tokens_per_forward=tokens, hidden_size=8), precision="fp32"
-        )
+        learner = make_learner(model, Language(packs=True, tokens_per_forward=tokens, hidden_size=8), precision="fp32")
         result = take_step(learner, rows, [4, 1, 2, 5, 0, 3], learning_rate=1e-3, step=1)
         found.append((result, [weight.grad.clone() for weight in model.parameters() if weight.grad is not None]))
     (whole, whole_gradients), (parts, part_gradients) = found

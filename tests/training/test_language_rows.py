@@ -52,7 +52,7 @@ def test_long_texts_lose_nothing(tiny_decoder: Path, prepare_language: PrepareLa
     folder = prepare_language("text", [{"text": "quite a story " * n} for n in range(1, 13)])
     tokenizer, data = load_tokenizer(tiny_decoder), read_prepared(folder)
     rows = encode_language_split(tokenizer, tiny_decoder, data, "train")
-    cut, (left_out,) = cut_language_rows(tokenizer, rows, data, "train", 8)
+    cut, (left_out,) = cut_language_rows(rows, data, "train", 8)
     assert max(cut.lengths) == 8
     assert cut.weights.sum() == rows.weights.sum()
     assert len(cut.ids) > len(rows.ids)
@@ -67,7 +67,7 @@ def test_answers_are_cut_and_prompts_that_fill_a_row_left_out(
     rows = [{"prompt": prompt, "completion": "y" * (2 + 8 * (n == 2))} for n, prompt in enumerate(prompts)]
     tokenizer, data = load_tokenizer(tiny_decoder), read_prepared(prepare_language("prompt_completion", rows))
     found = encode_language_split(tokenizer, tiny_decoder, data, "train")
-    cut, (shortened, left_out) = cut_language_rows(tokenizer, found, data, "train", 8)
+    cut, (shortened, left_out) = cut_language_rows(found, data, "train", 8)
     assert (shortened.interval.estimate, left_out.interval.estimate) == (0.25, 0.25)  # of four rows
     assert cut.sources == ["rows.jsonl:1", "rows.jsonl:3", "rows.jsonl:4"]
     assert all(1 in marks for marks in cut.learned)
@@ -78,7 +78,7 @@ def test_nothing_left_to_learn(tiny_decoder: Path, prepare_language: PrepareLang
     tokenizer, data = load_tokenizer(tiny_decoder), read_prepared(prepare_language("prompt_completion", rows))
     found = encode_language_split(tokenizer, tiny_decoder, data, "train")
     with pytest.raises(InputError, match="no train row has a token to learn within 8"):
-        cut_language_rows(tokenizer, found, data, "train", 8)
+        cut_language_rows(found, data, "train", 8)
 
 
 def test_a_model_without_a_chat_template(tiny_decoder: Path, prepare_language: PrepareLanguage, tmp_path: Path) -> None:

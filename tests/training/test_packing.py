@@ -15,7 +15,7 @@ ROWS = Rows(
 
 
 def test_two_rows_side_by_side_by_hand() -> None:
-    laid = lay(ROWS, [2, 1, 0], [[0], [2, 1]], pad_id=0)
+    laid = lay(ROWS, [2, 1, 0], [[0], [2, 1]])
     np.testing.assert_array_equal(laid.ids, [[1, 2, 3, 4, 5, 6], [5, 6, 7, 8, 9, 0]])
     np.testing.assert_array_equal(laid.positions, [[0, 1, 2, 3, 4, 5], [0, 1, 2, 0, 1, 0]])
     np.testing.assert_array_equal(laid.judged, [[0, 0, 1, 0, 1, 0], [1, 1, 0, 1, 0, 0]])

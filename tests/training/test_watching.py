@@ -42,8 +42,8 @@ def test_padding_share_by_hand() -> None:
 
 def test_rows_side_by_side_pad_less() -> None:
     rows = Rows([[1] * length for length in (5, 3, 2)], ["", "", ""], learned=[b"\0\1\1\1\1", b"\0\1\1", b"\0\1"])
-    side_by_side = Language(0, packs=True, tokens_per_forward=100, hidden_size=8)
-    alone = Language(0, packs=False, tokens_per_forward=100, hidden_size=8)
+    side_by_side = Language(packs=True, tokens_per_forward=100, hidden_size=8)
+    alone = Language(packs=False, tokens_per_forward=100, hidden_size=8)
     assert padding_share([[0, 1, 2]], rows, side_by_side) == 0.0  # two lines of 5
     assert padding_share([[0, 1, 2]], rows, alone) == pytest.approx(5 / 15)
 
@@ -67,7 +67,7 @@ def test_operations_of_a_token_by_hand() -> None:
 def test_utilisation_by_hand() -> None:
     rows = Rows([[1] * 10, [1] * 6], ["", ""], learned=[b"\0" * 6 + b"\1" * 4, b"\0" + b"\1" * 5])
     watch = Watch(
-        tiny(), rows, Language(0, packs=True, tokens_per_forward=100, hidden_size=8), steps=1, processes=2, peak=5e5
+        tiny(), rows, Language(packs=True, tokens_per_forward=100, hidden_size=8), steps=1, processes=2, peak=5e5
     )
     watch.begin(0)
     figures = watch.of_step(1, [0, 1], seconds=0.5)

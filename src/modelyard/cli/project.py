@@ -43,20 +43,9 @@ def init(
     """
     from modelyard.scaffold.base_models import cache_folder
     from modelyard.scaffold.head import read_head
-    from modelyard.scaffold.init import (
-        check_target,
-        choose_base,
-        choose_fields,
-        choose_language_fields,
-        create_project,
-        looks_like_language,
-        require_git,
-    )
+    from modelyard.scaffold.init import check_target, choose_base, create_project, require_git
 
-    if task not in (None, "classification", "causal_lm"):
-        raise InputError(Problem(f"--task is {task!r}: classification or causal_lm", "name one of them", "--task"))
-    if task == "causal_lm" and label is not None:
-        raise InputError(Problem("a language model learns texts, not labels", "leave out --label or --task", "--label"))
+    _check_task(task, label)
     check_target(name)
     require_git()
     head = read_head(data)
@@ -64,10 +53,7 @@ def init(
         typer.echo(shown(f"rows   {len(head.bad_rows)} cannot be read, the first is {head.bad_rows[0]}"))
         typer.echo("       `modelyard run` refuses them; with data.skip_bad_rows: true it leaves them out")
     wanted = [part.strip() for part in slices.split(",") if part.strip()]
-    if task == "causal_lm" or (task is None and text is None and label is None and looks_like_language(head)):
-        fields = choose_language_fields(head, text=text, slices=wanted, group=group)
-    else:
-        fields = _completed(choose_fields(head, text=text, label=label, slices=wanted, group=group), head)
+    fields = _fields(head, task, text=text, label=label, slices=wanted, group=group)
     base = choose_base(model, head.values(fields.text)[:200], cache_folder(), task=fields.task)
     for what, guess in fields.roles.items():
         typer.echo(shown(f"{what:6} {guess.column}  ({guess.why})"))
@@ -79,6 +65,24 @@ def init(
         create_project(name, data, fields, base, progress)
     typer.echo(f"made   {name}: settings in {name / 'modelyard.yaml'}, each with its reason")
     typer.echo(f"next   cd {name} && modelyard run")
+
+
+def _check_task(task: str | None, label: str | None) -> None:
+    if task not in (None, "classification", "causal_lm"):
+        raise InputError(Problem(f"--task is {task!r}: classification or causal_lm", "name one of them", "--task"))
+    if task == "causal_lm" and label is not None:
+        raise InputError(Problem("a language model learns texts, not labels", "leave out --label or --task", "--label"))
+
+
+def _fields(
+    head: "Head", task: str | None, *, text: str | None, label: str | None, slices: list[str], group: str | None
+) -> "Fields":
+    """What the columns are, for the task that was named, else for the one that they look like."""
+    from modelyard.scaffold.init import choose_fields, choose_language_fields, looks_like_language
+
+    if task == "causal_lm" or (task is None and text is None and label is None and looks_like_language(head)):
+        return choose_language_fields(head, text=text, slices=slices, group=group)
+    return _completed(choose_fields(head, text=text, label=label, slices=slices, group=group), head)
 
 
 def _completed(fields: "Fields", head: "Head") -> "Fields":

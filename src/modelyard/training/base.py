@@ -29,7 +29,7 @@ _UNLOADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, Runtime
 """What transformers raises of a folder that it cannot load."""
 _PROBE_TOKENS = 8
 _SAME = 1e-3
-"""Of the spread of the logits: rounding moves them by 1e-6 of it."""
+"""Of the spread of the logits: rounding moves them by 1e-6 of it, another text before or beside them by a tenth."""
 DEFAULT_POSITIONS = 512  # of a model that names no limit, as one with relative positions: what encoders are trained at
 # far beyond any encoder there is: a config that claims more would fill the memory before a weight is read
 _LARGEST = {
@@ -148,8 +148,12 @@ def _looks_back_only(model: PreTrainedModel) -> bool:
     model.eval()
     with torch.inference_mode():
         one, two = (model(input_ids=given, use_cache=False).logits[0, :-1] for given in (ids, other))
-    # where its weights are no numbers its loss is none, which training tells
-    return not bool((one - two).abs().max() > _SAME * one.std())
+    return alike(one, two)
+
+
+def alike(logits: torch.Tensor, others: torch.Tensor) -> bool:
+    """Whether logits of one shape differ by no more than rounding; those that are no numbers training itself tells."""
+    return not bool((logits - others).abs().max() > _SAME * logits.std())
 
 
 def positions_of(model: PreTrainedModel) -> tuple[int, str]:

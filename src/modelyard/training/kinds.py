@@ -77,7 +77,7 @@ CAUSAL_LM = Kind(
     read=lambda tokenizer, base, data, split, progress: encode_language_split(
         tokenizer, base, data, split, progress=progress
     ),
-    cut=cut_language_rows,
+    cut=lambda tokenizer, *rows: cut_language_rows(*rows),
     objective=language,
     found=_written,
     asks_before=True,

@@ -12,6 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 from transformers import PreTrainedModel
 
 from modelyard.tasks.classification import losses
+from modelyard.training.base import alike
 from modelyard.training.batches import Rows
 from modelyard.training.classifier import TOKENS_PER_FORWARD
 from modelyard.training.packing import Laid, fill, lay
@@ -19,8 +20,6 @@ from modelyard.training.packing import Laid, fill, lay
 LOGITS_BYTES = 512 * 1024**2
 """Of one forward pass in fp32; the backward pass takes as much again, and the softmax too."""
 _PROBE_TOKENS = 32
-_SAME = 1e-3
-"""Of the spread of the logits. Rounding moves them by 1e-6 of it; a row that is seen moved them by a tenth and more."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +29,11 @@ class Language:
     An evaluation keeps the loss of each row, summed over its tokens.
 
     Attributes:
-        pad_id: token id of padding.
         packs: whether rows are laid side by side: where the model keeps them apart.
         tokens_per_forward: as in `Objective`.
         hidden_size: of the model.
     """
 
-    pad_id: int
     packs: bool
     tokens_per_forward: int
     hidden_size: int
@@ -49,7 +46,7 @@ class Language:
 
     def row_losses(self, called: torch.nn.Module, rows: Rows, part: Sequence[int]) -> torch.Tensor:
         """As in `Objective`."""
-        laid = lay(rows, part, self._lines(rows, part), pad_id=self.pad_id)
+        laid = lay(rows, part, self._lines(rows, part))
         logits = _logits(called, laid, packs=self.packs)
         found = losses(logits, torch.from_numpy(laid.targets).to(logits.device))
         owners = torch.from_numpy(laid.owners).to(logits.device)
@@ -83,8 +80,7 @@ def language(model: PreTrainedModel, rows: Rows) -> Language:
     vocabulary = model.get_input_embeddings().num_embeddings
     tokens = max(1, min(TOKENS_PER_FORWARD, LOGITS_BYTES // (4 * vocabulary)))
     width = model.get_input_embeddings().embedding_dim
-    # nothing looks at padding: any token will do
-    return Language(0, packs=keeps_apart(model, rows), tokens_per_forward=tokens, hidden_size=width)
+    return Language(packs=keeps_apart(model, rows), tokens_per_forward=tokens, hidden_size=width)
 
 
 def keeps_apart(model: PreTrainedModel, rows: Rows) -> bool:
@@ -99,14 +95,13 @@ def keeps_apart(model: PreTrainedModel, rows: Rows) -> bool:
     model.eval()
     try:
         with torch.inference_mode():
-            alone = [_logits(model, lay(tried, [place], [[0]], pad_id=0), packs=False) for place in (0, 1)]
-            beside = _logits(model, lay(tried, [0, 1], [[0, 1]], pad_id=0), packs=True)
+            alone = [_logits(model, lay(tried, [place], [[0]]), packs=False) for place in (0, 1)]
+            beside = _logits(model, lay(tried, [0, 1], [[0, 1]]), packs=True)
     except (TypeError, ValueError, RuntimeError, IndexError):  # it takes no positions, or none that begin anew
         return False
     finally:
         model.train(training)
-    own = torch.cat(alone)
-    return bool((beside - own).abs().max() <= _SAME * own.std())
+    return alike(torch.cat(alone), beside)
 
 
 def _logits(called: torch.nn.Module, laid: Laid, *, packs: bool) -> torch.Tensor:

@@ -48,14 +48,13 @@ def encode_language_split(
 
 
 def cut_language_rows(
-    tokenizer: Tokenizer, rows: Rows, prepared: Prepared, split: Split, max_length_tokens: int
+    rows: Rows, prepared: Prepared, split: Split, max_length_tokens: int
 ) -> tuple[Rows, list[Measurement]]:
     """Rows of at most so many tokens: texts in pieces, of which nothing is lost; answers cut at their end.
 
     Rows in which nothing is left to learn, because the prompt alone is as long, are left out.
 
     Args:
-        tokenizer: as every task's function takes it; not needed here.
         rows: from `encode_language_split`.
         prepared: where they are from.
         split: of the rows.

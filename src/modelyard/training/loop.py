@@ -173,11 +173,7 @@ def fit(
     learner = make_learner(model.train(), objective, precision=precision, group=group)
     course = Course() if saver is None else saver.begin(learner)
 
-    def evaluating(what: str, done: int, total: int) -> None:
-        if saver is not None:
-            saver.stop_if_asked(learner, course)
-        progress(what, done, total)
-
+    evaluating = _stoppable(progress, saver, learner, course)
     if watch is not None:
         watch.begin(course.step)
     progress("train", course.step, len(steps))
@@ -185,8 +181,7 @@ def fit(
     for now in steps[max(course.step - 1, 0) :]:
         if now.step > course.step:
             record(figures := _advance(learner, train, now, course, watch))
-            speed = f"{figures['tokens_per_second']:,.0f} tokens/s"
-            progress(f"train, loss {course.loss_sum / course.weight_seen:.3f}, {speed}", now.step, len(steps))
+            progress(_told(course, figures), now.step, len(steps))
             if saver is not None:
                 saver.after_step(learner, course)
         if now.evaluate:
@@ -201,6 +196,21 @@ def fit(
     return Fitted(course.best_step, course.history, course.best_outputs, stopped_early=now.step < steps[-1].step)
 
 
+def _stoppable(progress: Progress, saver: Saver | None, learner: Learner, course: Course) -> Progress:
+    """A progress of an evaluation at whose every word a signal may save and stop the training."""
+
+    def told(what: str, done: int, total: int) -> None:
+        if saver is not None:
+            saver.stop_if_asked(learner, course)
+        progress(what, done, total)
+
+    return told
+
+
+def _told(course: Course, figures: Mapping[str, float]) -> str:
+    return f"train, loss {course.loss_sum / course.weight_seen:.3f}, {figures['tokens_per_second']:,.0f} tokens/s"
+
+
 def _refuse_no_update(course: Course, train: Rows, last: Scheduled) -> None:
     if not course.updated:
         named = [train.sources[index] for index in last.batch]
@@ -211,15 +221,15 @@ def _advance(learner: Learner, train: Rows, now: Scheduled, course: Course, watc
     """Take one step, move the course to it, and give its figures."""
     clock = time.perf_counter()
     result = take_step(learner, train, now.batch, learning_rate=now.learning_rate, step=now.step)
-    tokens = sum(len(train.ids[index]) for index in now.batch)
     seconds = time.perf_counter() - clock
+    tokens, weight = sum(len(train.ids[index]) for index in now.batch), train.weight(now.batch)
     course.step, course.gradient_norm = now.step, result.gradient_norm
     course.loss_sum += result.loss_sum
-    course.weight_seen += train.weight(now.batch)
+    course.weight_seen += weight
     course.updated |= math.isfinite(result.gradient_norm)  # fp16 skips an update while its scale is being found
     return {
         "step": now.step,
-        "loss": result.loss_sum / train.weight(now.batch),
+        "loss": result.loss_sum / weight,
         "learning_rate": now.learning_rate,
         "gradient_norm": result.gradient_norm,
         "tokens": tokens,

@@ -37,18 +37,17 @@ class Laid(NamedTuple):
     owners: NDArray[np.int64]
 
 
-def lay(rows: Rows, part: Sequence[int], lines: Sequence[Sequence[int]], *, pad_id: int) -> Laid:
+def lay(rows: Rows, part: Sequence[int], lines: Sequence[Sequence[int]]) -> Laid:
     """The rows of a part in lines, as wide as the longest of these.
 
     Args:
         rows: of a language model.
         part: indices of some, at least one.
         lines: for each line the places in the part of its rows.
-        pad_id: token id of padding.
     """
     lengths = [len(rows.ids[index]) for index in part]
     shape = (len(lines), max(sum(lengths[place] for place in places) for places in lines))
-    ids, positions = np.full(shape, pad_id, np.int64), np.zeros(shape, np.int64)
+    ids, positions = np.zeros(shape, np.int64), np.zeros(shape, np.int64)  # nothing looks at padding: any token will do
     judged, following, owners = np.zeros(shape, np.bool_), np.zeros(shape, np.int64), np.zeros(shape, np.int64)
     for line, places in enumerate(lines):
         start = 0
