@@ -119,6 +119,34 @@ def tiny_decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_pair_model(tiny_decoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Hugging Face folder: T5 of 2 and 2 layers and width 32 with random weights, the tiny decoder's tokenizer."""
+    import shutil
+
+    import torch
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    folder = tmp_path_factory.mktemp("pairs") / "tiny"
+    torch.manual_seed(0)
+    config = T5Config(
+        vocab_size=320,
+        d_model=32,
+        d_kv=16,
+        d_ff=64,
+        num_layers=2,
+        num_heads=2,
+        dropout_rate=0.0,
+        pad_token_id=0,
+        eos_token_id=2,
+        decoder_start_token_id=0,
+    )
+    T5ForConditionalGeneration(config).save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(tiny_decoder / name, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def tiny_prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A `prepared/` folder with 160 train, 60 validation and 80 test rows, labels bad and good, slice column site."""
     import polars as pl

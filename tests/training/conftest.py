@@ -45,14 +45,14 @@ def make_language_model(tiny_decoder: Path) -> Callable[[], PreTrainedModel]:
     return make
 
 
-PrepareLanguage = Callable[[str, Sequence[dict[str, Any]]], Path]
+PrepareLanguage = Callable[..., Path]
 
 
 @pytest.fixture
 def prepare_language(tmp_path: Path) -> PrepareLanguage:
     """A `prepared/` folder of a shape that language models learn from: two thirds train, a sixth each of the others."""
 
-    def prepare(shape: str, rows: Sequence[dict[str, Any]]) -> Path:
+    def prepare(shape: str, rows: Sequence[dict[str, Any]], task: str = "causal_lm") -> Path:
         folder = tmp_path / f"prepared-{shape}"
         folder.mkdir()
         numbered = [
@@ -63,7 +63,7 @@ def prepare_language(tmp_path: Path) -> PrepareLanguage:
         for name, part in parts.items():
             pl.DataFrame(part, infer_schema_length=None).write_parquet(folder / f"{name}.parquet")
         dataset = Dataset(
-            task="causal_lm",
+            task=task,
             shape=shape,
             labels=[],
             counts={name: len(part) for name, part in parts.items()},

@@ -1,13 +1,14 @@
 """`train` of language models, from prepared rows to a model and its report."""
 
 import json
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, PreTrainedModel
 
 from modelyard.artifacts.files import digest_folder
 from modelyard.artifacts.model import check_model_folder, read_classifier, read_training
@@ -16,20 +17,29 @@ from modelyard.evidence.report import Report
 from modelyard.project.load import parse_settings
 from modelyard.tasks.chat import read_template
 from modelyard.tasks.classification import load_tokenizer
-from modelyard.training.train import train
+from modelyard.training.train import ANSWERS_FILE, train
 
-PrepareLanguage = Callable[[str, list[dict[str, Any]]], Path]
+PrepareLanguage = Callable[..., Path]
 
 COUNTED = [{"prompt": f"{n} {n}", "completion": f" {n} {n} {n}"} for n in range(60)]
 
 
-def run(base: Path, prepared: Path, place: Path, *, model: str = "", progress: Any = None, **section: Any) -> Report:
+def run(
+    base: Path,
+    prepared: Path,
+    place: Path,
+    *,
+    task: str = "causal_lm",
+    model: str = "",
+    progress: Any = None,
+    **section: Any,
+) -> Report:
     wanted = {"epochs": 3, "precision": "fp32", "learning_rate": 3e-3, "tokens_per_batch": 200} | section
     text = "\n".join(
         [
             "schema: 1",
             "project: tiny",
-            "task: causal_lm",
+            f"task: {task}",
             "data: {train: rows.jsonl}",
             f"model: {{base: {json.dumps(str(base))}{model}}}",
             f"train: {json.dumps(wanted)}",
@@ -55,6 +65,82 @@ def test_answers_are_learned(tiny_decoder: Path, prepare_language: PrepareLangua
     assert isinstance(model, PreTrainedModel)
     tokenizer = load_tokenizer(tiny_decoder)
     assert read_template(tmp_path / "model", tokenizer) == read_template(tiny_decoder, tokenizer)
+
+
+def answers(place: Path) -> list[dict[str, str]]:
+    return [json.loads(line) for line in (place / "reports" / ANSWERS_FILE).read_text().splitlines()]
+
+
+YES_AND_NO = [{"prompt": word * (1 + n % 4), "completion": word} for n, word in enumerate(["yes ", "no "] * 60)]
+
+
+@pytest.mark.parametrize("task", ["causal_lm", "seq2seq_lm"])
+def test_what_the_model_writes_is_judged(
+    tiny_decoder: Path, tiny_pair_model: Path, prepare_language: PrepareLanguage, tmp_path: Path, task: str
+) -> None:
+    base = tiny_decoder if task == "causal_lm" else tiny_pair_model
+    prepared = prepare_language("prompt_completion", YES_AND_NO, task)
+    report = run(base, prepared, tmp_path, task=task, epochs=30, learning_rate=0.01)
+    assert report.verdicts[0].outcome == "PASS"
+    found = {one.name: one.interval for one in report.measurements if one.scope == "overall"}
+    written = answers(tmp_path)
+    assert len(written) == found["exact_match"].n == 20
+    right = sum(one["written"].strip() == one["wanted"].strip() for one in written)
+    assert right == round(found["exact_match"].estimate * 20) == 20
+    assert {(one["prompt"].split()[0], one["wanted"].strip()) for one in written} == {("yes", "yes"), ("no", "no")}
+    assert found["bleu"].unit == "BLEU"
+    assert report.notes[1].startswith("of 20 answers that it wrote 100.0% are the wanted text, 95% interval 83.9% to")
+
+
+def test_a_pair_model_learns_and_goes_on_where_it_was_stopped(
+    tiny_pair_model: Path, prepare_language: PrepareLanguage, tmp_path: Path
+) -> None:
+    prepared = prepare_language("prompt_completion", COUNTED, "seq2seq_lm")
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    report = run(tiny_pair_model, prepared, whole, task="seq2seq_lm", lora_rank=4, activation_checkpointing=True)
+    assert {verdict.rule: verdict.outcome for verdict in report.verdicts}["lora_merge_parity"] == "PASS"
+
+    def stop(what: str, done: int, total: int) -> None:
+        if what.startswith("train,") and done == 4:
+            signal.raise_signal(signal.SIGTERM)
+
+    again = {"task": "seq2seq_lm", "lora_rank": 4, "activation_checkpointing": True}
+    with pytest.raises(Stopped):
+        run(tiny_pair_model, prepared, stopped, progress=stop, **again)
+    run(tiny_pair_model, prepared, stopped, **again)
+    assert digest_folder(whole / "model") == digest_folder(stopped / "model")
+    assert answers(whole) == answers(stopped)
+    model = AutoModelForSeq2SeqLM.from_pretrained(whole / "model", local_files_only=True)
+    assert model.config.is_encoder_decoder
+
+
+def test_long_sides_are_cut_each_by_itself(
+    tiny_pair_model: Path, prepare_language: PrepareLanguage, tmp_path: Path
+) -> None:
+    rows = [{"prompt": "good " * 30, "completion": f"{n}"} for n in range(30)]
+    prepared = prepare_language("prompt_completion", rows, "seq2seq_lm")
+    report = run(tiny_pair_model, prepared, tmp_path, task="seq2seq_lm", model=", max_length_tokens: 16")
+    shares = {one.name: one.interval.estimate for one in report.measurements if one.subject == "validation"}
+    assert shares["rows_cut_share"] == 1.0  # every source is, no target is
+    assert len(answers(tmp_path)) == 5
+
+
+def test_what_is_no_pair_or_no_pair_model_is_refused(
+    tiny_decoder: Path, tiny_pair_model: Path, prepare_language: PrepareLanguage, tmp_path: Path
+) -> None:
+    texts = prepare_language("text", [{"text": "good"}] * 6, "seq2seq_lm")
+    with pytest.raises(
+        InputError, match="of the shape text: a sequence to sequence model learns from prompt_completion"
+    ):
+        run(tiny_pair_model, texts, tmp_path, task="seq2seq_lm")
+    pairs = prepare_language("prompt_completion", COUNTED, "seq2seq_lm")
+    with pytest.raises(InputError, match="base model cannot be loaded"):
+        run(tiny_decoder, pairs, tmp_path, task="seq2seq_lm")
+    base = Path(shutil.copytree(tiny_pair_model, tmp_path / "headless"))
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps(config | {"decoder_start_token_id": None}))
+    with pytest.raises(InputError, match="names no token that the decoder begins with"):
+        run(base, pairs, tmp_path, task="seq2seq_lm")
 
 
 @pytest.mark.parametrize(

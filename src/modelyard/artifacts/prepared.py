@@ -42,7 +42,7 @@ class Dataset(BaseModel):
 
     Attributes:
         schema_version: `schema` in JSON.
-        task: `classification`, `multi_label_classification`, `causal_lm` or `preference`.
+        task: `classification`, `multi_label_classification`, `causal_lm`, `seq2seq_lm` or `preference`.
         shape: what a row is made of: `text`, `text_label`, `text_labels`, `prompt_completion`, `messages` or
             `preference`.
         labels: label names in the order of the model's outputs.

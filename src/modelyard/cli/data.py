@@ -92,6 +92,7 @@ def check(
             task.data,
             project=task.name,
             shape=task.shape,
+            task=task.task,
             root=task.root,
             prepared=output,
             reports=reports,
@@ -115,6 +116,7 @@ class _Task(NamedTuple):
     root: Path
     gates: "GatesSection"
     tokenizer: Path | None
+    task: str | None = None
 
 
 def _task_of_files(files: list[str], shape: "Shape", **settings: Any) -> _Task:  # noqa: ANN401
@@ -131,7 +133,9 @@ def _task_of_project(project: Path) -> _Task:
     base = project / settings.model.base / "tokenizer.json" if settings.model else None
     tokenizer = base if base is not None and base.is_file() else None
     shape = _project_shape(settings.task, settings.data, project)
-    return _Task(settings.data, settings.project, shape, project, settings.gates, tokenizer)
+    # rows of prompt and completion are for either kind of language model
+    task = "seq2seq_lm" if settings.task == "seq2seq_lm" else None
+    return _Task(settings.data, settings.project, shape, project, settings.gates, tokenizer, task)
 
 
 def _shape(files: list[str], text: str | None, label: str | None, fields: str) -> "Shape":
@@ -166,6 +170,13 @@ def _project_shape(task: str, data: "DataSection", root: Path) -> "Shape":
     shape = recognise(first_columns(paths[0]), given, "data.fields")
     if task == "causal_lm" and shape.name == "text_label":  # a language model reads the text of labelled rows
         return Shape(name="text", columns={"text": shape.columns["text"]})
+    if task == "seq2seq_lm" and shape.name != "prompt_completion":
+        message = (
+            f"the task is seq2seq_lm and the rows are of the shape {shape.name}: it needs a prompt and a completion"
+        )
+        raise InputError(
+            Problem(message, "name both columns: data.fields: {prompt: COLUMN, completion: COLUMN}", str(paths[0]))
+        )
     return shape
 
 

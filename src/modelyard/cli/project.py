@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from modelyard.scaffold.guess import Guess, Head
     from modelyard.scaffold.init import Fields
 
+LANGUAGE_TASKS = ("causal_lm", "seq2seq_lm")
+
 
 def init(
     name: Annotated[Path, typer.Argument(metavar="NAME", help="The new folder; its last part names the project.")],
@@ -34,7 +36,9 @@ def init(
     ] = None,
     task: Annotated[
         str | None,
-        typer.Option(metavar="TASK", help="classification or causal_lm (a language model). Default: by the columns."),
+        typer.Option(
+            metavar="TASK", help="classification, causal_lm or seq2seq_lm. Default: by the columns and the model."
+        ),
     ] = None,
 ) -> None:
     """Make a project around a data file: settings, pipeline, keys, Git and DVC.
@@ -43,8 +47,9 @@ def init(
     """
     from modelyard.scaffold.base_models import cache_folder
     from modelyard.scaffold.head import read_head
-    from modelyard.scaffold.init import check_target, choose_base, create_project, require_git
+    from modelyard.scaffold.init import check_target, choose_base, create_project, require_git, task_of_model
 
+    task = task or task_of_model(model)
     _check_task(task, label)
     check_target(name)
     require_git()
@@ -68,9 +73,9 @@ def init(
 
 
 def _check_task(task: str | None, label: str | None) -> None:
-    if task not in (None, "classification", "causal_lm"):
-        raise InputError(Problem(f"--task is {task!r}: classification or causal_lm", "name one of them", "--task"))
-    if task == "causal_lm" and label is not None:
+    if task not in (None, "classification", *LANGUAGE_TASKS):
+        raise InputError(Problem(f"--task is {task!r}: classification, causal_lm or seq2seq_lm", "name one", "--task"))
+    if task in LANGUAGE_TASKS and label is not None:
         raise InputError(Problem("a language model learns texts, not labels", "leave out --label or --task", "--label"))
 
 
@@ -80,8 +85,8 @@ def _fields(
     """What the columns are, for the task that was named, else for the one that they look like."""
     from modelyard.scaffold.init import choose_fields, choose_language_fields, looks_like_language
 
-    if task == "causal_lm" or (task is None and text is None and label is None and looks_like_language(head)):
-        return choose_language_fields(head, text=text, slices=slices, group=group)
+    if task in LANGUAGE_TASKS or (task is None and text is None and label is None and looks_like_language(head)):
+        return choose_language_fields(head, text=text, slices=slices, group=group, task=task or "causal_lm")
     return _completed(choose_fields(head, text=text, label=label, slices=slices, group=group), head)
 
 

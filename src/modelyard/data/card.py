@@ -34,6 +34,7 @@ _TASKS = {
     "classification": "text-classification",
     "multi_label_classification": "text-classification",
     "causal_lm": "text-generation",
+    "seq2seq_lm": "text-generation",
     "preference": "reinforcement-learning",
 }
 

@@ -73,6 +73,7 @@ def check(
     *,
     project: str,
     shape: Shape,
+    task: str | None = None,
     root: Path,
     prepared: Path | None,
     reports: Path | None,
@@ -87,6 +88,7 @@ def check(
         data: which files, which columns, which rules.
         project: name for the report.
         shape: what a row is made of.
+        task: what the rows are for; None: the usual one of rows of this shape.
         root: what file names are relative to.
         prepared: folder to write; None writes none. It stays untouched where no division is possible.
         reports: folder for `check.json` and `check.run.json`; None writes none.
@@ -113,8 +115,8 @@ def check(
         scratch = stack.enter_context(scratch_folder(beside, "check"))
         asked, passed_over = locate(data.benchmarks or [], root) if "contamination" in rules else ([], [])
         index = load_questions(asked, root) if asked else None
-        task = Task(plan, scratch, None if index is None else index.grams)
-        read = _read(data, root, task, _processes(memory_bytes), progress)
+        work = Task(plan, scratch, None if index is None else index.grams)
+        read = _read(data, root, work, _processes(memory_bytes), progress)
         together += _together(read.mapped)
         limit = int((memory_bytes - OWN_BYTES) * DATABASE_SHARE)
         connection = stack.enter_context(meeting.open_meeting(scratch, memory_bytes=limit, threads=os.cpu_count() or 1))
@@ -133,7 +135,7 @@ def check(
         if empty := ", ".join(name for name in SPLITS if not counts[name].rows):
             report.notes.append(f"nothing was prepared: no row is left for {empty}")
         elif prepared is not None:
-            _write(prepared, plan, read, counts, connection, data.split.seed, report)
+            _write(prepared, task, plan, read, counts, connection, data.split.seed, report)
             report.parameters["prepared"] = digest_file(prepared / MARK)
         progress("apply rules", 5, 5)
         if reports is not None:
@@ -354,6 +356,7 @@ def _add_profile(
 
 def _write(
     target: Path,
+    task: str | None,
     plan: Plan,
     read: Read,
     counts: Mapping[str, SplitCount],
@@ -370,7 +373,7 @@ def _write(
         writing.write_flagged(connection, folder / "flagged.parquet")
         write_json(folder / "baseline.json", _baseline(counts["train"], connection))
         dataset = Dataset(
-            task=TASKS[plan.shape.name],
+            task=task or TASKS[plan.shape.name],
             shape=plan.shape.name,
             labels=sorted({label for split in counts.values() for label in split.labels}),
             counts={name: split.rows for name, split in counts.items()},

@@ -23,8 +23,10 @@ class ProjectSchema(Section):
     """Version of this file's layout."""
     project: str = Field(pattern=r"^\w[\w.-]{0,63}$")
     """Name of the project: up to 64 letters (of any script), digits, `.`, `_` and `-`."""
-    task: Literal["classification", "multi_label_classification", "causal_lm", "preference"] = "classification"
-    """What the model does. classification and causal_lm are trained; data of the other tasks are checked."""
+    task: Literal["classification", "multi_label_classification", "causal_lm", "seq2seq_lm", "preference"] = (
+        "classification"
+    )
+    """What the model does. preference: its data are checked, nothing is trained on them yet."""
     data: DataSection
     """The raw files."""
     model: ModelSection | None = None

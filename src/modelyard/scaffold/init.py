@@ -31,6 +31,7 @@ from modelyard.scaffold.guess import (
     look_swapped,
     slice_candidates,
 )
+from modelyard.tasks.special_tokens import read_settings
 
 MIN_LATIN_SHARE = 0.7
 """MiniLM reads English. At 0.7 Chinese text with names and units in Latin letters is still seen as Chinese."""
@@ -47,7 +48,7 @@ class Fields:
         slices: columns to judge by as well.
         group: column whose rows never cross splits.
         slice_candidates: columns that could be slices.
-        task: `classification` or `causal_lm`.
+        task: `classification`, `causal_lm` or `seq2seq_lm`.
     """
 
     roles: dict[str, Guess]
@@ -99,11 +100,13 @@ def choose_fields(head: Head, *, text: str | None, label: str | None, slices: li
     return Fields(roles, slices, group, slice_candidates(head, used))
 
 
-def choose_language_fields(head: Head, *, text: str | None, slices: list[str], group: str | None) -> Fields:
+def choose_language_fields(
+    head: Head, *, text: str | None, slices: list[str], group: str | None, task: str = "causal_lm"
+) -> Fields:
     """Columns of what a language model learns, by their names: conversations, else prompts with answers, else texts.
 
     Raises:
-        InputError: a named column is not in the file, or the names say nothing.
+        InputError: a named column is not in the file, or the names say nothing, or no pair for `seq2seq_lm`.
     """
     if problems := _unknown_columns(head, {"--text": text, "--group": group}, slices):
         raise InputError(problems)
@@ -111,10 +114,13 @@ def choose_language_fields(head: Head, *, text: str | None, slices: list[str], g
     if shape.name == "preference":
         message = "rows of a chosen and a rejected answer are checked, not trained on"
         raise InputError(Problem(message, "see `modelyard check FILE`", "--data"))
+    if task == "seq2seq_lm" and shape.name != "prompt_completion":
+        message = f"a sequence to sequence model learns pairs, and the columns ({', '.join(head.columns)}) name none"
+        raise InputError(Problem(message, "name them prompt and completion, or source_text and target_text", "--data"))
     why = "named by you" if text is not None else "by its name"
     roles = {role: Guess(column, why) for role, column in shape.columns.items() if role != "label"}
     used = [*shape.columns.values(), *slices, *([] if group is None else [group])]
-    return Fields(roles, slices, group, slice_candidates(head, used), task="causal_lm")
+    return Fields(roles, slices, group, slice_candidates(head, used), task=task)
 
 
 def looks_like_language(head: Head) -> bool:
@@ -163,12 +169,21 @@ def choose_base(model: str | None, texts: list[str], cache: Path, *, task: str =
         return Base(folder, name, "the folder you named")
     if model is not None:
         return Base(require_cached(model, cache), model, KNOWN[model].about)
+    if task == "seq2seq_lm":
+        message = "there is no base model of this task that `modelyard fetch` knows"
+        raise InputError(Problem(message, "name the folder of a T5, BART or the like", "--model"))
     if task == "causal_lm":
         return Base(require_cached("smollm2", cache), "smollm2", KNOWN["smollm2"].about)
     share = latin_share(texts)
     name = "minilm" if share >= MIN_LATIN_SHARE else "e5-small"
     why = f"{share:.0%} of the letters are Latin: {KNOWN[name].about}"
     return Base(require_cached(name, cache), name, why)
+
+
+def task_of_model(model: str | None) -> str | None:
+    """The task that a base model's folder is for, where its config tells: a sequence to sequence model."""
+    config = read_settings(Path(model), "config.json") if model and Path(model).is_dir() else {}
+    return "seq2seq_lm" if config.get("is_encoder_decoder") is True else None
 
 
 def create_project(target: Path, data: Path, fields: Fields, base: Base, progress: Progress = silent) -> None:

@@ -3,11 +3,16 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from tokenizers import Tokenizer
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, PreTrainedModel
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoModelForSequenceClassification,
+    PreTrainedModel,
+)
 
 from modelyard.artifacts.files import digest_bytes, digest_file, digest_folder, read_json_text
 from modelyard.artifacts.model import check_model_folder
@@ -24,7 +29,7 @@ TOKENIZER_FILES = (
     "merges.txt",
     "chat_template.jinja",
 )
-_ENCODER, _DECODER = "an encoder", "a causal language model"
+_ENCODER, _DECODER, _BOTH = "an encoder", "a causal language model", "a sequence to sequence model"
 _UNLOADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, ImportError)
 """What transformers raises of a folder that it cannot load."""
 _PROBE_TOKENS = 8
@@ -119,8 +124,41 @@ def load_causal(folder: Path) -> PreTrainedModel:
         InputError: transformers does not know it as one, weights are missing or of another shape, or an earlier token
             sees a later one, as in an encoder.
     """
+    model = _load_whole(AutoModelForCausalLM, folder, _DECODER)
+    if model.get_output_embeddings() is None:
+        raise _unloadable(folder, "it has no layer that gives tokens", _DECODER)
+    if not _looks_back_only(model):
+        raise _unloadable(folder, "its tokens see those after them, which a language model must guess", _DECODER)
+    return model
+
+
+def load_seq2seq(folder: Path) -> PreTrainedModel:
+    """The base in fp32 as a sequence to sequence model, every weight of it from its files.
+
+    `config.pad_token_id` is set.
+
+    Args:
+        folder: from `find_base`.
+
+    Raises:
+        InputError: transformers does not know it as one, weights are missing or of another shape, or nothing names the
+            token that its decoder begins with or the padding token.
+    """
+    model = _load_whole(AutoModelForSeq2SeqLM, folder, _BOTH)
+    if model.get_output_embeddings() is None:
+        raise _unloadable(folder, "it has no layer that gives tokens", _BOTH)
+    if model.config.pad_token_id is None:
+        model.config.pad_token_id = _pad_id(folder)
+    if getattr(model.config, "decoder_start_token_id", None) is None:
+        message = "config.json names no token that the decoder begins with"
+        raise InputError(Problem(message, "set decoder_start_token_id in config.json", str(folder)))
+    return model
+
+
+def _load_whole(auto: Any, folder: Path, wanted: str) -> PreTrainedModel:  # noqa: ANN401  (one of transformers' Auto classes)
+    """A model with every weight from its files."""
     try:
-        model, found = AutoModelForCausalLM.from_pretrained(
+        model, found = auto.from_pretrained(
             folder,
             dtype=torch.float32,
             local_files_only=True,
@@ -129,15 +167,11 @@ def load_causal(folder: Path) -> PreTrainedModel:
             output_loading_info=True,
         )
     except _UNLOADABLE as error:
-        raise _unloadable(folder, str(error).strip().partition("\n")[0], _DECODER) from error
+        raise _unloadable(folder, str(error).strip().partition("\n")[0], wanted) from error
     if lacking := sorted(found["missing_keys"]):
         reason = f"{len(lacking)} of its weights are missing, the first is {lacking[0]}"
-        raise _unloadable(folder, reason, _DECODER)
-    if model.get_output_embeddings() is None:
-        raise _unloadable(folder, "it has no layer that gives tokens", _DECODER)
-    if not _looks_back_only(model):
-        raise _unloadable(folder, "its tokens see those after them, which a language model must guess", _DECODER)
-    return model
+        raise _unloadable(folder, reason, wanted)
+    return cast("PreTrainedModel", model)
 
 
 def _looks_back_only(model: PreTrainedModel) -> bool:

@@ -78,6 +78,14 @@ DECODERS = Defaults(
     epochs_source="Taori et al. 2023",
     longest=2_048,
 )
+# transformers' documentation of T5: 1e-4 and 3e-4 by AdamW (its authors' 1e-3 is AdaFactor's, whose steps are relative
+# to the weights). fairseq's recipe of BART (examples/bart/README.summarization.md): 3e-5 by Adam. Neither names the
+# rows of a step: 32 is ours.
+BOTH = DECODERS._replace(
+    small_rate=Rate(1e-4, 32, "between fairseq's BART and transformers' T5"),
+    large_rate=Rate(3e-5, 32, "fairseq's BART"),
+    longest=1_024,
+)
 
 
 def max_length_tokens(lengths: Sequence[int], wanted: int | None, positions: int, longest: int) -> Derived:

@@ -1,32 +1,24 @@
 """The objective of a causal language model: cross-entropy of the tokens that are learned, in rows laid side by side."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn.parallel import DistributedDataParallel
 from transformers import PreTrainedModel
 
-from modelyard.tasks.classification import losses
 from modelyard.training.base import alike
 from modelyard.training.batches import Rows
-from modelyard.training.classifier import TOKENS_PER_FORWARD
+from modelyard.training.output_layer import only, summed_losses, tokens_per_forward
 from modelyard.training.packing import Laid, fill, lay
 
-LOGITS_BYTES = 512 * 1024**2
-"""Of one forward pass in fp32; the backward pass takes as much again, and the softmax too."""
 _PROBE_TOKENS = 32
 
 
 @dataclass(frozen=True)
 class Language:
-    """Only places whose next token is learned go through the output layer, which is a fifth of a small model's work.
-
-    An evaluation keeps the loss of each row, summed over its tokens.
+    """Cross-entropy of what is learned; an evaluation keeps the loss of each row, summed over its tokens.
 
     Attributes:
         packs: whether rows are laid side by side: where the model keeps them apart.
@@ -48,9 +40,7 @@ class Language:
         """As in `Objective`."""
         laid = lay(rows, part, self._lines(rows, part))
         logits = _logits(called, laid, packs=self.packs)
-        found = losses(logits, torch.from_numpy(laid.targets).to(logits.device))
-        owners = torch.from_numpy(laid.owners).to(logits.device)
-        return found.new_zeros(len(part)).index_add(0, owners, found)
+        return summed_losses(logits, laid.targets, laid.owners, len(part))
 
     def _lines(self, rows: Rows, part: Sequence[int]) -> list[list[int]]:
         if not self.packs:
@@ -77,10 +67,8 @@ def language(model: PreTrainedModel, rows: Rows) -> Language:
         model: in fp32.
         rows: of the train split.
     """
-    vocabulary = model.get_input_embeddings().num_embeddings
-    tokens = max(1, min(TOKENS_PER_FORWARD, LOGITS_BYTES // (4 * vocabulary)))
     width = model.get_input_embeddings().embedding_dim
-    return Language(packs=keeps_apart(model, rows), tokens_per_forward=tokens, hidden_size=width)
+    return Language(keeps_apart(model, rows), tokens_per_forward(model), hidden_size=width)
 
 
 def keeps_apart(model: PreTrainedModel, rows: Rows) -> bool:
@@ -108,18 +96,6 @@ def _logits(called: torch.nn.Module, laid: Laid, *, packs: bool) -> torch.Tensor
     """Logits of the places that are judged, shape (judged, vocabulary)."""
     device = next(called.parameters()).device
     given = {"position_ids": torch.from_numpy(laid.positions).to(device)} if packs else {}
-    with _only(called, torch.from_numpy(laid.judged).to(device)):
+    with only(called, torch.from_numpy(laid.judged).to(device)):
         logits: torch.Tensor = called(input_ids=torch.from_numpy(laid.ids).to(device), use_cache=False, **given).logits
     return logits
-
-
-@contextmanager
-def _only(called: torch.nn.Module, places: torch.Tensor) -> Iterator[None]:
-    """Give only some places to the output layer, whatever the model does with the logits after."""
-    model = cast("PreTrainedModel", called.module if isinstance(called, DistributedDataParallel) else called)
-    head = model.get_output_embeddings()
-    handle = head.register_forward_pre_hook(lambda _, given: (given[0][places], *given[1:]))
-    try:
-        yield
-    finally:
-        handle.remove()

@@ -4,6 +4,7 @@ A row is a text, a prompt with its answer or a conversation; the pieces of a lon
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -15,6 +16,7 @@ from modelyard.evidence.judge import Verdict, judge
 from modelyard.evidence.ratio import ratio_of_sums
 from modelyard.evidence.report import Measurement
 from modelyard.tasks.causal_lm import perplexity
+from modelyard.tasks.written import Pair, judged
 from modelyard.training.batches import Rows
 from modelyard.training.findings import SUBJECT
 
@@ -54,6 +56,34 @@ def perplexities(losses: Numbers, tokens: Numbers, frame: pl.DataFrame, slices: 
         for scope, rows in judged
         if rows.any()
     ]
+
+
+class Answers(NamedTuple):
+    """What the report says of the texts that a model wrote."""
+
+    measurements: list[Measurement]
+    notes: tuple[str, ...]
+
+
+def answers_judged(written: Sequence[Pair], seed: int) -> Answers:
+    """Exact match, ROUGE and BLEU of what the model wrote; nothing where it wrote nothing.
+
+    Args:
+        written: with what was wanted.
+        seed: of the resampling.
+    """
+    if not written:
+        return Answers([], ())
+    figures, signature = judged(written, seed=seed)
+    exact, rouge, bleu = figures["exact_match"], figures["rouge_l"], figures["bleu"]
+    note = (
+        f"of {len(written)} answers that it wrote {exact.estimate:.1%} are the wanted text, 95% interval {exact.low:.1%} "
+        f"to {exact.high:.1%}; ROUGE-L {rouge.estimate:.1%}; BLEU {bleu.estimate:.1f}, {bleu.low:.1f} to {bleu.high:.1f} "
+        f"({signature})"
+    )
+    return Answers(
+        [Measurement(name=name, subject=SUBJECT, interval=found) for name, found in figures.items()], (note,)
+    )
 
 
 def better_than_base(losses: Numbers, before: Numbers, tokens: Numbers) -> Verdict:

@@ -36,7 +36,7 @@ def encode_language_split(
     """
     shape = prepared.dataset.shape
     frame = read_split(prepared, split, COLUMNS[shape])
-    _refuse_gaps(frame, COLUMNS[shape], split)
+    refuse_gaps(frame, COLUMNS[shape], split)
     encode = _encoder(tokenizer, base, shape)
     sources = frame["source"].to_list()
     rows: list[Learned] = []
@@ -89,6 +89,16 @@ def cut_language_rows(
     return Rows([row.ids for row in kept], sources, learned=[row.marks for row in kept]), shares
 
 
+def wanted_answers(frame: pl.DataFrame, shape: str) -> list[str | None]:
+    """The last text that each row teaches the model to write; None where it only calls a tool, or the row is a text."""
+    if shape == "prompt_completion":
+        return list(frame["completion"].to_list())
+    if shape != "messages":
+        return [None] * frame.height
+    ends = [messages[-1] for messages in frame["messages"].to_list()]
+    return [None if end.get("tool_calls") else end["content"] for end in ends]
+
+
 Encoder = Callable[[Sequence[Sequence[Any]], Sequence[str]], list[Learned]]
 """Columns of some rows and where these came from -> the rows."""
 
@@ -113,13 +123,18 @@ def _encoder(tokenizer: Tokenizer, base: Path, shape: str) -> Encoder:
             return [next(rows) if has_answer else Learned((), b"") for has_answer in answered]
 
         return conversations
-    end = _end(tokenizer, base)
+    end = end_of_text(tokenizer, base)
     if shape == "text":
         return lambda columns, _: encode_texts(tokenizer, columns[0], end)
     return lambda columns, _: encode_answers(tokenizer, columns[0], columns[1], end)
 
 
-def _end(tokenizer: Tokenizer, base: Path) -> int:
+def end_of_text(tokenizer: Tokenizer, base: Path) -> int:
+    """The id of the token that ends a text.
+
+    Raises:
+        InputError: nothing names it.
+    """
     end = token_id(base, tokenizer, "eos_token")
     if end is None:
         message = "the tokenizer names no token that ends a text"
@@ -127,7 +142,12 @@ def _end(tokenizer: Tokenizer, base: Path) -> int:
     return end
 
 
-def _refuse_gaps(frame: pl.DataFrame, columns: Sequence[str], split: str) -> None:
+def refuse_gaps(frame: pl.DataFrame, columns: Sequence[str], split: str) -> None:
+    """Refuse rows that hold nothing in a column.
+
+    Raises:
+        InputError: every such row, at most 20.
+    """
     problems = [
         Problem(f"a {split} row has no {column}", "run `modelyard check` again", str(source))
         for column in columns

@@ -29,6 +29,7 @@ from modelyard.project.load import FILE_NAME
 from modelyard.project.model import ModelSection
 from modelyard.project.schema import ProjectSchema
 from modelyard.tasks.classification import load_tokenizer
+from modelyard.tasks.written import Pair
 from modelyard.training import derive, lora
 from modelyard.training.base import (
     TOKENIZER_FILES,
@@ -56,12 +57,14 @@ from modelyard.training.surroundings import (
     reproducible,
 )
 from modelyard.training.watching import Watch, padding_share, peak_flops
+from modelyard.training.writing import Answer, save_answers, write_to_rows
 
 if TYPE_CHECKING:
     from peft import LoraModel
 
 STAGE = "train"
 METRICS_FILE = "train.metrics.jsonl"
+ANSWERS_FILE = "train.answers.jsonl"
 
 
 @dataclass(frozen=True)
@@ -230,12 +233,14 @@ def _train(
                 progress=progress,
             )
     merged = _merged(ready, fitted, group, progress)
+    written = _written(ready, group, progress)
     used = ready.training.settings | {"precision": about.precision}
     now = {"settings": used, "history": fitted.history, "best_step": fitted.best_step}
     if group.first:
         _write_model(model, ready.base, ready.training.model_copy(update=now), output)
+        save_answers(written, reports / ANSWERS_FILE)
     notes = [*_varies(varies), *([] if saved is None else _resumed(saved, group.size))]
-    return _report(ready, about, fitted, before, merged, len(steps), notes)
+    return _report(ready, about, fitted, before, written, merged, len(steps), notes)
 
 
 def _merged(ready: Ready, fitted: Fitted, group: Group, progress: Progress) -> list[Verdict]:
@@ -247,21 +252,39 @@ def _merged(ready: Ready, fitted: Fitted, group: Group, progress: Progress) -> l
     return [lora.parity(fitted.outputs, again, ready.validation, ready.objective)]
 
 
+def _written(ready: Ready, group: Group, progress: Progress) -> list[Answer]:
+    """What the trained model writes to rows of validation, where its task is to write."""
+    frame = ready.data.split("validation")
+    return write_to_rows(
+        ready.model,
+        load_tokenizer(ready.base),
+        ready.train,
+        ready.validation,
+        dict(zip(frame["source"].to_list(), ready.kind.wanted(frame, ready.data.dataset.shape), strict=True)),
+        positions=positions_of(ready.model)[0],
+        seed=ready.settings.train.seed,
+        group=group,
+        progress=progress,
+    )
+
+
 def _report(
     ready: Ready,
     about: About,
     fitted: Fitted,
     before: NDArray[np.float32] | None,
+    written: Sequence[Answer],
     merged: list[Verdict],
     steps: int,
     notes: list[str],
 ) -> Report:
     frame, slices = ready.data.split("validation"), ready.data.dataset.slices
-    found = ready.kind.found(Evaluated(fitted.outputs, before, ready.train, ready.validation, frame, slices))
+    pairs, chosen = [Pair(one.written, one.wanted) for one in written], ready.settings.train
+    done = Evaluated(fitted.outputs, before, ready.train, ready.validation, frame, slices, pairs, chosen.seed)
+    found = ready.kind.found(done)
     padding = padding_share([now.batch for now in ready.planned], ready.train, ready.objective)
     precision, why, rows = about.precision, about.precision_reason, len(ready.train.ids)
     exact = Interval.exact(padding, n=rows, unit="fraction")
-    chosen = ready.settings.train
     return Report(
         stage=STAGE,
         project=ready.settings.project,
@@ -279,7 +302,7 @@ def _report(
             *ready.cut,
         ],
         verdicts=[found.verdict, *merged],
-        notes=[found.headline, *_notes(fitted, steps, ready.derived, precision, why), *notes],
+        notes=[found.headline, *found.notes, *_notes(fitted, steps, ready.derived, precision, why), *notes],
     )
 
 
@@ -376,7 +399,7 @@ def _read_rows(
     check_tokenizer(tokenizer, model, base)
     uncut_train = kind.read(tokenizer, base, data, "train", progress)
     uncut_validation = kind.read(tokenizer, base, data, "validation", progress)
-    max_length = _max_length(settings, kind, uncut_train.lengths, model)
+    max_length = _max_length(settings, kind, kind.needed(uncut_train), model)
     train_rows, cut_train = kind.cut(tokenizer, uncut_train, data, "train", int(max_length.value))
     validation_rows, cut_validation = kind.cut(tokenizer, uncut_validation, data, "validation", int(max_length.value))
     return train_rows, validation_rows, max_length, [*cut_train, *cut_validation]

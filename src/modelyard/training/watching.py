@@ -41,11 +41,12 @@ def peak_flops(device: torch.device, precision: Precision) -> float:
 
 
 def flops_per_token(model: PreTrainedModel) -> tuple[int, int]:
-    """Operations of the matrix products with weights that a step takes for a token: of the layers, of the output layer.
+    """Operations of the products with weights that a step takes for every token, and those more of a learned one.
 
     Two a weight forward, two backward, and two for a gradient of the weight where it is trained (Kaplan et al. 2020,
-    Scaling laws for neural language models, section 2.1). Attention's own products are left out. A classifier has no
-    output layer that gives tokens.
+    Scaling laws for neural language models, section 2.1). Attention's own products are left out. A learned token
+    goes through the output layer too, which a classifier has not; that of a sequence to sequence model through the
+    decoder in the place of the encoder.
     """
     head = model.get_output_embeddings()
     found = {
@@ -54,7 +55,10 @@ def flops_per_token(model: PreTrainedModel) -> tuple[int, int]:
         if isinstance(module, (torch.nn.Linear, Conv1D))
     }
     of_head = found.pop(id(head), 0)
-    return sum(found.values()), of_head
+    if not model.config.is_encoder_decoder:
+        return sum(found.values()), of_head
+    encoder = sum(found.get(id(module), 0) for module in model.get_encoder().modules())
+    return encoder, sum(found.values()) - 2 * encoder + of_head
 
 
 def padding_share(batches: Sequence[Sequence[int]], rows: Rows, objective: Objective) -> float:
@@ -111,8 +115,8 @@ class Watch:
             "peak_memory_bytes": torch.cuda.max_memory_allocated() if cuda else own_peak_bytes(),
         }
         if self.peak is not None:
-            layers, head = self._flops
-            flops = layers * tokens + head * self.rows.weight(batch)  # only learned tokens go through the output layer
+            every, learned = self._flops
+            flops = every * tokens + learned * self.rows.weight(batch)
             figures["utilisation"] = round(flops / seconds / (self.processes * self.peak), 4)
         gone = self.clock() - self._began
         if self._predicted is None and gone >= FIRST_MINUTE:
