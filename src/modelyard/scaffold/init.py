@@ -170,7 +170,7 @@ def choose_base(model: str | None, texts: list[str], cache: Path, *, task: str =
     if model is not None:
         return Base(require_cached(model, cache), model, KNOWN[model].about)
     if task == "seq2seq_lm":
-        message = "there is no base model of this task that `modelyard fetch` knows"
+        message = f"no base model for {task} can be fetched: the package registries carry none"
         raise InputError(Problem(message, "name the folder of a T5, BART or the like", "--model"))
     if task == "causal_lm":
         return Base(require_cached("smollm2", cache), "smollm2", KNOWN["smollm2"].about)

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from modelyard.evidence.interval import RANGE, Interval
 from modelyard.evidence.proportion import wilson
 from modelyard.evidence.ratio import ratio_of_sums
+
+if TYPE_CHECKING:
+    from sacrebleu.metrics.bleu import BLEU
 
 RESAMPLES = 1_000
 """As many as sacrebleu takes; Koehn (2004), Statistical significance tests for machine translation evaluation."""
@@ -83,7 +86,7 @@ def bleu(pairs: Sequence[Pair], *, seed: int) -> tuple[Interval, str]:
     Returns:
         The interval, 0 to 100, and sacrebleu's signature of how it was counted.
     """
-    from sacrebleu.metrics import BLEU  # only a judgement of written text needs it
+    from sacrebleu.metrics.bleu import BLEU  # only a judgement of written text needs it
 
     letters = [letter for pair in pairs for letter in pair.wanted if letter.isalpha()]
     han = sum(re.match(f"[{_HAN}]", letter) is not None for letter in letters)
@@ -107,14 +110,14 @@ def bleu(pairs: Sequence[Pair], *, seed: int) -> tuple[Interval, str]:
     return found, str(metric.get_signature())
 
 
-def _counts(metric: "BLEU", pairs: Sequence[Pair]) -> Iterator[list[int]]:  # noqa: F821
+def _counts(metric: "BLEU", pairs: Sequence[Pair]) -> Iterator[list[int]]:
     """Of each pair its n-grams that match, all its n-grams, and the lengths of both texts."""
     for pair in pairs:
         one = metric.sentence_score(pair.written, [pair.wanted])
         yield [*one.counts, *one.totals, one.sys_len, one.ref_len]
 
 
-def _score(metric: "BLEU", row: NDArray[np.int64]) -> float:  # noqa: F821
+def _score(metric: "BLEU", row: NDArray[np.int64]) -> float:
     order = metric.max_ngram_order
     counts = [int(count) for count in row]
     found = metric.compute_bleu(

@@ -77,9 +77,9 @@ def answers_judged(written: Sequence[Pair], seed: int) -> Answers:
     figures, signature = judged(written, seed=seed)
     exact, rouge, bleu = figures["exact_match"], figures["rouge_l"], figures["bleu"]
     note = (
-        f"of {len(written)} answers that it wrote {exact.estimate:.1%} are the wanted text, 95% interval {exact.low:.1%} "
-        f"to {exact.high:.1%}; ROUGE-L {rouge.estimate:.1%}; BLEU {bleu.estimate:.1f}, {bleu.low:.1f} to {bleu.high:.1f} "
-        f"({signature})"
+        f"of {len(written)} answers that it wrote {exact.estimate:.1%} are the wanted text, 95% interval "
+        f"{exact.low:.1%} to {exact.high:.1%}; ROUGE-L {rouge.estimate:.1%}; BLEU {bleu.estimate:.1f}, "
+        f"{bleu.low:.1f} to {bleu.high:.1f} ({signature})"
     )
     return Answers(
         [Measurement(name=name, subject=SUBJECT, interval=found) for name, found in figures.items()], (note,)

@@ -51,5 +51,5 @@ def summed_losses(
 
 def tokens_per_forward(model: PreTrainedModel) -> int:
     """The most tokens of a forward pass, so that neither the activations nor the logits fill the memory."""
-    vocabulary = model.get_input_embeddings().num_embeddings
+    vocabulary: int = model.get_input_embeddings().num_embeddings
     return max(1, min(TOKENS_PER_FORWARD, LOGITS_BYTES // (4 * vocabulary)))

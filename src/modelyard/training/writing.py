@@ -188,7 +188,7 @@ def _generated(model: PreTrainedModel, rows: Sequence[Sequence[int]]) -> list[li
         place = slice(0, len(row)) if both else slice(width - len(row), width)
         ids[number, place], mask[number, place] = row, 1
     with torch.inference_mode():
-        out = model.generate(  # type: ignore[operator]
+        out = model.generate(
             input_ids=torch.from_numpy(ids).to(model.device), attention_mask=torch.from_numpy(mask).to(model.device)
         )
     found: list[list[int]] = out[:, 1 if both else width :].tolist()
