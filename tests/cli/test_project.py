@@ -61,6 +61,45 @@ def test_init_sees_conversations(tmp_path: Path, tiny_decoder: Path, capsys: pyt
     assert load_project(tmp_path / "tutor").settings.task == "causal_lm"
 
 
+def test_init_sees_from_the_model_that_it_reads_one_text_and_writes_another(
+    tmp_path: Path, tiny_pair_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows, folder = tmp_path / "pairs.csv", tmp_path / "short"
+    rows.write_text(
+        "\ufeffsource_text,target_text\r\n"
+        + "".join(f"第{n}篇：今天天气真好，我们去公园。,天气好{n}\r\n" for n in range(60)),
+        encoding="utf-8",
+    )
+    assert call("init", str(folder), "--data", str(rows), "--model", str(tiny_pair_model)) == 0
+    assert load_project(folder).settings.task == "seq2seq_lm"
+    assert call("check", "--project", str(folder), "--exit-zero") == 0
+    dataset = read_prepared(folder / "prepared").dataset
+    assert (dataset.task, dataset.shape) == ("seq2seq_lm", "prompt_completion")
+    settings = (folder / "modelyard.yaml").read_text().replace("completion: target_text", "text: target_text")
+    (folder / "modelyard.yaml").write_text(settings.replace("prompt: source_text", "label: source_text"))
+    capsys.readouterr()
+    assert call("check", "--project", str(folder)) == 2
+    assert "of the shape text_label: it needs a prompt and a completion" in capsys.readouterr().err
+
+
+def test_init_of_pairs_without_a_model_or_without_pairs(
+    tmp_path: Path, data: Path, tiny_pair_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pairs = tmp_path / "pairs.jsonl"
+    pairs.write_text('{"prompt": "a", "completion": "b"}\n')
+    assert call("init", str(tmp_path / "one"), "--data", str(pairs), "--task", "seq2seq_lm") == 2
+    assert "no base model for seq2seq_lm can be fetched" in capsys.readouterr().err
+    assert call("init", str(tmp_path / "two"), "--data", str(data), "--model", str(tiny_pair_model)) == 2
+    assert "the columns ('body', 'queue', 'site') are no shape of rows that is known" in capsys.readouterr().err
+    named = ["--fields", "text=body", "--model", str(tiny_pair_model)]
+    assert call("init", str(tmp_path / "two"), "--data", str(data), *named) == 2
+    assert "learns pairs, and the columns (body, queue, site) name none" in capsys.readouterr().err
+    named = ["--fields", "prompt=body,completion=queue", "--model", str(tiny_pair_model)]
+    assert call("init", str(tmp_path / "two"), "--data", str(data), *named) == 0
+    fields = load_project(tmp_path / "two").settings.data.fields
+    assert (fields.prompt, fields.completion) == ("body", "queue")
+
+
 def test_init_of_a_language_model_from_rows_with_labels(data: Path, tiny_decoder: Path) -> None:
     folder = data.parent / "mine"
     options = ["--task", "causal_lm", "--text", "body", "--model", str(tiny_decoder)]

@@ -186,30 +186,30 @@ def test_what_language_models_learn_is_seen_from_the_columns() -> None:
     assert not looks_like_language(HEAD)
     assert not looks_like_language(Head([*ALPACA.columns, "Label"], []))  # a classifier of answers
     assert not looks_like_language(Head(["x"], []))
-    found = choose_language_fields(ALPACA, text=None, slices=["source"], group=None)
+    found = choose_language_fields(ALPACA, {}, slices=["source"], group=None)
     assert {role: guess.column for role, guess in found.roles.items()} == {
         "prompt": "instruction",
         "input": "input",
         "completion": "output",
     }
     assert found.task == "causal_lm"
-    named = choose_language_fields(HEAD, text="body", slices=[], group="customer")
+    named = choose_language_fields(HEAD, {"text": "body"}, slices=[], group="customer")
     assert {role: guess.column for role, guess in named.roles.items()} == {"text": "body"}
 
 
 def test_columns_that_no_language_model_learns_from() -> None:
     with pytest.raises(InputError, match="no shape of rows"):
-        choose_language_fields(Head(["x", "y"], []), text=None, slices=[], group=None)
+        choose_language_fields(Head(["x", "y"], []), {}, slices=[], group=None)
     with pytest.raises(InputError, match="checked, not trained on"):
-        choose_language_fields(Head(["chosen", "rejected"], []), text=None, slices=[], group=None)
+        choose_language_fields(Head(["chosen", "rejected"], []), {}, slices=[], group=None)
     with pytest.raises(InputError, match="no column 'bdy'"):
-        choose_language_fields(HEAD, text="bdy", slices=[], group=None)
+        choose_language_fields(HEAD, {"text": "bdy"}, slices=[], group=None)
 
 
 def test_a_project_of_a_language_model(tmp_path: Path, tiny_decoder: Path) -> None:
     rows = tmp_path / "chats.jsonl"
     rows.write_text('{"conversations": []}\n')
-    found = choose_language_fields(CHATS, text=None, slices=[], group=None)
+    found = choose_language_fields(CHATS, {}, slices=[], group=None)
     create_project(tmp_path / "tutor", rows, found, Base(tiny_decoder, "tiny", "because"))
     project = load_project(tmp_path / "tutor")
     assert (project.settings.task, project.settings.data.fields.messages) == ("causal_lm", "conversations")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 from modelyard.cli.console import progress_bar, show_report
 from modelyard.cli.history import show_history
-from modelyard.cli.options import AsJson, ExitZero, ProjectFolder, parse_size
+from modelyard.cli.options import AsJson, ExitZero, NamedFields, ProjectFolder, named_fields, parse_size
 from modelyard.errors import InputError, Problem
 
 
@@ -20,14 +20,7 @@ def check(
     files: Annotated[list[str] | None, typer.Argument(help="Files, folders or globs; none: the project's own.")] = None,
     text: Annotated[str | None, typer.Option(help="Column of the text, with FILES; none: by its name.")] = None,
     label: Annotated[str | None, typer.Option(help="Column of the label, with FILES; none: by its name.")] = None,
-    fields: Annotated[
-        str,
-        typer.Option(
-            metavar="ROLE=COLUMN,…",
-            help="With FILES: columns of other shapes, as prompt=question,completion=answer; also messages, input, "
-            "chosen, rejected.",
-        ),
-    ] = "",
+    fields: NamedFields = "",
     slices: Annotated[str, typer.Option(metavar="A,B", help="Slice columns, with FILES.")] = "",
     group: Annotated[str | None, typer.Option(help="Column whose rows stay together, with FILES.")] = None,
     skip_bad_rows: Annotated[
@@ -144,13 +137,7 @@ def _shape(files: list[str], text: str | None, label: str | None, fields: str) -
     from modelyard.data.reading.shapes import recognise_rows
     from modelyard.data.reading.table import first_rows
 
-    given = {"text": text, "label": label}
-    for part in filter(None, (part.strip() for part in fields.split(","))):
-        role, equals, column = part.partition("=")
-        if not equals or not column.strip():
-            raise InputError(Problem(f"{part!r} is no ROLE=COLUMN", "write it as prompt=question", "--fields"))
-        given[role.strip()] = column.strip()
-    named = {role: column for role, column in given.items() if column}
+    named = {role: column for role, column in (("text", text), ("label", label)) if column} | named_fields(fields)
     paths, _ = locate(files, Path())
     return recognise_rows(first_rows(paths[0]), named, str(paths[0]))
 

@@ -39,6 +39,31 @@ ExitZero = Annotated[
     ),
 ]
 
+NamedFields = Annotated[
+    str,
+    typer.Option(
+        "--fields",
+        metavar="ROLE=COLUMN,…",
+        help="Columns of other shapes, as prompt=question,completion=answer; also messages, input, chosen, rejected. "
+        "Default: by their names.",
+    ),
+]
+
+
+def named_fields(fields: str) -> dict[str, str]:
+    """Role -> column of `--fields ROLE=COLUMN,ROLE=COLUMN`.
+
+    Raises:
+        InputError: a part of it is no such pair.
+    """
+    found = {}
+    for part in filter(None, (part.strip() for part in fields.split(","))):
+        role, equals, column = part.partition("=")
+        if not equals or not column.strip():
+            raise InputError(Problem(f"{part!r} is no ROLE=COLUMN", "write it as prompt=question", "--fields"))
+        found[role.strip()] = column.strip()
+    return found
+
 
 def parse_size(text: str, option: str) -> int:
     """Bytes of a size as people write it: `2GiB`, `1.5 GB`, `800M`; at least 512 MiB.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from modelyard.cli.console import progress_bar, show_closing, show_event, show_report, shown
-from modelyard.cli.options import ProjectFolder
+from modelyard.cli.options import NamedFields, ProjectFolder, named_fields
 from modelyard.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ def init(
     data: Annotated[Path, typer.Option(metavar="FILE", help="CSV, TSV, JSON, JSONL or Parquet; also .gz and .zst.")],
     text: Annotated[str | None, typer.Option(metavar="COL", help="Column of the text. Default: guessed.")] = None,
     label: Annotated[str | None, typer.Option(metavar="COL", help="Column of the label. Default: guessed.")] = None,
+    fields: NamedFields = "",
     slices: Annotated[str, typer.Option(metavar="A,B", help="Columns to judge by as well.")] = "",
     group: Annotated[
         str | None, typer.Option(metavar="COL", help="Column whose rows never cross splits: a customer, a document.")
@@ -58,16 +59,16 @@ def init(
         typer.echo(shown(f"rows   {len(head.bad_rows)} cannot be read, the first is {head.bad_rows[0]}"))
         typer.echo("       `modelyard run` refuses them; with data.skip_bad_rows: true it leaves them out")
     wanted = [part.strip() for part in slices.split(",") if part.strip()]
-    fields = _fields(head, task, text=text, label=label, slices=wanted, group=group)
-    base = choose_base(model, head.values(fields.text)[:200], cache_folder(), task=fields.task)
-    for what, guess in fields.roles.items():
+    columns = _fields(head, task, named_fields(fields), text=text, label=label, slices=wanted, group=group)
+    base = choose_base(model, head.values(columns.text)[:200], cache_folder(), task=columns.task)
+    for what, guess in columns.roles.items():
         typer.echo(shown(f"{what:6} {guess.column}  ({guess.why})"))
-    if fields.slices or fields.slice_candidates:
-        hint = f"none; could be: {', '.join(fields.slice_candidates)} (--slices)"
-        typer.echo(shown(f"slices {', '.join(fields.slices) or hint}"))
+    if columns.slices or columns.slice_candidates:
+        hint = f"none; could be: {', '.join(columns.slice_candidates)} (--slices)"
+        typer.echo(shown(f"slices {', '.join(columns.slices) or hint}"))
     typer.echo(f"model  {base.name}  ({base.why})")
     with progress_bar() as progress:
-        create_project(name, data, fields, base, progress)
+        create_project(name, data, columns, base, progress)
     typer.echo(f"made   {name}: settings in {name / 'modelyard.yaml'}, each with its reason")
     typer.echo(f"next   cd {name} && modelyard run")
 
@@ -80,13 +81,23 @@ def _check_task(task: str | None, label: str | None) -> None:
 
 
 def _fields(
-    head: "Head", task: str | None, *, text: str | None, label: str | None, slices: list[str], group: str | None
+    head: "Head",
+    task: str | None,
+    named: dict[str, str],
+    *,
+    text: str | None,
+    label: str | None,
+    slices: list[str],
+    group: str | None,
 ) -> "Fields":
     """What the columns are, for the task that was named, else for the one that they look like."""
     from modelyard.scaffold.init import choose_fields, choose_language_fields, looks_like_language
 
-    if task in LANGUAGE_TASKS or (task is None and text is None and label is None and looks_like_language(head)):
-        return choose_language_fields(head, text=text, slices=slices, group=group, task=task or "causal_lm")
+    named |= {role: column for role, column in (("text", text), ("label", label)) if column}
+    guessed = task is None and not named and looks_like_language(head)
+    if task in LANGUAGE_TASKS or guessed or not named.keys() <= {"text", "label"}:
+        return choose_language_fields(head, named, slices=slices, group=group, task=task or "causal_lm")
+    text, label = named.get("text"), named.get("label")
     return _completed(choose_fields(head, text=text, label=label, slices=slices, group=group), head)
 
 

@@ -101,23 +101,31 @@ def choose_fields(head: Head, *, text: str | None, label: str | None, slices: li
 
 
 def choose_language_fields(
-    head: Head, *, text: str | None, slices: list[str], group: str | None, task: str = "causal_lm"
+    head: Head, named: Mapping[str, str], *, slices: list[str], group: str | None, task: str = "causal_lm"
 ) -> Fields:
     """Columns of what a language model learns, by their names: conversations, else prompts with answers, else texts.
+
+    Args:
+        head: the first rows.
+        named: role -> column, from the user; decides where it is not empty.
+        slices: columns to judge by as well.
+        group: column whose rows never cross splits.
+        task: `causal_lm` or `seq2seq_lm`.
 
     Raises:
         InputError: a named column is not in the file, or the names say nothing, or no pair for `seq2seq_lm`.
     """
-    if problems := _unknown_columns(head, {"--text": text, "--group": group}, slices):
+    options = {f"--fields {role}": column for role, column in named.items()} | {"--group": group}
+    if problems := _unknown_columns(head, options, slices):
         raise InputError(problems)
-    shape = recognise(head.columns, {} if text is None else {"text": text}, "--data")
+    shape = recognise(head.columns, named, "--data")
     if shape.name == "preference":
         message = "rows of a chosen and a rejected answer are checked, not trained on"
         raise InputError(Problem(message, "see `modelyard check FILE`", "--data"))
     if task == "seq2seq_lm" and shape.name != "prompt_completion":
         message = f"a sequence to sequence model learns pairs, and the columns ({', '.join(head.columns)}) name none"
-        raise InputError(Problem(message, "name them prompt and completion, or source_text and target_text", "--data"))
-    why = "named by you" if text is not None else "by its name"
+        raise InputError(Problem(message, "say which: --fields prompt=COLUMN,completion=COLUMN", "--data"))
+    why = "named by you" if named else "by its name"
     roles = {role: Guess(column, why) for role, column in shape.columns.items() if role != "label"}
     used = [*shape.columns.values(), *slices, *([] if group is None else [group])]
     return Fields(roles, slices, group, slice_candidates(head, used), task=task)
