@@ -5,8 +5,8 @@
 
 Every contender gets the same encoded rows, 32 of them a step on average, the same optimiser and learning rate, and a
 process of its own; they take turns in every round. Counted are tokens of text, not padding. On a machine with a CUDA
-GPU everything runs there, and Trainer in bf16 as well; its best is whatever was fastest of what it can be set to. The
-mean loss on the same validation rows, which each is left with, is compared row by row: a faster training that learns
+GPU everything runs there. Trainer runs in bf16 as well where the machine has it (a GPU, a CPU with AVX512_BF16); its best
+is whatever was fastest of what it can be set to. The mean loss on the same validation rows, which each is left with, is compared row by row: a faster training that learns
 less has won nothing.
 """
 
@@ -41,7 +41,7 @@ OVER_DEFAULTS, OVER_BEST = 1.8, 1.0
 PEERS = {
     "trainer_defaults": {},
     "trainer_grouped": {"grouped": True},
-    "trainer_grouped_bf16": {"grouped": True, "bf16": True},  # on a GPU: most CPUs emulate it
+    "trainer_grouped_bf16": {"grouped": True, "bf16": True},  # where the machine has it: most CPUs emulate it
 }
 
 
@@ -54,14 +54,15 @@ def main() -> None:
     parser.add_argument(
         "--rows", type=int, default=2_560, help="train rows; 0 takes all; fewer, and no precision is timed"
     )
+    parser.add_argument("--validation", type=int, default=1_000, help="validation rows; 0 takes all")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
-    settings = write_rows(options.project, options.work, options.rows)
+    settings = write_rows(options.project, options.work, options.rows, options.validation)
     on_gpu = torch.cuda.is_available()
     commands = {"ours": [str(HERE / "training_ours.py"), str(options.work), "{seed}"]}
     for name, peer in PEERS.items():
-        if on_gpu or "bf16" not in peer:
+        if on_gpu or "bf16" not in peer or torch.cpu.get_capabilities().get("avx512_bf16"):
             commands[name] = [str(HERE / "peers" / "trainer.py"), str(options.work), "{seed}", json.dumps(peer)]
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in commands}
     for number in range(options.rounds):
@@ -86,14 +87,14 @@ def main() -> None:
     )
 
 
-def write_rows(project: Path, work: Path, count: int) -> dict[str, Any]:
+def write_rows(project: Path, work: Path, count: int, judged: int) -> dict[str, Any]:
     """Encode the project's rows once for all; returns the settings that all contenders share."""
     data, base = read_prepared(project / "prepared"), (project / "models" / "minilm").resolve()
     tokenizer = load_tokenizer(base)
     uncut = {name: encode_split(tokenizer, data, name) for name in ("train", "validation")}
     limit = int(derive.max_length_tokens(uncut["train"].lengths, None, 512, derive.ENCODERS.longest).value)
     splits = {name: cut_rows(tokenizer, rows, data, name, limit)[0] for name, rows in uncut.items()}
-    kept = {"train": count or None, "validation": None}
+    kept = {"train": count or None, "validation": judged or None}
     splits = {
         name: Rows(rows.ids[: kept[name]], rows.sources[: kept[name]], rows.labels[: kept[name]])
         for name, rows in splits.items()
@@ -101,6 +102,7 @@ def write_rows(project: Path, work: Path, count: int) -> dict[str, Any]:
     lengths = splits["train"].lengths
     settings = {
         "rows": len(lengths),
+        "validation_rows": len(splits["validation"].ids),
         "rows_per_batch": derive.ROWS_PER_BATCH,
         "tokens_per_batch": int(derive.tokens_per_batch(lengths, None, max(lengths)).value),
         "learning_rate": derive.ENCODERS.small_rate.value,
