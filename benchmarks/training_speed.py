@@ -5,9 +5,9 @@
 
 Every contender gets the same encoded rows, 32 of them a step on average, the same optimiser and learning rate, and a
 process of its own; they take turns in every round. Counted are tokens of text, not padding. On a machine with a CUDA
-GPU everything runs there. Trainer runs in bf16 as well where the machine has it (a GPU, a CPU with AVX512_BF16); its best
-is whatever was fastest of what it can be set to. The mean loss on the same validation rows, which each is left with, is compared row by row: a faster training that learns
-less has won nothing.
+GPU everything runs there. Trainer runs in bf16 as well where the machine has it (a GPU, a CPU with AVX512_BF16); its
+best is whatever was fastest of what it can be set to. The mean loss on the same validation rows, which each is left
+with, is compared row by row: a faster training that learns less has won nothing.
 """
 
 import argparse
