@@ -108,6 +108,31 @@ def test_init_of_a_language_model_from_rows_with_labels(data: Path, tiny_decoder
     assert read_prepared(folder / "prepared").dataset.shape == "text"
 
 
+def test_init_check_and_train_of_several_labels_a_row(
+    tmp_path: Path, tiny_base: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"text": f"the {word} film {n}", "labels": [word, "film"]} for n in range(20) for word in ("good", "bad")]
+    rows += [{"text": f"the story {n}", "labels": []} for n in range(20)]
+    data = tmp_path / "rows.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert call("init", str(tmp_path / "mine"), "--data", str(data), "--model", str(tiny_base)) == 0
+    assert "lists of 3 different" in capsys.readouterr().out
+    settings = tmp_path / "mine/modelyard.yaml"
+    settings.write_text(settings.read_text().replace("epochs: null", "epochs: 1").replace("auto", "fp32"))
+    assert call("check", "--project", str(tmp_path / "mine")) == 0
+    assert "slice_too_small" not in capsys.readouterr().out  # no gate will judge classes of several a row
+    assert call("train", "--project", str(tmp_path / "mine")) == 0
+    assert "· exact match on validation" in capsys.readouterr().out
+    assert call("compress", "--project", str(tmp_path / "mine")) == 2
+    assert "classifiers of one label a row" in " ".join(capsys.readouterr().err.split())
+
+
+def test_init_takes_the_task_that_is_named(data: Path, tiny_base: Path) -> None:
+    options = ["--label", "queue", "--task", "multi_label_classification", "--model", str(tiny_base)]
+    assert call("init", str(data.parent / "mine"), "--data", str(data), *options) == 0
+    assert load_project(data.parent / "mine").settings.task == "multi_label_classification"
+
+
 def test_init_refuses_a_task_that_there_is_not(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("init", str(data.parent / "mine"), "--data", str(data), "--task", "translation") == 2
     assert "--task is 'translation'" in capsys.readouterr().err

@@ -4,9 +4,9 @@ import polars as pl
 import pytest
 
 from modelyard.data.characters import read_characters
-from modelyard.data.rules import RULES, chosen_rules, judge_rows, normalised
+from modelyard.data.rules import RULES, chosen_rules, judge_rows, judged_rules, normalised
 from modelyard.errors import InputError
-from modelyard.project.data import RuleSection
+from modelyard.project.data import DataSection, RuleSection
 
 
 def dropped(
@@ -95,3 +95,13 @@ def test_every_wrong_change_is_named() -> None:
 def test_rules_are_documented_and_distinct() -> None:
     assert len({rule.name for rule in RULES}) == len(RULES) >= 12
     assert all(rule.finds and rule.why for rule in RULES)
+
+
+def test_rows_of_several_labels_need_one_label_and_no_size() -> None:
+    data = DataSection(train="rows.jsonl")
+    one = judged_rules(data, labelled=True, own=[])
+    several = judged_rules(data, labelled=True, several=True, own=[])
+    assert (one["label_count"].budget, several["label_count"].budget) == (2, 1)
+    assert set(one) - set(several) == {"slice_too_small"}
+    wanted = DataSection(train="rows.jsonl", rules={"label_count": RuleSection(budget=5)})
+    assert judged_rules(wanted, labelled=True, several=True, own=[])["label_count"].budget == 5

@@ -217,6 +217,38 @@ def test_a_project_of_a_language_model(tmp_path: Path, tiny_decoder: Path) -> No
     assert "predict" not in (tmp_path / "tutor/README.md").read_text()
 
 
+def labelled_head(*cells: str | None) -> Head:
+    return Head(["text", "标签"], [{"text": f"text {number}", "标签": cell} for number, cell in enumerate(cells)])
+
+
+@pytest.mark.parametrize(
+    ("cells", "task", "why"),
+    [
+        (['["退款", "账单"]', "[]", '["退款"]'], "multi_label_classification", "lists of 2 different"),
+        ([None, " ", "[]", '["a，b"]'], "multi_label_classification", "lists of 1 different in the first 4 rows: a，b"),
+        (["['a', 'b']", "['a']"], "multi_label_classification", "none in the first 2 rows holds a label"),
+        (["退款", "账单，退款"], "classification", "2 different"),
+        (["[urgent", "b"], "classification", "2 different"),
+        ([None, None], "classification", "0 different"),
+    ],
+)
+def test_lists_of_labels_are_several_a_row(cells: list[str | None], task: str, why: str) -> None:
+    found = choose_fields(labelled_head(*cells), text=None, label=None, slices=[], group=None)
+    assert found.task == task
+    assert why in found.roles["label"].why
+
+
+def test_a_project_of_several_labels_a_row(tmp_path: Path, tiny_base: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"text": "a", "标签": []}\n')
+    found = choose_fields(labelled_head('["退款"]'), text=None, label=None, slices=[], group=None)
+    create_project(tmp_path / "mine", rows, found, Base(tiny_base, "tiny", "because"))
+    project = load_project(tmp_path / "mine")
+    assert (project.settings.task, project.settings.data.fields.label) == ("multi_label_classification", "标签")
+    assert list(read_stages(project)) == ["check", "train"]
+    assert "predict" not in (tmp_path / "mine/README.md").read_text()
+
+
 def test_all_wrong_columns_are_named_at_once() -> None:
     with pytest.raises(InputError) as caught:
         choose_fields(HEAD, text="bdy", label="que", slices=["nope", "site"], group="who")

@@ -45,6 +45,39 @@ def make_language_model(tiny_decoder: Path) -> Callable[[], PreTrainedModel]:
     return make
 
 
+PrepareLabels = Callable[[Sequence[dict[str, Any]], Sequence[str]], Path]
+
+
+@pytest.fixture
+def prepare_labels(tmp_path: Path) -> PrepareLabels:
+    """A `prepared/` folder of rows with a list of `labels`: six tenths train, two tenths each of the others."""
+
+    def prepare(rows: Sequence[dict[str, Any]], labels: Sequence[str]) -> Path:
+        folder = tmp_path / "prepared"
+        folder.mkdir()
+        numbered = [{"id": str(n), "source": f"rows.jsonl:{n}", **row} for n, row in enumerate(rows, 1)]
+        first, second = len(rows) * 6 // 10, len(rows) * 8 // 10
+        parts = {"train": numbered[:first], "validation": numbered[first:second], "test": numbered[second:]}
+        for name, part in parts.items():
+            pl.DataFrame(part, schema_overrides={"labels": pl.List(pl.String)}).write_parquet(
+                folder / f"{name}.parquet"
+            )
+        dataset = Dataset(
+            task="multi_label_classification",
+            shape="text_labels",
+            labels=list(labels),
+            counts={name: len(part) for name, part in parts.items()},
+            digests={name: digest_file(folder / f"{name}.parquet") for name in parts},
+            slices=["site"],
+            seed=7,
+            sources=[],
+        )
+        write_json(folder / MARK, dataset)
+        return folder
+
+    return prepare
+
+
 PrepareLanguage = Callable[..., Path]
 
 

@@ -97,16 +97,27 @@ def test_the_report_measures_derives_and_judges(trained: tuple[Path, Report]) ->
     assert read_report(place / "reports/train.json") == report
     scopes = {(item.name, item.scope, item.subject) for item in report.measurements}
     accuracy_scopes = {"overall", "class:bad", "class:good", "slice:site=film", "slice:site=phone"}
+    slices = {"overall", "slice:site=film", "slice:site=phone"}
     assert scopes == {("accuracy", scope, "validation") for scope in accuracy_scopes} | {
+        *(("macro_f1", scope, "validation") for scope in slices),
         ("padding_share", "overall", "train"),
         ("rows_cut_share", "overall", "train"),
         ("rows_cut_share", "overall", "validation"),
     }
     for name in ("precision", "max_length_tokens", "tokens_per_batch", "evaluations_per_epoch", "learning_rate"):
         assert set(report.parameters[name]) == {"value", "reason"}
+    assert f"(n=60); macro-F1 {_overall(report, 'macro_f1'):.2%}, " in report.notes[0]
+    best = min(read_training(place / "model").history, key=lambda entry: entry["validation_loss"])
+    assert best["validation_accuracy"] == _overall(report, "accuracy")
+    assert best["validation_macro_f1"] == pytest.approx(_overall(report, "macro_f1"))
     (verdict,) = report.verdicts
     assert (verdict.rule, verdict.outcome) == ("better_than_majority", "PASS")
     assert exit_status(report.verdicts) == 0
+
+
+def _overall(report: Report, name: str) -> float:
+    (found,) = [item.interval.estimate for item in report.measurements if (item.name, item.scope) == (name, "overall")]
+    return found
 
 
 def test_figures_of_every_step_stand_beside_the_report(trained: tuple[Path, Report]) -> None:

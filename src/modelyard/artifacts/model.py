@@ -19,14 +19,14 @@ class Training(BaseModel):
 
     Attributes:
         schema_version: `schema` in JSON.
-        task: `classification` or `causal_lm`.
+        task: `classification`, `multi_label_classification` or `causal_lm`.
         labels: label names in the order of a classifier's outputs; none of a language model.
         base: digest of the base model's folder.
         prepared: digest of the prepared folder's `dataset.json`.
         max_length_tokens: rows are cut to this many tokens, special ones included, here and everywhere after.
         settings: every setting used, derived ones included.
-        history: one entry per evaluation: step, epoch, train_loss, validation_loss, and validation_accuracy of a
-            classifier.
+        history: one entry per evaluation: step, epoch, train_loss, validation_loss; of a classifier validation_macro_f1
+            and validation_accuracy, or validation_exact_match where a row may have several labels.
         best_step: the step whose weights these are.
     """
 
@@ -53,7 +53,7 @@ def read_training(folder: Path) -> Training:
 
 
 def read_classifier(folder: Path) -> Training:
-    """Read how a classifier of ours was trained.
+    """Read how a classifier of ours of one label a row was trained.
 
     Raises:
         InputError: as `read_training`, or it is a model of another task.
@@ -63,8 +63,9 @@ def read_classifier(folder: Path) -> Training:
         raise InputError(
             Problem(
                 f"the model was trained for {training.task}: this version compresses, audits, releases and serves "
-                "classifiers",
-                "the folder is a Hugging Face model: serve it with a tool for language models",
+                "classifiers of one label a row",
+                "the folder is a Hugging Face model: use it with transformers, or serve it with a tool for models of "
+                "its kind",
                 str(folder),
             )
         )

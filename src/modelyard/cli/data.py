@@ -182,8 +182,9 @@ def _list_rules(project: Path) -> None:
         settings = load_project(project).settings
         data, allowed = settings.data, "allowed here"
         own = [UserRule(name, **section.model_dump()) for name, section in data.user_rules.items()]
-        labelled = settings.task in ("classification", "multi_label_classification")
-        rules = list(judged_rules(data, labelled=labelled, own=own).values())
+        several = settings.task == "multi_label_classification"
+        labelled = several or settings.task == "classification"
+        rules = list(judged_rules(data, labelled=labelled, several=several, own=own).values())
     table = Table("rule", allowed, "severity", "what it looks for", box=None, pad_edge=False)
     for rule in rules:
         table.add_row(

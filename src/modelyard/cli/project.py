@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from modelyard.scaffold.init import Fields
 
 LANGUAGE_TASKS = ("causal_lm", "seq2seq_lm")
+TASKS = ("classification", "multi_label_classification", *LANGUAGE_TASKS)
 
 
 def init(
@@ -38,7 +40,7 @@ def init(
     task: Annotated[
         str | None,
         typer.Option(
-            metavar="TASK", help="classification, causal_lm or seq2seq_lm. Default: by the columns and the model."
+            metavar="TASK", help=f"{', '.join(TASKS[:-1])} or {TASKS[-1]}. Default: by the columns and the model."
         ),
     ] = None,
 ) -> None:
@@ -74,8 +76,9 @@ def init(
 
 
 def _check_task(task: str | None, label: str | None) -> None:
-    if task not in (None, "classification", *LANGUAGE_TASKS):
-        raise InputError(Problem(f"--task is {task!r}: classification, causal_lm or seq2seq_lm", "name one", "--task"))
+    if task not in (None, *TASKS):
+        known = f"{', '.join(TASKS[:-1])} or {TASKS[-1]}"
+        raise InputError(Problem(f"--task is {task!r}: {known}", "name one", "--task"))
     if task in LANGUAGE_TASKS and label is not None:
         raise InputError(Problem("a language model learns texts, not labels", "leave out --label or --task", "--label"))
 
@@ -98,12 +101,13 @@ def _fields(
     if task in LANGUAGE_TASKS or guessed or not named.keys() <= {"text", "label"}:
         return choose_language_fields(head, named, slices=slices, group=group, task=task or "causal_lm")
     text, label = named.get("text"), named.get("label")
-    return _completed(choose_fields(head, text=text, label=label, slices=slices, group=group), head)
+    found = _completed(choose_fields(head, text=text, label=label, slices=slices, group=group), head)
+    return found if task is None else replace(found, task=task)
 
 
 def _completed(fields: "Fields", head: "Head") -> "Fields":
     """Ask for what could not be guessed; without a terminal, refuse and list the columns."""
-    from dataclasses import replace
+    from modelyard.scaffold.init import with_task
 
     missing = [(what, guess) for what, guess in fields.roles.items() if guess.column is None]
     if not missing:
@@ -121,7 +125,7 @@ def _completed(fields: "Fields", head: "Head") -> "Fields":
             ]
         )
     asked = {what: _ask(what, guess, head) for what, guess in missing}
-    return replace(fields, roles=fields.roles | asked)
+    return with_task(replace(fields, roles=fields.roles | asked), head)
 
 
 def _ask(what: str, guess: "Guess", head: "Head") -> "Guess":

@@ -52,6 +52,7 @@ def read_trained(folder: Path) -> Trained:
         labels, length = training.labels, training.max_length_tokens
     else:
         config = _read(folder / "config.json")
+        _refuse_several_labels(config, folder)
         labels, length = _config_labels(config, folder), _config_length(config, folder)
     if len(labels) < 2:
         raise InputError(
@@ -97,6 +98,13 @@ def _read(path: Path) -> dict[str, object]:
     if not isinstance(content, dict):
         raise InputError(Problem(f"{path.name} holds no settings", next_step, str(path)))
     return content
+
+
+def _refuse_several_labels(config: dict[str, object], folder: Path) -> None:
+    """Refuse a model whose labels are each given or not: its largest logit is not its answer."""
+    if config.get("problem_type") == "multi_label_classification":
+        message = "the model may give a row several labels (problem_type in config.json): one label is judged here"
+        raise InputError(Problem(message, "name a classifier of one label a row", str(folder / "config.json")))
 
 
 def _config_labels(config: dict[str, object], folder: Path) -> list[str]:

@@ -147,7 +147,7 @@ def check(
 def _plan(data: DataSection, shape: Shape, root: Path, *, prepares: bool) -> tuple[dict[str, Rule], Plan]:
     """The rules that are judged, by name, and what every piece goes through for them."""
     own = _own_rules(data, root)
-    rules = judged_rules(data, labelled=shape.labelled, own=[compiled.rule for compiled in own])
+    rules = judged_rules(data, labelled=shape.labelled, several=shape.several, own=[compiled.rule for compiled in own])
     reads_texts = bool(data.benchmarks) or not {*NEAR_RULES, "label_suspect"}.isdisjoint(rules)
     return rules, Plan(
         shape=shape,

@@ -320,18 +320,27 @@ def chosen_rules(
     return {name: rule for name, rule in table.items() if name not in off and (labelled or not rule.labelled)}
 
 
-def judged_rules(data: DataSection, *, labelled: bool, own: Sequence[UserRule]) -> dict[str, Rule]:
+def judged_rules(
+    data: DataSection, *, labelled: bool, several: bool = False, own: Sequence[UserRule]
+) -> dict[str, Rule]:
     """The rules that a project's data are judged by, with its filters; `contamination` only where benchmarks are named.
 
     Args:
         data: the section of the settings.
         labelled: whether rows have a label.
+        several: whether a row may have several labels, or none: one label is then enough to learn from, and no test
+            split can be too small for gates, which judge classifiers of one label.
         own: the project's own rules.
 
     Raises:
         InputError: as `chosen_rules` and `filter_names`.
     """
     rules = chosen_rules(data.rules, labelled=labelled, filters=filter_names(data.filters), own=own)
+    asked = data.rules.get("label_count")
+    if several:
+        rules.pop("slice_too_small", None)
+    if several and "label_count" in rules and (asked is None or asked.budget is None):
+        rules["label_count"] = replace(rules["label_count"], budget=1)
     if not data.benchmarks:  # nothing is looked for, so nothing can be said
         rules.pop("contamination", None)
     return rules

@@ -21,7 +21,7 @@ def wilson(successes: int, n: int) -> Interval:
     if not 0 <= successes <= n or n < 1:
         raise ValueError(f"{successes} of {n} rows is no proportion: it needs at least 1 row and 0 to n successes")
     share = successes / n
-    low, high = _wilson_ends(share, n)
+    low, high = wilson_ends(share, n)
     return Interval(
         low=0.0 if successes == 0 else low,  # exact there, where the formula leaves a rounding error
         estimate=share,
@@ -30,6 +30,14 @@ def wilson(successes: int, n: int) -> Interval:
         unit="fraction",
         method="wilson",
     )
+
+
+def wilson_ends(share: float, n: float) -> tuple[float, float]:
+    """Both ends of Wilson's interval of a share; `n` need not be whole, as the effective number of rows is not."""
+    centre = share + Z_95**2 / (2 * n)
+    reach = Z_95 * math.sqrt(share * (1.0 - share) / n + Z_95**2 / (4 * n**2))
+    scale = 1.0 + Z_95**2 / n
+    return (centre - reach) / scale, (centre + reach) / scale
 
 
 def samples_for_proportion(estimate: float, limit: Limit) -> int | None:
@@ -79,10 +87,3 @@ def newcombe(successes: int, n: int, successes_before: int, n_before: int) -> In
         unit="fraction",
         method="newcombe",
     )
-
-
-def _wilson_ends(share: float, n: int) -> tuple[float, float]:
-    centre = share + Z_95**2 / (2 * n)
-    reach = Z_95 * math.sqrt(share * (1.0 - share) / n + Z_95**2 / (4 * n**2))
-    scale = 1.0 + Z_95**2 / n
-    return (centre - reach) / scale, (centre + reach) / scale

@@ -26,7 +26,7 @@ class ProjectSchema(Section):
     task: Literal["classification", "multi_label_classification", "causal_lm", "seq2seq_lm", "preference"] = (
         "classification"
     )
-    """What the model does. preference: its data are checked, nothing is trained on them yet."""
+    """What it learns. multi_label_classification: a row may have several labels. preference: data are only checked."""
     data: DataSection
     """The raw files."""
     model: ModelSection | None = None

@@ -42,7 +42,7 @@ class Curves:
 
     Attributes:
         steps: step and its loss, from `train.metrics.jsonl`; empty where only `training.json` is there.
-        evaluations: step, epoch, train_loss, validation_loss, validation_accuracy of each evaluation.
+        evaluations: of each the step, epoch, train_loss, validation_loss and the other figures of `training.json`.
         best_step: the step whose weights were kept; None where `training.json` is missing.
         skipped: lines of the file that are no figures.
     """

@@ -163,7 +163,8 @@ class TrainingView:
 
     Attributes:
         losses: chart of the losses; empty where there is no finite one.
-        accuracy: chart of the accuracy on validation.
+        score: name of the figure that is drawn beside the losses, without `validation_`; empty where there is none.
+        scores: chart of it.
         evaluations: the last of them, at most `MAX_EVALUATIONS`.
         hidden: how many evaluations before them are left out.
         best_step: the step whose weights were kept.
@@ -172,7 +173,8 @@ class TrainingView:
     """
 
     losses: Markup
-    accuracy: Markup
+    score: str
+    scores: Markup
     evaluations: list[dict[str, float]]
     hidden: int
     best_step: int | None
@@ -190,18 +192,19 @@ def training_view(curves: Curves) -> TrainingView:
         points = _points(curves.evaluations, name)
         if points and not (name == "train_loss" and drawn):
             drawn.append(Curve(f"chart.{name}", style, points, dots=True))
-    accuracy = _points(curves.evaluations, "validation_accuracy")
+    score, points = _score(curves.evaluations)
     best = float(curves.best_step) if curves.best_step is not None else None
     charts = {"x_name": "chart.step", "best": best}
     return TrainingView(
         losses=line_chart(drawn, y_name="chart.loss", **charts) if _any_finite(drawn) else Markup(),  # type: ignore[arg-type]
-        accuracy=line_chart(
-            [Curve("chart.accuracy", "second", accuracy, dots=True)],
-            y_name="chart.accuracy",
+        score=score,
+        scores=line_chart(
+            [Curve(f"chart.{score}", "second", points, dots=True)],
+            y_name=f"chart.{score}",
             factor=100.0,
             **charts,  # type: ignore[arg-type]
         )
-        if any(math.isfinite(value) for _, value in accuracy)
+        if score
         else Markup(),
         evaluations=curves.evaluations[-MAX_EVALUATIONS:],
         hidden=max(0, len(curves.evaluations) - MAX_EVALUATIONS),
@@ -209,6 +212,15 @@ def training_view(curves: Curves) -> TrainingView:
         broken=sum(not math.isfinite(loss) for _, loss in curves.steps),
         skipped=curves.skipped,
     )
+
+
+def _score(evaluations: Sequence[dict[str, float]]) -> tuple[str, list[tuple[float, float]]]:
+    """The figure that says best how a training got on, and its points; an empty name where there is none."""
+    for name in ("accuracy", "exact_match"):
+        points = _points(evaluations, f"validation_{name}")
+        if any(math.isfinite(value) for _, value in points):
+            return name, points
+    return "", []
 
 
 def _points(evaluations: Sequence[dict[str, float]], name: str) -> list[tuple[float, float]]:

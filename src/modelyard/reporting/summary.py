@@ -149,11 +149,12 @@ def _figures(collected: Collected, chosen: str) -> list[Figure]:
 
 
 def _judged(collected: Collected, chosen: str) -> Figure | None:
-    """What was judged last: the released artefact's accuracy on test, else the trained model's, or its perplexity."""
+    """The last judged: the released artefact's accuracy on test, else the trained model's, its F1 or its perplexity."""
     wanted = [
         ("release", "accuracy", "overall", chosen, "release"),
         ("compress", "accuracy", "split:test", "trained", "test"),
         ("train", "accuracy", "overall", "validation", "validation"),
+        ("train", "macro_f1", "overall", "validation", "validation"),
         ("train", "perplexity", "overall", "validation", "validation"),
     ]
     for stage, name, scope, subject, on in wanted:

@@ -4,6 +4,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from modelyard.data.reading.shapes import holds_lists, listed
 from modelyard.errors import Problem
 
 TEXT_NAMES = (
@@ -135,6 +136,10 @@ def _repeats(values: Sequence[str], most: int) -> bool:
 
 
 def _counted(head: Head, column: str) -> str:
-    values = sorted(set(head.values(column)))
+    found = head.values(column)
+    several = holds_lists(found)
+    values = sorted({label for cell in found for label in listed(cell)} if several else set(found))
+    if several and not values:
+        return f"lists, of which none in the first {len(head.rows)} rows holds a label that can be read"
     shown = ", ".join(value[:20] for value in values[:4]) + (", …" if len(values) > 4 else "")
-    return f"{len(values)} different in the first {len(head.rows)} rows: {shown}"
+    return f"{'lists of ' if several else ''}{len(values)} different in the first {len(head.rows)} rows: {shown}"

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import jinja2
@@ -16,7 +16,7 @@ import yaml
 from modelyard.artifacts.files import replacing_folder
 from modelyard.artifacts.keys import new_key_pair
 from modelyard.artifacts.model import check_model_folder
-from modelyard.data.reading.shapes import recognise
+from modelyard.data.reading.shapes import holds_lists, recognise
 from modelyard.errors import InputError, MissingDependency, Problem
 from modelyard.progress import Progress, silent
 from modelyard.project.load import FILE_NAME, parse_settings
@@ -48,7 +48,7 @@ class Fields:
         slices: columns to judge by as well.
         group: column whose rows never cross splits.
         slice_candidates: columns that could be slices.
-        task: `classification`, `causal_lm` or `seq2seq_lm`.
+        task: `classification`, `multi_label_classification`, `causal_lm` or `seq2seq_lm`.
     """
 
     roles: dict[str, Guess]
@@ -75,6 +75,8 @@ class Base:
 def choose_fields(head: Head, *, text: str | None, label: str | None, slices: list[str], group: str | None) -> Fields:
     """Columns as they were named, the others guessed; a guess without a column is left to the caller to ask for.
 
+    Rows have several labels where the column of the label holds lists, as `check` sees it.
+
     Raises:
         InputError: a named column is not in the file, or one column is meant to be two things.
     """
@@ -97,7 +99,13 @@ def choose_fields(head: Head, *, text: str | None, label: str | None, slices: li
         raise InputError(Problem(swapped, step, "--text"))
     used = [*taken, text_guess.column or "", label_guess.column or ""]
     roles = {"text": text_guess, "label": label_guess}
-    return Fields(roles, slices, group, slice_candidates(head, used))
+    return with_task(Fields(roles, slices, group, slice_candidates(head, used)), head)
+
+
+def with_task(fields: Fields, head: Head) -> Fields:
+    """The same with the task that the labels are for: several a row where they are lists."""
+    several = holds_lists(head.values(fields.roles["label"].column or ""))
+    return replace(fields, task="multi_label_classification" if several else "classification")
 
 
 def choose_language_fields(

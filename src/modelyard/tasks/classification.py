@@ -124,7 +124,20 @@ def losses(logits: "Tensor", labels: "Tensor") -> "Tensor":
     )
 
 
-def correct(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+def marks(
+    logits: NDArray[np.float32], labels: NDArray[np.signedinteger]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which label each row has, and which it is given, each of shape (rows, labels) with one true value a row.
+
+    Args:
+        logits: shape (rows, labels); ties as in `decode`.
+        labels: index of each row's label, shape (rows,).
+    """
+    every = np.arange(logits.shape[1])
+    return labels[:, None] == every, logits.argmax(axis=1)[:, None] == every
+
+
+def correct(logits: NDArray[np.float32], labels: NDArray[np.signedinteger]) -> NDArray[np.bool_]:
     """Whether each row's answer is its label; ties as in `decode`.
 
     Args:

@@ -76,7 +76,7 @@ def digest_base(folder: Path) -> str:
     return digest_bytes(lines.encode())
 
 
-def load_with_new_head(folder: Path, labels: Sequence[str], *, seed: int) -> PreTrainedModel:
+def load_with_new_head(folder: Path, labels: Sequence[str], *, seed: int, several: bool = False) -> PreTrainedModel:
     """The base in fp32 with a classifier for `labels`; weights that the base lacks are drawn from `seed`.
 
     A head that the base has is kept where it has as many labels and replaced where it has not. `config.pad_token_id` is
@@ -86,6 +86,7 @@ def load_with_new_head(folder: Path, labels: Sequence[str], *, seed: int) -> Pre
         folder: from `find_base`.
         labels: names in the order of the outputs.
         seed: of the new weights.
+        several: a row may have several labels: the config says so, by which transformers takes each for itself.
 
     Raises:
         InputError: transformers does not know the model, weights other than the head's are missing or of another
@@ -98,7 +99,7 @@ def load_with_new_head(folder: Path, labels: Sequence[str], *, seed: int) -> Pre
             num_labels=len(labels),
             id2label=dict(enumerate(labels)),
             label2id={label: index for index, label in enumerate(labels)},
-            problem_type="single_label_classification",
+            problem_type="multi_label_classification" if several else "single_label_classification",
             dtype=torch.float32,
             local_files_only=True,
             trust_remote_code=False,

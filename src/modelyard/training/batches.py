@@ -20,13 +20,14 @@ class Rows:
     Attributes:
         ids: token ids of each row, special ones included.
         sources: where each row came from, `file:line`.
-        labels: of a classifier: index of each row's label, shape (rows,).
+        labels: of a classifier: index of each row's label, shape (rows,); where rows may have several, 1 for each label
+            that a row has and 0 for the others, shape (rows, labels).
         learned: of a language model: 1 for each token that it learns to give, 0 for those that it only reads.
     """
 
     ids: Sequence[Sequence[int]]
     sources: list[str]
-    labels: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    labels: NDArray[np.signedinteger] = field(default_factory=lambda: np.empty(0, np.int64))
     learned: Sequence[bytes] = ()
 
     @cached_property

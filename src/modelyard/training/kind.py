@@ -31,6 +31,7 @@ class Evaluated(NamedTuple):
         validation: rows.
         frame: of the validation split, from which its rows were made.
         slices: columns of the frame.
+        labels: names in the order of a classifier's outputs.
         written: what the model wrote to rows of that split, and what it was to write; nothing where the task does not
             write.
         seed: of what is drawn.
@@ -42,6 +43,7 @@ class Evaluated(NamedTuple):
     validation: Rows
     frame: pl.DataFrame
     slices: list[str]
+    labels: list[str]
     written: Sequence[Pair] = ()
     seed: int = 0
 

@@ -3,14 +3,18 @@
 from collections.abc import Mapping
 
 import numpy as np
+import torch
 
 from modelyard.artifacts.prepared import MARK, Prepared
 from modelyard.errors import Problem
-from modelyard.tasks.classification import correct
+from modelyard.evidence.f1 import f1, macro_f1
+from modelyard.tasks import multi_label
+from modelyard.tasks.classification import correct, marks
 from modelyard.training.base import load_causal, load_seq2seq, load_with_new_head
-from modelyard.training.classifier import Classifier
+from modelyard.training.classifier import Classifier, several_labels_figures
 from modelyard.training.derive import BOTH, DECODERS, ENCODERS
-from modelyard.training.findings import accuracies, better_than_majority
+from modelyard.training.f1_findings import f1_of_labels, f1s, told_macro_f1
+from modelyard.training.findings import accuracies, better_than_majority, better_than_shares, exact_matches
 from modelyard.training.kind import Evaluated, Found, Kind
 from modelyard.training.language import language
 from modelyard.training.language_findings import answers_judged, better_than_base, by_row, perplexities
@@ -21,29 +25,32 @@ from modelyard.training.seq2seq_rows import SHAPE as PAIRS
 from modelyard.training.seq2seq_rows import cut_pair_rows, encode_pair_split, longer_sides
 
 
-def _label_problems(data: Prepared) -> list[Problem]:
+def _label_problems(data: Prepared, least: int) -> list[Problem]:
     labels = data.dataset.labels
-    if len(set(labels)) == len(labels) > 1:
+    if len(set(labels)) == len(labels) >= least:
         return []
-    message = f"the labels are {labels}: a classifier needs at least two, all different"
+    message = f"the labels are {labels}: a classifier needs at least {('one', 'two')[least - 1]}, all different"
     next_step = "look at data.fields.label, then run `modelyard check` again"
     return [Problem(message, next_step, str(data.folder / MARK))]
 
 
 def _classified(done: Evaluated) -> Found:
     right = correct(done.outputs, done.validation.labels)
-    found = accuracies(right, done.frame, done.slices)
+    found, marked = accuracies(right, done.frame, done.slices), marks(done.outputs, done.validation.labels)
     overall = found[0].interval
-    return Found(
-        found,
-        better_than_majority(right, done.validation.labels, done.train.labels),
+    headline = (
         f"accuracy on validation {overall.estimate:.2%}, 95% interval {overall.low:.2%} to {overall.high:.2%} "
-        f"(n={overall.n})",
+        f"(n={overall.n}){told_macro_f1(*marked)}"
+    )
+    return Found(
+        [*found, *f1s(macro_f1, "macro_f1", *marked, done.frame, done.slices)],
+        better_than_majority(right, done.validation.labels, done.train.labels),
+        headline,
     )
 
 
 CLASSIFICATION = Kind(
-    problems=_label_problems,
+    problems=lambda data: _label_problems(data, 2),
     load=lambda base, data, seed: load_with_new_head(base, data.dataset.labels, seed=seed),
     read=lambda tokenizer, base, data, split, progress: encode_split(tokenizer, data, split, progress=progress),
     needed=lambda rows: rows.lengths,
@@ -53,6 +60,37 @@ CLASSIFICATION = Kind(
     asks_before=False,
     wanted=lambda frame, shape: [None] * frame.height,
     defaults=ENCODERS,
+)
+
+
+def _marked(done: Evaluated) -> Found:
+    losses = multi_label.losses(torch.from_numpy(done.outputs).double(), torch.from_numpy(done.validation.labels))
+    marked = multi_label.marks(done.outputs, done.validation.labels)
+    found = exact_matches(multi_label.exact(done.outputs, done.validation.labels), done.frame, done.slices)
+    overall = found[0].interval
+    headline = (
+        f"exact match on validation {overall.estimate:.2%}, 95% interval {overall.low:.2%} to {overall.high:.2%} "
+        f"(n={overall.n}){told_macro_f1(*marked)}"
+    )
+    measured = [
+        *found,
+        *f1s(macro_f1, "macro_f1", *marked, done.frame, done.slices),
+        *f1s(f1, "micro_f1", *marked, done.frame, done.slices),
+        *f1_of_labels(*marked, done.labels),
+    ]
+    return Found(measured, better_than_shares(losses.numpy(), done.validation.labels, done.train.labels), headline)
+
+
+MULTI_LABEL = CLASSIFICATION._replace(
+    problems=lambda data: _label_problems(data, 1),
+    load=lambda base, data, seed: load_with_new_head(base, data.dataset.labels, seed=seed, several=True),
+    read=lambda tokenizer, base, data, split, progress: encode_split(
+        tokenizer, data, split, several=True, progress=progress
+    ),
+    objective=lambda model, rows: Classifier(
+        int(model.config.pad_token_id), losses=multi_label.losses, figures=several_labels_figures
+    ),
+    found=_marked,
 )
 
 
@@ -112,4 +150,9 @@ SEQ2SEQ_LM = CAUSAL_LM._replace(
     defaults=BOTH,
 )
 
-KINDS: Mapping[str, Kind] = {"classification": CLASSIFICATION, "causal_lm": CAUSAL_LM, "seq2seq_lm": SEQ2SEQ_LM}
+KINDS: Mapping[str, Kind] = {
+    "classification": CLASSIFICATION,
+    "multi_label_classification": MULTI_LABEL,
+    "causal_lm": CAUSAL_LM,
+    "seq2seq_lm": SEQ2SEQ_LM,
+}

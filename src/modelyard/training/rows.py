@@ -2,9 +2,11 @@
 
 from array import array
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from modelyard.artifacts.prepared import Prepared, Split
@@ -21,15 +23,26 @@ _NEXT = "run `modelyard check` again"
 _NAMED = 20
 
 
-def encode_split(tokenizer: Tokenizer, prepared: Prepared, split: Split, *, progress: Progress = silent) -> Rows:
+def encode_split(
+    tokenizer: Tokenizer, prepared: Prepared, split: Split, *, several: bool = False, progress: Progress = silent
+) -> Rows:
     """Encode one split, not cut.
+
+    Args:
+        tokenizer: of the model.
+        prepared: where the rows are.
+        split: one of them.
+        several: rows have a list of labels, not one.
+        progress: told of the rows that are tokens.
 
     Raises:
         InputError: the split is empty, or a row has no text, no token or a label that `dataset.json` does not name.
     """
-    frame = read_split(prepared, split, ("text", "label"))
-    texts, names, sources = (frame[column].to_list() for column in ("text", "label", "source"))
+    column = "labels" if several else "label"
+    frame = read_split(prepared, split, ("text", column))
+    texts, found, sources = (frame[name].to_list() for name in ("text", column, "source"))
     index = {label: position for position, label in enumerate(prepared.dataset.labels)}
+    names = [_listed(one) for one in found] if several else [[one] for one in found]
     problems = [
         Problem(f"the text of a {split} row is {text!r}: it must be a string", _NEXT, str(source))
         for text, source in zip(texts, sources, strict=True)
@@ -39,7 +52,8 @@ def encode_split(tokenizer: Tokenizer, prepared: Prepared, split: Split, *, prog
         Problem(
             f"the label {name!r} of a {split} row is not one of the {len(index)} in dataset.json", _NEXT, str(source)
         )
-        for name, source in zip(names, sources, strict=True)
+        for row, source in zip(names, sources, strict=True)
+        for name in row
         if name not in index
     ]
     if problems:
@@ -53,7 +67,22 @@ def encode_split(tokenizer: Tokenizer, prepared: Prepared, split: Split, *, prog
                 for at in empty[:_NAMED]
             ]
         )
-    return Rows(ids, sources, np.array([index[name] for name in names], dtype=np.int64))
+    return Rows(ids, sources, _labels_of([[index[name] for name in row] for row in names], len(index), several=several))
+
+
+def _listed(labels: Any) -> list[Any]:  # noqa: ANN401  (whatever a Parquet column holds)
+    """A row's labels; what is no list is one of them, which no data set names."""
+    return labels if isinstance(labels, list) else [labels]
+
+
+def _labels_of(rows: list[list[int]], labels: int, *, several: bool) -> NDArray[np.signedinteger]:
+    """As in `Rows`, from the indices of each row's labels."""
+    if not several:
+        return np.array([row[0] for row in rows], dtype=np.int64)
+    marks = np.zeros((len(rows), labels), dtype=np.int8)  # a byte each: there may be many of both
+    for number, row in enumerate(rows):
+        marks[number, row] = 1
+    return marks
 
 
 def read_split(prepared: Prepared, split: Split, columns: Sequence[str]) -> pl.DataFrame:

@@ -278,10 +278,10 @@ def _report(
     steps: int,
     notes: list[str],
 ) -> Report:
-    frame, slices = ready.data.split("validation"), ready.data.dataset.slices
-    pairs, chosen = [Pair(one.written, one.wanted) for one in written], ready.settings.train
-    done = Evaluated(fitted.outputs, before, ready.train, ready.validation, frame, slices, pairs, chosen.seed)
-    found = ready.kind.found(done)
+    frame, known, chosen = ready.data.split("validation"), ready.data.dataset, ready.settings.train
+    done = Evaluated(fitted.outputs, before, ready.train, ready.validation, frame, known.slices, known.labels)
+    pairs = [Pair(one.written, one.wanted) for one in written]
+    found = ready.kind.found(done._replace(written=pairs, seed=chosen.seed))
     padding = padding_share([now.batch for now in ready.planned], ready.train, ready.objective)
     precision, why, rows = about.precision, about.precision_reason, len(ready.train.ids)
     exact = Interval.exact(padding, n=rows, unit="fraction")

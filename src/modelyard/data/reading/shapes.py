@@ -172,8 +172,8 @@ def recognise_rows(chunk: Chunk | None, given: Mapping[str, str], where: str) ->
     shape = recognise([] if chunk is None else list(chunk.cells), given, where)
     if shape.name != "text_label" or chunk is None:
         return shape
-    first = next((cell for cell in chunk.cells.get(shape.columns["label"], []) if cell and cell.strip()), "")
-    return shape.model_copy(update={"name": "text_labels"}) if looks_like_list(first) else shape
+    several = holds_lists(chunk.cells.get(shape.columns["label"], []))
+    return shape.model_copy(update={"name": "text_labels"}) if several else shape
 
 
 def _by_name(columns: Sequence[str]) -> dict[str, str]:
@@ -320,9 +320,20 @@ def _label_list(cell: str | None) -> _Labels:
     return _Labels(json.dumps(sorted(names), ensure_ascii=False))
 
 
+def holds_lists(cells: Sequence[str | None]) -> bool:
+    """Whether a column of labels holds lists of them: its first cell that is not empty tells."""
+    return looks_like_list(next((cell for cell in cells if cell and cell.strip()), ""))
+
+
 def looks_like_list(cell: str) -> bool:
     """Whether a cell is a list, as JSON or as Python prints one."""
     return _json_list(cell) is not None or re.fullmatch(r"\s*\[('[^']*'(,\s*'[^']*')*)?\]\s*", cell) is not None
+
+
+def listed(cell: str) -> list[str]:
+    """The labels of a cell, each once; none of one that holds no labels."""
+    written = _label_list(cell).written
+    return [] if written is None else list(json.loads(written))
 
 
 def label_sets(cells: Sequence[str | None]) -> list[str | None]:
