@@ -278,3 +278,75 @@ def _release(folder: Path, labels: list[str]) -> None:
 def make(tmp_path: Path) -> Callable[..., Made]:
     """`make_project` in a folder of this test's own."""
     return lambda **options: make_project(tmp_path / "project", **options)
+
+
+@pytest.fixture
+def make_language(tmp_path: Path) -> Callable[[Interval], Path]:
+    """A language model's project, which ends with `train`: its folder, by what the model gained over its base."""
+
+    def made(gained: Interval) -> Path:
+        folder = tmp_path / "tutor"
+        names = ("train", "validation", "test")
+        (folder / "prepared").mkdir(parents=True)
+        for name in names:
+            rows = {
+                "id": [name],
+                "source": [f"{name}.jsonl:1"],
+                "prompt": ["说"],
+                "completion": ["好"],
+                "group": [None],
+            }
+            pl.DataFrame(rows, schema_overrides={"group": pl.String}).write_parquet(
+                folder / "prepared" / f"{name}.parquet"
+            )
+        dataset = Dataset(
+            task="causal_lm",
+            shape="prompt_completion",
+            labels=[],
+            counts=dict.fromkeys(names, 1),
+            digests={name: digest_file(folder / "prepared" / f"{name}.parquet") for name in names},
+            slices=[],
+            seed=0,
+            sources=[Source(path="rows.jsonl", digest=SOME, rows=3)],
+        )
+        write_json(folder / "prepared" / "dataset.json", dataset)
+        training = Training(
+            task="causal_lm",
+            labels=[],
+            base=SOME,
+            prepared=SOME,
+            max_length_tokens=16,
+            settings={},
+            history=[{"step": 2.0, "epoch": 1.0, "train_loss": 1.0, "validation_loss": 2.0}],
+            best_step=2,
+        )
+        write_json(folder / "model" / "training.json", training)
+        perplexity = Interval(low=2.0, estimate=2.5, high=3.25, n=60, unit="perplexity", method="linearised")
+        verdict = judge(
+            gained, at_most(0.0), rule="better_than_base", scope="split:validation", severity="warning", next_step="so"
+        )
+        trained = Measurement(name="perplexity", subject="validation", interval=perplexity)
+        for report in (
+            Report(
+                stage="check",
+                project="tutor",
+                verdicts=[judge(Interval.exact(3, n=3, unit="rows"), at_least(1), rule="not_empty")],
+            ),
+            Report(stage="train", project="tutor", measurements=[trained], verdicts=[verdict], notes=["perplexity"]),
+        ):
+            write_report(folder / "reports", report)
+        steps = [
+            {
+                "step": step,
+                "loss": 1.0,
+                "learning_rate": 0.1,
+                "gradient_norm": 1.0,
+                "tokens_per_second": 9.0,
+                "padding_share": 0.1,
+            }
+            for step in (1, 2)
+        ]
+        (folder / "reports" / "train.metrics.jsonl").write_text("\n".join(map(json.dumps, steps)), encoding="utf-8")
+        return folder
+
+    return made

@@ -9,7 +9,8 @@ import pytest
 
 from modelyard.artifacts.files import digest_file
 from modelyard.errors import InputError
-from modelyard.reporting.collect import MAX_LINE_BYTES, collect
+from modelyard.reporting.collect import collect
+from modelyard.reporting.curves import MAX_LINE_BYTES
 
 Make = Callable[..., Any]
 
@@ -43,9 +44,9 @@ def test_labels_are_counted_in_every_split(make: Make) -> None:
 def test_curves_keep_what_is_no_number_and_pass_over_broken_lines(make: Make) -> None:
     found = collect(make().folder)
     assert found.curves is not None
-    assert len(found.curves.steps) == 19
-    assert [step for step, loss in found.curves.steps if math.isnan(loss)] == [5.0]
-    assert found.curves.skipped == 1  # the last line was cut short by a kill
+    assert len(found.curves.metrics.steps) == 19
+    assert [step for step, loss in found.curves.metrics.steps if math.isnan(loss)] == [5.0]
+    assert found.curves.metrics.skipped == 1  # the last line was cut short by a kill
     assert found.curves.best_step == 20 and len(found.curves.evaluations) == 2
 
 
@@ -59,11 +60,14 @@ def test_the_metrics_file_alone_is_enough_for_curves(make: Make) -> None:
         {"step": math.inf, "loss": 1},
         {"a": "b"},
     ]
-    (made.reports / "train.metrics.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    text = "\n".join([*map(json.dumps, lines), '{"step": 1' + "0" * 400 + ', "loss": 1}'])
+    (made.reports / "train.metrics.jsonl").write_text(text)
     found = collect(made.folder)
     assert found.curves is not None
-    assert found.curves.steps == [(1.0, 0.5)] and found.curves.evaluations == [{"step": 1.0, "validation_loss": 0.4}]
-    assert (found.curves.best_step, found.curves.skipped) == (None, 2)
+    assert found.curves.metrics.steps == [(1.0, 0.5)] and found.curves.evaluations == [
+        {"step": 1.0, "validation_loss": 0.4}
+    ]
+    assert (found.curves.best_step, found.curves.metrics.skipped) == (None, 3)
 
 
 def test_a_line_without_end_is_never_held_whole(make: Make) -> None:
@@ -72,8 +76,8 @@ def test_a_line_without_end_is_never_held_whole(make: Make) -> None:
     metrics.write_bytes(b'{"step": 1, "loss": 0.5}\n{"step": 2, "loss": ' + b"1" * (3 * MAX_LINE_BYTES - 50) + b"}\n")
     found = collect(made.folder)
     assert found.curves is not None
-    assert found.curves.steps == [(1.0, 0.5)]
-    assert found.curves.skipped == 3  # three pieces, none of them figures
+    assert found.curves.metrics.steps == [(1.0, 0.5)]
+    assert found.curves.metrics.skipped == 3  # three pieces, none of them figures
 
 
 @pytest.mark.parametrize(

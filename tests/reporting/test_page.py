@@ -15,6 +15,7 @@ from modelyard.artifacts.files import write_text
 from modelyard.artifacts.reports import read_report, write_report
 from modelyard.data.change.history import append, history_file
 from modelyard.errors import InputError
+from modelyard.evidence.interval import Interval
 from modelyard.evidence.report import Report
 from modelyard.reporting.collect import collect
 from modelyard.reporting.page import flattened, number, render, write_page, write_report_page
@@ -288,3 +289,18 @@ def test_changes_and_trends_of_a_project(make: Make) -> None:
     assert page.open == []
     history_file(made.reports).write_text("{")
     assert "there is no audit in" in html_of(made)  # why it is left out
+
+
+def test_a_language_model_has_no_section_that_cannot_be_filled(make_language: Callable[..., Any]) -> None:
+    gained = Interval(low=-3, estimate=-2, high=-1, n=60, unit="nats", method="linearised")
+    html = render(collect(make_language(gained)))
+    page = Page(html)
+    assert [one.get("id") for one in page.named("section")] == ["verdicts", "data", "training", "lineage"]
+    targets = {one["href"] for one in page.named("a")}
+    assert targets == {"#content", "#stage-1", "#stage-2", "#data", "#training", "#lineage"}
+    said = "".join(page.text)
+    for key in ("data.labels", "title.ladder", "title.mistakes", "left_out.ladder", "left_out.mistakes"):
+        assert read_words()[key]["en"] not in said, key
+    assert "2.50 perplexity" not in said and "7.39" in said  # the perplexity of a loss of 2 nats
+    titles = ("training.losses", "training.gradient_norm", "training.learning_rate", "training.shares")
+    assert all(read_words()[key]["en"] in said for key in titles)

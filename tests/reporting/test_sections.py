@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from modelyard.data.baseline import Baseline, Histogram
-from modelyard.reporting.collect import Curves, collect
-from modelyard.reporting.sections import MOST_BARS, bars, data_of, data_view, ladder_view, training_view
+from modelyard.reporting.collect import collect
+from modelyard.reporting.sections import MOST_BARS, bars, data_of, data_view, ladder_view
 
 Make = Callable[..., Any]
 
@@ -72,34 +72,6 @@ def test_bins_have_their_lengths_as_text(make: Make) -> None:
     assert data_view(odd).length_rows == [(1, 5, 3), (6, 9, 2), (10, None, 1)]
     bare = data_view(replace(data, baseline=None))
     assert (bare.lengths, bare.length_rows, bare.slices, bare.profile) == ("", [], [], [])
-
-
-def test_training(make: Make) -> None:
-    curves = collect(make().folder).curves
-    assert curves is not None
-    found = training_view(curves)
-    assert found.losses.count('class="dot second"') == 2  # the two evaluations
-    assert found.scores.count('class="dot second"') == 2
-    assert (found.broken, found.skipped, found.best_step, found.hidden) == (1, 1, 20, 0)
-
-
-def test_training_without_steps_draws_the_evaluations() -> None:
-    history = [{"step": float(step), "train_loss": 1.0, "validation_loss": 0.5} for step in range(100)]
-    found = training_view(Curves([], history, None, 0))
-    assert 'class="dot first"' in found.losses and found.score == found.scores == ""
-    assert (len(found.evaluations), found.hidden) == (40, 60)
-
-
-def test_training_of_several_labels_draws_the_exact_match() -> None:
-    figures = {"train_loss": 1.0, "validation_loss": 0.5, "validation_exact_match": 0.25, "validation_macro_f1": 0.5}
-    found = training_view(Curves([], [{"step": 1.0, **figures}, {"step": 2.0, **figures}], None, 0))
-    assert found.score == "exact_match" and "exact match on validation, %" in found.scores
-    assert found.scores.count('class="dot second"') == 2
-
-
-def test_training_that_never_was_a_number_draws_nothing() -> None:
-    nothing = training_view(Curves([(1.0, float("nan")), (2.0, float("inf"))], [], None, 0))
-    assert (nothing.losses, nothing.scores, nothing.broken) == ("", "", 2)
 
 
 def test_the_ladder(make: Make) -> None:

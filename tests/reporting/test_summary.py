@@ -101,3 +101,29 @@ def test_a_comparison_says_nothing_about_a_release(make: Make) -> None:
     )
     after = summary(made)
     assert (after.state, after.project, after.last, after.blocking) == (before.state, "toy", "release", before.blocking)
+
+
+@pytest.mark.parametrize(
+    ("ends", "state", "outcome"),
+    [
+        ((-3.0, -2.0, -1.0), "trained", "PASS"),
+        ((1.0, 2.0, 3.0), "worse", "FAIL"),
+        ((-1.0, 0.0, 1.0), "doubted", "INCONCLUSIVE"),
+    ],
+)
+def test_a_language_model_ends_with_its_training(
+    make_language: Callable[..., Any], ends: tuple[float, float, float], state: str, outcome: str
+) -> None:
+    gained = Interval(low=ends[0], estimate=ends[1], high=ends[2], n=60, unit="nats", method="linearised")
+    found = summarise(collect(make_language(gained)))
+    assert (found.state, found.outcome, found.blocking) == (state, outcome, 0)
+    judged, against = found.figures
+    assert judged.value == "2.50"  # a perplexity has no unit
+    assert "2.00 to 3.25" in judged.below and "nats" in against.value
+
+
+def test_a_language_model_before_its_training(make_language: Callable[..., Any]) -> None:
+    folder = make_language(Interval(low=0, estimate=0, high=0, n=2, unit="nats", method="linearised"))
+    (folder / "reports" / "train.json").unlink()
+    found = summarise(collect(folder))
+    assert (found.state, found.last, found.next, found.figures) == ("open", "check", "train", [])

@@ -10,6 +10,8 @@ from modelyard.artifacts.documents import read_document
 from modelyard.errors import InputError, Problem
 
 MARK = "training.json"
+RELEASED = ("classification",)
+"""Tasks whose models are compressed, audited, released and served; of the others `train` is the last stage."""
 PICKLED = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib"}
 MAX_HEADER_BYTES = 100 * 1024 * 1024  # the limit of the safetensors format
 
@@ -59,7 +61,7 @@ def read_classifier(folder: Path) -> Training:
         InputError: as `read_training`, or it is a model of another task.
     """
     training = read_training(folder)
-    if training.task != "classification":
+    if training.task not in RELEASED:
         raise InputError(
             Problem(
                 f"the model was trained for {training.task}: this version compresses, audits, releases and serves "

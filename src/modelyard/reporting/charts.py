@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from modelyard.evidence.interval import Interval
-from modelyard.reporting.svg import Scale, compact, drawing, label, px, ticks
+from modelyard.reporting.svg import Scale, compact, drawing, label, px, span_of, ticks
 from modelyard.reporting.words import svg_words
 
 WIDTH, HEIGHT = 420.0, 270.0
+LOW = 165.0
+"""Height of a chart of which there are several."""
 LEFT, RIGHT, TOP, BOTTOM = 52.0, 12.0, 16.0, 40.0
 MOST_POINTS = 240
 """Of one line: more are averaged in groups, as no screen shows them apart."""
@@ -73,7 +75,14 @@ def smoothed(points: Sequence[tuple[float, float]], share: float = 0.06) -> list
 
 
 def line_chart(
-    curves: Sequence[Curve], *, x_name: str, y_name: str, best: float | None = None, factor: float = 1.0
+    curves: Sequence[Curve],
+    *,
+    x_name: str,
+    y_name: str,
+    best: float | None = None,
+    factor: float = 1.0,
+    height: float = HEIGHT,
+    from_zero: bool = False,
 ) -> Markup:
     """Lines over steps with both axes; the best step as a line from top to bottom.
 
@@ -83,12 +92,14 @@ def line_chart(
         y_name: key of the words above the y axis.
         best: x of the step whose weights were kept.
         factor: of the numbers on the y axis, 100 for a share shown in %.
+        height: pixels.
+        from_zero: whether the y axis starts at zero, where no value is below it.
     """
     xs = [x for curve in curves for x, _ in curve.points]
     ys = [y for curve in curves for _, y in curve.points if math.isfinite(y)]
     across = Scale(0.0, max(*xs, 1.0), LEFT, WIDTH - RIGHT)
-    up = Scale(*_tight(ys), HEIGHT - BOTTOM, TOP + 12)
-    parts = [*_grid(across, up, factor), *_names(x_name, y_name)]
+    up = Scale(*(span_of(ys) if from_zero else _tight(ys)), height - BOTTOM, TOP + 12)
+    parts = [*_grid(across, up, factor), *_names(x_name, y_name, height)]
     if best is not None:
         x = px(across(best))
         parts.append(
@@ -99,7 +110,7 @@ def line_chart(
         parts.append(label(across(best) + (4 if anchor == "end" else -4), TOP + 8, words, "note", anchor))
     for curve in curves:
         parts += _curve(curve, across, up)
-    return drawing(WIDTH, HEIGHT, "chart", parts)
+    return drawing(WIDTH, height, "chart", parts)
 
 
 def _tight(values: Sequence[float]) -> tuple[float, float]:
@@ -110,7 +121,7 @@ def _tight(values: Sequence[float]) -> tuple[float, float]:
 
 
 def _grid(across: Scale, up: Scale, factor: float = 1.0) -> list[Markup]:
-    parts = []
+    parts, bottom = [], max(up.start, up.end)
     for value in ticks(up.low * factor, up.high * factor, 4):
         y = up(value / factor)
         parts.append(
@@ -122,23 +133,21 @@ def _grid(across: Scale, up: Scale, factor: float = 1.0) -> list[Markup]:
     for value in ticks(across.low, across.high, 5):
         x = across(value)
         parts.append(
-            Markup('<line class="tick" x1="{0}" y1="{1}" x2="{0}" y2="{2}"/>').format(
-                px(x), px(HEIGHT - BOTTOM), px(HEIGHT - BOTTOM + 4)
-            )
+            Markup('<line class="tick" x1="{0}" y1="{1}" x2="{0}" y2="{2}"/>').format(px(x), px(bottom), px(bottom + 4))
         )
-        parts.append(label(x, HEIGHT - BOTTOM + 16, compact(value), "tick-label"))
+        parts.append(label(x, bottom + 16, compact(value), "tick-label"))
     parts.append(
         Markup('<line class="axis" x1="{0}" y1="{2}" x2="{1}" y2="{2}"/>').format(
-            px(across.start), px(across.end), px(HEIGHT - BOTTOM)
+            px(across.start), px(across.end), px(bottom)
         )
     )
     return parts
 
 
-def _names(x_name: str, y_name: str) -> list[Markup]:
+def _names(x_name: str, y_name: str, height: float = HEIGHT) -> list[Markup]:
     return [
         label(0.0, 11, svg_words(y_name), "axis-name", "start"),
-        label(WIDTH - RIGHT, HEIGHT - 6, svg_words(x_name), "axis-name", "end"),
+        label(WIDTH - RIGHT, height - 6, svg_words(x_name), "axis-name", "end"),
     ]
 
 

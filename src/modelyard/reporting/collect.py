@@ -4,8 +4,6 @@ A folder that is not there leaves its section out; one that cannot be read does 
 reports themselves must be there and be sound.
 """
 
-import json
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +15,6 @@ from modelyard.artifacts.candidate import MARK as CHOICE
 from modelyard.artifacts.candidate import Card, Choice, read_card, read_choice
 from modelyard.artifacts.documents import read_document
 from modelyard.artifacts.files import digest_file
-from modelyard.artifacts.model import MARK as TRAINING
-from modelyard.artifacts.model import Training, read_training
 from modelyard.artifacts.release import MARK as MANIFEST
 from modelyard.artifacts.release import Manifest
 from modelyard.artifacts.reports import ORDER, find_reports, read_report, read_run_record, reports_folder
@@ -27,30 +23,11 @@ from modelyard.compression.reference import read_reference
 from modelyard.data.change.history import History, history_file, show
 from modelyard.errors import InputError, Problem
 from modelyard.evidence.report import Report, RunRecord
+from modelyard.reporting.curves import METRICS, Curves, read_curves
 from modelyard.reporting.mistakes import Mistakes, find_mistakes
 from modelyard.reporting.prepared import Data, read_data
 
-METRICS = "train.metrics.jsonl"
-MAX_STEPS = 1_000_000
-MAX_LINE_BYTES = 64 * 1024
 Found = TypeVar("Found")
-
-
-@dataclass(frozen=True)
-class Curves:
-    """How training went.
-
-    Attributes:
-        steps: step and its loss, from `train.metrics.jsonl`; empty where only `training.json` is there.
-        evaluations: of each the step, epoch, train_loss, validation_loss and the other figures of `training.json`.
-        best_step: the step whose weights were kept; None where `training.json` is missing.
-        skipped: lines of the file that are no figures.
-    """
-
-    steps: list[tuple[float, float]]
-    evaluations: list[dict[str, float]]
-    best_step: int | None
-    skipped: int
 
 
 @dataclass(frozen=True)
@@ -104,6 +81,11 @@ class Collected:
         """The report of a stage."""
         return next((report for report in self.reports if report.stage == stage), None)
 
+    @property
+    def task(self) -> str:
+        """What the model is for, as `prepared/` or `model/` says; empty where neither does."""
+        return self.data.dataset.task if self.data else self.curves.task if self.curves else ""
+
 
 def collect(place: Path) -> Collected:
     """Read everything a page is made of.
@@ -135,7 +117,7 @@ def collect(place: Path) -> Collected:
         runs=_read_runs(folder, unread),
         report_digests={path.stem: digest_file(path) for path in reports},
         data=data,
-        curves=_tried("training", root / "model", unread, lambda: _read_curves(folder / METRICS, root / "model")),
+        curves=_tried("training", root / "model", unread, lambda: read_curves(folder / METRICS, root / "model")),
         ladder=_tried("ladder", root / "candidates", unread, lambda: _read_ladder(root / "candidates")),
         mistakes=_tried("mistakes", root / "candidates" / REFERENCE, unread, lambda: _read_mistakes(root, data)),
         release=_tried("release", root / "release", unread, lambda: _read_release(root)),
@@ -167,51 +149,6 @@ def _read_runs(folder: Path, unread: dict[str, list[Problem]]) -> dict[str, RunR
             found[record.stage] = record
     order = {stage: place for place, stage in enumerate(ORDER)}
     return dict(sorted(found.items(), key=lambda item: (order.get(item[0], len(ORDER)), item[0])))
-
-
-def _read_curves(metrics: Path, model: Path) -> Curves | None:
-    training = read_training(model) if (model / TRAINING).is_file() else None
-    steps, evaluations, skipped = _read_metrics(metrics) if metrics.is_file() else ([], [], 0)
-    if training is None and not steps and not evaluations:
-        return None
-    history = _ours(training, evaluations)
-    return Curves(steps, history, training.best_step if training else None, skipped)
-
-
-def _ours(training: Training | None, evaluations: list[dict[str, float]]) -> list[dict[str, float]]:
-    """The model's own history; the metrics file is of the last run, which may have ended early."""
-    return training.history if training is not None and training.history else evaluations
-
-
-def _read_metrics(path: Path) -> tuple[list[tuple[float, float]], list[dict[str, float]], int]:
-    """Losses by step and evaluations of a metrics file; NaN and Infinity are figures, a broken line is skipped."""
-    steps: list[tuple[float, float]] = []
-    evaluations: list[dict[str, float]] = []
-    skipped = 0
-    with path.open("rb") as handle:
-        for number, line in enumerate(iter(lambda: handle.readline(MAX_LINE_BYTES), b"")):
-            if number >= MAX_STEPS:
-                break
-            figures = _figures(line)
-            if figures is None:
-                skipped += 1
-            elif "validation_loss" in figures:
-                evaluations.append(figures)
-            elif "loss" in figures and "step" in figures:
-                steps.append((figures["step"], figures["loss"]))
-    return steps, evaluations, skipped
-
-
-def _figures(line: bytes) -> dict[str, float] | None:
-    """The numbers of one JSON line; None where it is no object, as a line cut short by a kill."""
-    try:
-        content = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(content, dict):
-        return None
-    numbers = {name: float(value) for name, value in content.items() if type(value) in (int, float)}
-    return numbers if math.isfinite(numbers.get("step", 0.0)) else None
 
 
 def _read_ladder(folder: Path) -> Ladder | None:

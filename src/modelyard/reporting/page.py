@@ -23,9 +23,10 @@ from modelyard.reporting.changes import change_view, history_view
 from modelyard.reporting.collect import Collected, collect
 from modelyard.reporting.lineage import lineage_view
 from modelyard.reporting.numbers import both_amounts, cut, duration, printable, shown, size
-from modelyard.reporting.sections import data_of, ladder_view, training_view
-from modelyard.reporting.summary import summarise
+from modelyard.reporting.sections import data_of, ladder_view
+from modelyard.reporting.summary import may_be_released, summarise
 from modelyard.reporting.svg import DEFINITIONS, share_bar
+from modelyard.reporting.training import training_view
 from modelyard.reporting.verdicts import MARKS, Arranged, arrange, scope_text, subject_text
 from modelyard.reporting.words import both, has, sentence, words
 
@@ -178,7 +179,8 @@ def _sections(collected: Collected) -> list[str]:
     if compared and len(collected.reports) == 1:
         return ["changes"]
     history = ["history"] if collected.history or collected.unread.get("history") else []
-    return ["data", *(["changes"] if compared else []), *history, "training", "ladder", "mistakes", "lineage"]
+    after = ["ladder", "mistakes"] if may_be_released(collected) else []
+    return ["data", *(["changes"] if compared else []), *history, "training", *after, "lineage"]
 
 
 def _helpers() -> dict[str, Any]:
@@ -196,6 +198,7 @@ def _helpers() -> dict[str, Any]:
         "amounts": both_amounts,
         "share_bar": share_bar,
         "number": number,
+        "exp": _exp,
         "marks": MARKS,
     }
 
@@ -215,6 +218,11 @@ def _source(text: str) -> str:
 def number(value: float, digits: int = 4) -> str:
     """A number in a table; what is not finite says so."""
     return f"{value:,.{digits}f}" if math.isfinite(value) else str(value)
+
+
+def _exp(value: float) -> float:
+    """The perplexity of a loss in nats; infinite beyond what a float holds."""
+    return math.exp(value) if value < 700.0 else math.inf
 
 
 def _stage(report: Report, collected: Collected) -> StageView:

@@ -1,6 +1,5 @@
-"""The middle of the page: data, training and the ladder, each made ready for its part of the template."""
+"""The middle of the page: data and the ladder, each made ready for its part of the template."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,8 +11,8 @@ from modelyard.data.baseline import Baseline
 from modelyard.evidence.interval import Interval
 from modelyard.evidence.judge import Verdict
 from modelyard.evidence.report import Measurement
-from modelyard.reporting.charts import Curve, Rung, histogram, line_chart, pareto, smoothed, thinned
-from modelyard.reporting.collect import Collected, Curves, Ladder
+from modelyard.reporting.charts import Rung, histogram, pareto
+from modelyard.reporting.collect import Collected, Ladder
 from modelyard.reporting.numbers import cut, size
 from modelyard.reporting.prepared import Data, Flagged, Group, Row, Step
 from modelyard.reporting.svg import share_bar
@@ -24,7 +23,6 @@ MOST_BARS = 24  # of one list; where there are more, the largest and the smalles
 SMALLEST = 8
 MAX_NAME = 80
 MAX_COLUMNS = 20
-MAX_EVALUATIONS = 40
 MAX_SOURCES = 20
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -155,81 +153,6 @@ def _length_rows(baseline: Baseline) -> list[tuple[int, int | None, int]]:
     starts: list[int] = [1, *(edge + 1 for edge in found.edges)]
     ends: list[int | None] = [*found.edges, None]
     return list(zip(starts, ends, found.counts, strict=False))
-
-
-@dataclass(frozen=True)
-class TrainingView:
-    """The section of training.
-
-    Attributes:
-        losses: chart of the losses; empty where there is no finite one.
-        score: name of the figure that is drawn beside the losses, without `validation_`; empty where there is none.
-        scores: chart of it.
-        evaluations: the last of them, at most `MAX_EVALUATIONS`.
-        hidden: how many evaluations before them are left out.
-        best_step: the step whose weights were kept.
-        broken: steps whose loss is no finite number.
-        skipped: lines of the file that are no figures.
-    """
-
-    losses: Markup
-    score: str
-    scores: Markup
-    evaluations: list[dict[str, float]]
-    hidden: int
-    best_step: int | None
-    broken: int
-    skipped: int
-
-
-def training_view(curves: Curves) -> TrainingView:
-    """The section of training."""
-    steps = thinned(curves.steps)
-    drawn = []
-    if any(math.isfinite(loss) for _, loss in steps):
-        drawn += [Curve("chart.step_loss", "faint", steps), Curve("chart.train_loss", "first", smoothed(steps))]
-    for name, style in (("train_loss", "first"), ("validation_loss", "second")):
-        points = _points(curves.evaluations, name)
-        if points and not (name == "train_loss" and drawn):
-            drawn.append(Curve(f"chart.{name}", style, points, dots=True))
-    score, points = _score(curves.evaluations)
-    best = float(curves.best_step) if curves.best_step is not None else None
-    charts = {"x_name": "chart.step", "best": best}
-    return TrainingView(
-        losses=line_chart(drawn, y_name="chart.loss", **charts) if _any_finite(drawn) else Markup(),  # type: ignore[arg-type]
-        score=score,
-        scores=line_chart(
-            [Curve(f"chart.{score}", "second", points, dots=True)],
-            y_name=f"chart.{score}",
-            factor=100.0,
-            **charts,  # type: ignore[arg-type]
-        )
-        if score
-        else Markup(),
-        evaluations=curves.evaluations[-MAX_EVALUATIONS:],
-        hidden=max(0, len(curves.evaluations) - MAX_EVALUATIONS),
-        best_step=curves.best_step,
-        broken=sum(not math.isfinite(loss) for _, loss in curves.steps),
-        skipped=curves.skipped,
-    )
-
-
-def _score(evaluations: Sequence[dict[str, float]]) -> tuple[str, list[tuple[float, float]]]:
-    """The figure that says best how a training got on, and its points; an empty name where there is none."""
-    for name in ("accuracy", "exact_match"):
-        points = _points(evaluations, f"validation_{name}")
-        if any(math.isfinite(value) for _, value in points):
-            return name, points
-    return "", []
-
-
-def _points(evaluations: Sequence[dict[str, float]], name: str) -> list[tuple[float, float]]:
-    found = [(entry["step"], entry[name]) for entry in evaluations if name in entry and "step" in entry]
-    return [point for point in found if math.isfinite(point[0])]
-
-
-def _any_finite(curves: Sequence[Curve]) -> bool:
-    return any(math.isfinite(y) for curve in curves for _, y in curve.points)
 
 
 @dataclass(frozen=True)

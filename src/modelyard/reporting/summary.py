@@ -6,6 +6,7 @@ from typing import Literal
 from markupsafe import Markup
 
 from modelyard.artifacts.candidate import Card
+from modelyard.artifacts.model import RELEASED
 from modelyard.data.change.compare import STAGE as COMPARE
 from modelyard.evidence.interval import Interval
 from modelyard.evidence.judge import Verdict, exit_status
@@ -14,13 +15,28 @@ from modelyard.reporting.collect import Collected
 from modelyard.reporting.numbers import both_amounts, limit_text, shown, size
 from modelyard.reporting.words import words
 
-State = Literal["released", "passed", "refused", "inconclusive", "open", "same", "changed", "unsettled"]
+State = Literal[
+    "released",
+    "passed",
+    "refused",
+    "inconclusive",
+    "open",
+    "trained",
+    "worse",
+    "doubted",
+    "same",
+    "changed",
+    "unsettled",
+]
 MARKS: dict[State, str] = {
     "released": "✔",
     "passed": "✔",
     "refused": "✘",
     "inconclusive": "?",
     "open": "…",
+    "trained": "✔",
+    "worse": "✘",
+    "doubted": "?",
     "same": "✔",
     "changed": "✘",
     "unsettled": "?",
@@ -34,6 +50,9 @@ OUTCOMES: dict[State, str] = {
     "refused": "FAIL",
     "inconclusive": "INCONCLUSIVE",
     "open": "OPEN",
+    "trained": "PASS",
+    "worse": "FAIL",
+    "doubted": "INCONCLUSIVE",
 }
 COMPARED: dict[int, State] = {0: "same", 1: "changed", 3: "unsettled"}
 
@@ -54,15 +73,17 @@ class Summary:
     Attributes:
         project: its name.
         state: what came of it: released; passed, and no release stands on these reports; refused; inconclusive; open,
-            where nothing was judged for release yet. Of a comparison alone: same, changed, unsettled.
+            where nothing was judged for release yet. Of a model that is not released: trained; worse, where a warning
+            about it failed; doubted, where one cannot tell. Of a comparison alone: same, changed, unsettled.
         mark: of the state.
         outcome: of the state, the class that colours it.
         last: stage of the last report.
+        next: command that goes on from there.
         chosen: name of the chosen candidate; empty where none was chosen yet.
         digest: of the release's manifest; None where there is none.
         current: whether the release names exactly these reports.
         blocking: verdicts that stand in the way.
-        figures: accuracy, what was lost, speed, size, as far as they are known.
+        figures: accuracy or perplexity, what was gained or lost, speed, size, as far as they are known.
     """
 
     project: str
@@ -70,6 +91,7 @@ class Summary:
     mark: str
     outcome: str
     last: str
+    next: str
     chosen: str
     digest: str | None
     current: bool
@@ -88,7 +110,13 @@ def summarise(collected: Collected) -> Summary:
     verdicts = unwaived(chain or collected.reports)
     status = exit_status(verdicts)
     current = stands_on(collected)
-    state = _state(status, judged=released is not None, current=current) if chain else COMPARED[status]
+    releases = may_be_released(collected)
+    if not chain:
+        state = COMPARED[status]
+    elif status == 0 and not releases:
+        state = _trained(collected.report("train"))
+    else:
+        state = _state(status, judged=released is not None, current=current)
     ladder = collected.ladder
     chosen = ladder.choice.chosen if ladder else ""
     if not chosen and collected.release is not None:
@@ -99,12 +127,26 @@ def summarise(collected: Collected) -> Summary:
         mark=MARKS[state],
         outcome=OUTCOMES[state],
         last=last.stage,
+        next="release" if releases else "train",
         chosen=chosen,
         digest=collected.release.digest if collected.release else None,
         current=current,
         blocking=sum(verdict.blocks for verdict in verdicts),
         figures=_figures(collected, chosen),
     )
+
+
+def may_be_released(collected: Collected) -> bool:
+    """Whether stages come after `train`, which judge the model for release."""
+    return collected.task in ("", *RELEASED)
+
+
+def _trained(report: Report | None) -> State:
+    """What came of a training that nothing follows: its verdicts are warnings, and the last word."""
+    if report is None:
+        return "open"
+    outcomes = {verdict.outcome for verdict in report.verdicts}
+    return "worse" if "FAIL" in outcomes else "doubted" if "INCONCLUSIVE" in outcomes else "trained"
 
 
 def _state(status: int, *, judged: bool, current: bool) -> State:
@@ -144,7 +186,8 @@ def stands_on(collected: Collected) -> bool:
 
 def _figures(collected: Collected, chosen: str) -> list[Figure]:
     card = collected.ladder.cards.get(chosen) if collected.ladder else None
-    found = [_judged(collected, chosen), _lost(collected, card), _speed(card), _size(collected, card)]
+    found = [_judged(collected, chosen), _gained(collected), _lost(collected, card), _speed(card)]
+    found.append(_size(collected, card))
     return [figure for figure in found if figure is not None]
 
 
@@ -163,6 +206,17 @@ def _judged(collected: Collected, chosen: str) -> Figure | None:
             if (item.name, item.scope, item.subject) == (name, scope, subject):
                 shows, told = words(f"figure.{name}"), _range(item.interval, f"figure.{name}.{on}")
                 return Figure(shows, _estimate(item.interval), told)
+    return None
+
+
+def _gained(collected: Collected) -> Figure | None:
+    """What a language model has gained over its base."""
+    report = collected.report("train")
+    for verdict in report.verdicts if report else []:
+        if verdict.rule == "better_than_base" and verdict.interval:
+            return Figure(
+                words("figure.gained"), _estimate(verdict.interval), _range(verdict.interval, "figure.gained.below")
+            )
     return None
 
 
