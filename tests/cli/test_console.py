@@ -2,15 +2,18 @@
 
 import json
 import threading
+from pathlib import Path
 
 import pytest
 
 from modelyard.cli import console
-from modelyard.cli.console import progress_bar, show_error, show_report, shown
+from modelyard.cli.console import progress_bar, show_closing, show_error, show_report, shown
 from modelyard.errors import InputError, Problem
 from modelyard.evidence.interval import Interval, at_most
 from modelyard.evidence.judge import Verdict, judge
 from modelyard.evidence.report import Report
+from modelyard.pipeline.closing import Closing, StageResult
+from modelyard.pipeline.stages import Failure
 
 
 def verdict(rule: str, scope: str, high: float, severity: str = "error") -> Verdict:
@@ -126,3 +129,36 @@ def test_every_problem_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_what_a_file_holds_commands_no_terminal(text: str, expected: str) -> None:
     assert shown(text, 10) == expected
+
+
+def test_the_end_of_a_run_that_makes_a_language_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.chdir(tmp_path)
+    gained = judge(
+        Interval(low=1.0, estimate=2.0, high=3.0, n=9, unit="nats", method="linearised"),
+        at_most(0.0),
+        rule="better_than_base",
+        severity="warning",
+        next_step="train less",
+    )
+    train = Report(stage="train", project="t", verdicts=[gained], notes=["perplexity on validation 2.11", "other"])
+    stages = [StageResult("train", "ran", 1.0, {}, 1, ())]
+    show_closing(Closing(stages, 0, None, None, None, False, folder=tmp_path, releases=False, trained=train))
+    table, *lines = capsys.readouterr().out.strip().split("\n", 2)[1:]
+    assert table.split() == ["train", "ran", "1.0", "s", "0", "0", "0", "1"]
+    assert lines[0].splitlines() == [
+        "model    model/, a Hugging Face folder",
+        "found    perplexity on validation 2.11",
+        "verdict  FAIL better_than_base: 2.00 nats (95% interval 1.00 to 3.00, n=9) lies outside the limit, at most "
+        "0 nats; next: train less",
+        "see it   modelyard report --html",
+    ]
+
+
+def test_the_end_of_a_run_that_made_no_model(capsys: pytest.CaptureFixture[str]) -> None:
+    show_closing(Closing([], 1, Failure("check", 1), None, None, False, releases=False))
+    assert capsys.readouterr().out.endswith("no model was made\n")
+    show_closing(Closing([], 1, Failure("check", 1), None, None, False))
+    assert capsys.readouterr().out.endswith("no release was made\n")

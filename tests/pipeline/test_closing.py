@@ -152,3 +152,19 @@ def test_items_of_a_stage_stand_for_it(project: Project) -> None:
         ("each@b", "unchanged"),
         ("last", "not reached"),
     ]
+
+
+def test_a_pipeline_that_ends_with_train_ends_with_its_report(project: Project) -> None:
+    report(project, "train", verdict("PASS", severity="warning"))
+    met = ["check", "train"]
+    closing = close(project, met, met, {}, None)
+    assert not closing.releases and closing.trained is not None and closing.trained.stage == "train"
+    assert closing.stages[1].outcomes == {"PASS": 1}  # a stage without a gate: its warnings
+    assert close(project, met, ["check"], {}, Failure("check", 1)).trained is None
+    assert close(project, [*met, "release"], met, {}, None).trained is None  # there `release` has the last word
+
+
+def test_what_no_release_would_carry_on_is_not_waived(project: Project) -> None:
+    report(project, "check", verdict("INCONCLUSIVE"))
+    closing = close(project, ["check"], ["check"], {}, None)
+    assert (closing.status, closing.waivers) == (3, ())

@@ -185,6 +185,8 @@ def test_the_same_work_gives_the_same_bytes_also_after_a_stop(
         run(tiny_decoder, prepared, stopped, progress=stop)
     run(tiny_decoder, prepared, stopped)
     assert digest_folder(whole / "model") == digest_folder(stopped / "model")
+    reports = [(place / "reports" / "train.json").read_bytes() for place in (whole, stopped)]
+    assert reports[0] == reports[1] and b'"padding_share"' in reports[0]
 
 
 def test_lora_learns_and_leaves_a_plain_model(

@@ -150,10 +150,10 @@ def show_closing(closing: "Closing") -> None:
         table.add_column(heading, justify="left" if heading in ("stage", "") else "right")
     colours = {"refused": "red", "failed": "red", "not reached": "dim", "unchanged": "dim"}
     for stage in closing.stages:
-        counts = [str(stage.outcomes.get(outcome, 0)) if stage.outcomes else "" for outcome in MARKS]
+        counts = [str(stage.outcomes.get(outcome, 0)) for outcome in MARKS] + [str(stage.others)]
+        told = counts if stage.outcomes or stage.others else []
         time_taken = "" if stage.seconds is None else _duration(stage.seconds)
-        warnings = str(stage.others) if stage.outcomes or stage.others else ""
-        table.add_row(stage.name, Text(stage.state, style=colours.get(stage.state, "")), time_taken, *counts, warnings)
+        table.add_row(stage.name, Text(stage.state, style=colours.get(stage.state, "")), time_taken, *told)
     console.print()
     console.print(table)
     for stage in closing.stages:
@@ -177,21 +177,38 @@ def _closing_lines(closing: "Closing") -> list[str]:
         killed = failure.status is not None and (failure.status < 0 or failure.status > 128)
         how = "was killed, perhaps for want of memory" if killed else f"ended with exit status {failure.status}"
         lines.append(f"{failure.stage} {how}; what it said stands above")
+    if not closing.releases:
+        return lines + _model_lines(closing)
     if closing.release is None:
-        lines.append("no release was made")
-    elif closing.refused:
-        lines.append(f"release/ does not verify: {'; '.join(str(problem) for problem in closing.refused)}")
-    elif not closing.current:
-        lines.append(f"release/ is from an earlier run and does not stand on these reports: {closing.digest}")
-    else:
-        program = _as_typed(closing.release.parent)
-        lines += [
-            f"release  {closing.digest}",
-            f"model    {closing.model}",
-            f'ask it   {program} predict {closing.release.name} "your text"',
-            f"serve it {program} serve {closing.release.name}",
-        ]
-    return lines
+        return [*lines, "no release was made"]
+    return lines + _release_lines(closing, closing.release)
+
+
+def _release_lines(closing: "Closing", release: Path) -> list[str]:
+    if closing.refused:
+        return [f"release/ does not verify: {'; '.join(str(problem) for problem in closing.refused)}"]
+    if not closing.current:
+        return [f"release/ is from an earlier run and does not stand on these reports: {closing.digest}"]
+    program = _as_typed(release.parent)
+    return [
+        f"release  {closing.digest}",
+        f"model    {closing.model}",
+        f'ask it   {program} predict {release.name} "your text"',
+        f"serve it {program} serve {release.name}",
+    ]
+
+
+def _model_lines(closing: "Closing") -> list[str]:
+    """What a pipeline without a release has made: a model, how good it is, and where to look."""
+    report = closing.trained
+    if report is None:
+        return [] if closing.failure is None else ["no model was made"]
+    lines = ["model    model/, a Hugging Face folder"]
+    lines += [f"found    {shown(note)}" for note in report.notes[:1]]  # the first one says how good it is
+    for verdict in report.verdicts:
+        step = f"; next: {verdict.next_step}" if verdict.next_step else ""
+        lines.append(f"verdict  {verdict.outcome} {verdict.rule}: {shown(verdict.reason + step)}")
+    return [*lines, f"see it   {_as_typed(closing.folder)} report --html"]
 
 
 def _as_typed(project: Path) -> str:

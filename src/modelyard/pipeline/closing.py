@@ -29,7 +29,7 @@ class StageResult:
         name: of the stage.
         state: `refused`: a gate ended it; `failed`: it ended with an error.
         seconds: how long it ran; None where it did not.
-        outcomes: PASS, FAIL, INCONCLUSIVE -> how many of its gates.
+        outcomes: PASS, FAIL, INCONCLUSIVE -> how many of its gates; of a stage without one, PASS -> how many warnings.
         others: how many candidate verdicts and warnings, which stop nothing, did not pass.
         reasons: rule, scope and reason of each verdict that keeps a release from being made.
     """
@@ -55,6 +55,9 @@ class Closing:
         current: whether the release stands on this run's reports; False for one of an earlier run.
         model: which candidate was released, in the words of its verdict; empty where none was.
         waivers: a sentence and the lines that would waive what could not be told; empty where none would help.
+        folder: of the project.
+        releases: whether the pipeline has a stage `release`; where it has none it ends with `train` or before.
+        trained: the report of `train`, where that stands and is the last word.
         refused: why `predict` and `serve` would refuse it (a key that is no longer trusted, a changed file).
     """
 
@@ -67,6 +70,9 @@ class Closing:
     model: str = ""
     refused: tuple[Problem, ...] = ()
     waivers: tuple[str, ...] = ()
+    folder: Path = Path()
+    releases: bool = True
+    trained: Report | None = None
 
 
 def close(
@@ -113,9 +119,22 @@ def close(
         status = max(status, 1)
     released = reports.get("release") if current else None
     model = next((one.reason for one in released.verdicts if one.rule == "compressed"), "") if released else ""
-    told = waiver_lines(verdicts, on=date.today(), none_yet=not project.settings.gates.waivers)
-    place = folder if digest else None
-    return Closing(results, status, failure, place, digest, current, model, refused, tuple(told) if status == 3 else ())
+    releases = any(name.partition("@")[0] == "release" for name in names)
+    told = waiver_lines(verdicts, on=date.today(), none_yet=not project.settings.gates.waivers) if releases else []
+    return Closing(
+        results,
+        status,
+        failure,
+        folder if digest else None,
+        digest,
+        current,
+        model,
+        refused,
+        tuple(told) if status == 3 else (),
+        folder=project.folder,
+        releases=releases,
+        trained=None if releases or failure is not None else reports.get("train"),
+    )
 
 
 def _waived(release: Report | None) -> set[tuple[str, str, str]]:
@@ -165,7 +184,8 @@ def _result(
         for verdict in gates
         if verdict.blocks and (verdict.rule, verdict.scope, verdict.outcome) not in waived
     )
-    counts: dict[str, int] = dict(Counter(verdict.outcome for verdict in gates))
+    warned = [verdict for verdict in report.verdicts if verdict.kind == "release" and verdict.outcome == "PASS"]
+    counts: dict[str, int] = dict(Counter(verdict.outcome for verdict in gates or warned))
     return StageResult(name, state, seconds.get(name), counts, others, reasons)
 
 

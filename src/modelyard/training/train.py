@@ -240,7 +240,7 @@ def _train(
         _write_model(model, ready.base, ready.training.model_copy(update=now), output)
         save_answers(written, reports / ANSWERS_FILE)
     notes = [*_varies(varies), *([] if saved is None else _resumed(saved, group.size))]
-    return _report(ready, about, fitted, before, written, merged, len(steps), notes)
+    return _report(ready, about, fitted, before, written, merged, _padding(ready, group), len(steps), notes)
 
 
 def _merged(ready: Ready, fitted: Fitted, group: Group, progress: Progress) -> list[Verdict]:
@@ -268,6 +268,17 @@ def _written(ready: Ready, group: Group, progress: Progress) -> list[Answer]:
     )
 
 
+def _padding(ready: Ready, group: Group) -> Measurement:
+    """Padding of the whole plan, taken or not, so that a training that stopped early says the same.
+
+    It is laid out once more for that, and by one process: the others wait.
+    """
+    planned = [now.batch for now in ready.planned]
+    share = group.from_first(padding_share(planned, ready.train, ready.objective) if group.first else 0.0)
+    exact = Interval.exact(share, n=len(ready.train.ids), unit="fraction")
+    return Measurement(name="padding_share", subject="train", interval=exact)
+
+
 def _report(
     ready: Ready,
     about: About,
@@ -275,6 +286,7 @@ def _report(
     before: NDArray[np.float32] | None,
     written: Sequence[Answer],
     merged: list[Verdict],
+    padding: Measurement,
     steps: int,
     notes: list[str],
 ) -> Report:
@@ -282,9 +294,7 @@ def _report(
     done = Evaluated(fitted.outputs, before, ready.train, ready.validation, frame, known.slices, known.labels)
     pairs = [Pair(one.written, one.wanted) for one in written]
     found = ready.kind.found(done._replace(written=pairs, seed=chosen.seed))
-    padding = padding_share([now.batch for now in ready.planned], ready.train, ready.objective)
-    precision, why, rows = about.precision, about.precision_reason, len(ready.train.ids)
-    exact = Interval.exact(padding, n=rows, unit="fraction")
+    precision, why = about.precision, about.precision_reason
     return Report(
         stage=STAGE,
         project=ready.settings.project,
@@ -296,11 +306,7 @@ def _report(
             "precision": {"value": precision, "reason": why},
             **{name: {"value": value, "reason": reason} for name, (value, reason) in ready.derived.items()},
         },
-        measurements=[
-            *found.measurements,
-            Measurement(name="padding_share", subject="train", interval=exact),
-            *ready.cut,
-        ],
+        measurements=[*found.measurements, padding, *ready.cut],
         verdicts=[found.verdict, *merged],
         notes=[found.headline, *found.notes, *_notes(fitted, steps, ready.derived, precision, why), *notes],
     )
