@@ -5,7 +5,7 @@
       GateFailed              1   a gate's whole interval lies outside its limit, or a release does not verify
       GateInconclusive        3   a gate cannot tell yet: its interval straddles the limit
       MissingDependency       4   this machine lacks something; the next step is the exact command that installs it
-      Stopped           130, 143   SIGINT or SIGTERM ended a training, which was saved before
+      Stopped           130, 143   SIGINT or SIGTERM ended a training, which was saved before where it had taken a step
       Lost                    75   one of several processes is left alone by another, which has more to say
 
 Every problem says what was found, the rule it broke, and what to do next.
@@ -71,13 +71,15 @@ class MissingDependency(ModelyardError):
 class Stopped(ModelyardError):
     """A signal ended a training in order; the exit status is 128 and its number, as a shell gives it."""
 
-    def __init__(self, number: int, step: int, folder: Path) -> None:
-        name = signal.Signals(number).name
-        if step:
+    def __init__(self, number: int, step: int = 0, folder: Path | None = None) -> None:
+        name, next_step = signal.Signals(number).name, "run the same command again"
+        if folder is None:
+            reason = f"stopped by {name} before there was anything new to save"
+        elif step:
             reason = f"stopped by {name} after step {step}, which is saved in {folder.name}"
-            next_step = "run the same command again: it goes on from there"
+            next_step += ": it goes on from there"
         else:
-            reason, next_step = f"stopped by {name} before the first step", "run the same command again"
+            reason = f"stopped by {name} before the first step"
         super().__init__(Problem(reason, next_step))
         self.exit_status = 128 + number
 

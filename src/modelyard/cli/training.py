@@ -3,12 +3,18 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from modelyard.cli.console import heard_logs, progress_bar, show_report
+from modelyard.cli.ending import told_by_signals
 from modelyard.cli.options import AsJson, ExitZero, PreparedFolder, ProjectFolder, ReportsFolder
+
+if TYPE_CHECKING:
+    from modelyard.evidence.report import Report
+
+LOADING = "load torch and the base model"
 
 
 def train(
@@ -39,40 +45,60 @@ def train(
 
     Killed, or stopped by Ctrl-C or SIGTERM, it goes on where it was saved when the same command is run again.
     """
-    if processes > 1 and not resume_test and "RANK" not in os.environ:
-        places = {"--project": project, "--prepared": prepared, "--output": output, "--reports": reports}
-        raise typer.Exit(_launched(processes, places, {"--json": as_json, "--exit-zero": exit_zero}))
+    with told_by_signals():
+        if processes > 1 and not resume_test and "RANK" not in os.environ:
+            places = {"--project": project, "--prepared": prepared, "--output": output, "--reports": reports}
+            raise typer.Exit(_launched(processes, places, {"--json": as_json, "--exit-zero": exit_zero}))
+        folders = Folders(project, prepared or project / "prepared", output, reports or project / "reports")
+        report = _proven(folders, processes) if resume_test else _trained(folders)
     from modelyard.evidence.judge import exit_status
-    from modelyard.project.load import load_project
 
-    loaded = load_project(project)
-    with progress_bar("load torch and the base model") as progress, heard_logs():
-        prepared, reports = prepared or project / "prepared", reports or project / "reports"
-        if resume_test:
-            from modelyard.training.resume_test import resume_test as prove
-
-            report = prove(
-                loaded.settings,
-                root=project,
-                prepared=prepared,
-                reports=reports,
-                processes=processes,
-                progress=progress,
-            )
-        else:
-            from modelyard.training.train import train as fine_tune
-
-            report = fine_tune(
-                loaded.settings,
-                root=project,
-                prepared=prepared,
-                output=output or project / "model",
-                reports=reports,
-                progress=progress,
-            )
     if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
         show_report(report, as_json=as_json)
     raise typer.Exit(0 if exit_zero else exit_status(report.verdicts))
+
+
+class Folders(NamedTuple):
+    """Where a training reads and writes; without an output in model/ of the project."""
+
+    project: Path
+    prepared: Path
+    output: Path | None
+    reports: Path
+
+
+def _trained(folders: Folders) -> "Report":
+    from modelyard.project.load import load_project
+
+    settings = load_project(folders.project).settings
+    with progress_bar(LOADING) as progress, heard_logs():
+        from modelyard.training.train import train as fine_tune
+
+        return fine_tune(
+            settings,
+            root=folders.project,
+            prepared=folders.prepared,
+            output=folders.output or folders.project / "model",
+            reports=folders.reports,
+            progress=progress,
+        )
+
+
+def _proven(folders: Folders, processes: int) -> "Report":
+    from modelyard.project.load import load_project
+
+    settings = load_project(folders.project).settings
+    with progress_bar(LOADING) as progress, heard_logs():
+        from modelyard.training.resume_test import resume_test
+
+        return resume_test(
+            settings,
+            root=folders.project,
+            prepared=folders.prepared,
+            reports=folders.reports,
+            processes=processes,
+            progress=progress,
+        )
 
 
 def _launched(processes: int, places: dict[str, Path | None], flags: dict[str, bool]) -> int:

@@ -20,7 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from transformers import PreTrainedModel
 
 from modelyard.errors import InputError, Lost, Problem
-from modelyard.processes import die_with_parent
+from modelyard.processes import at_once, die_with_parent
 from modelyard.training.launch import PARENT
 
 WAIT = timedelta(minutes=30)
@@ -101,7 +101,8 @@ def joined() -> Iterator[Group]:
             raise InputError(Problem(message, "start one process a GPU", "--processes"))
         torch.cuda.set_device(here)
     try:
-        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=WAIT)
+        with at_once():  # the others may never come
+            dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=WAIT)
         yield Group(rank, size)
     except RuntimeError as error:
         if not (isinstance(error, dist.DistError) or "gloo" in str(error)):

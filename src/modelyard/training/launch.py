@@ -17,13 +17,13 @@ from types import FrameType
 import psutil
 
 from modelyard.errors import Lost
+from modelyard.processes import ENDING
 
 PARENT = "MODELYARD_LAUNCHED_BY"
 """The variable that names the process with which those that `launch` started end."""
 GRACE_SECONDS = 60.0
 """After the first process ended with an error the others have so long to end: they wait for it in vain."""
 _POLL_SECONDS = 0.05
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def launch(command: Sequence[str], processes: int) -> int:
@@ -101,7 +101,7 @@ def _passing_on(children: "Sequence[subprocess.Popen[bytes]]") -> Iterator[None]
             if child.poll() is None:
                 child.send_signal(number)
 
-    before = {number: signal.signal(number, pass_on) for number in _SIGNALS}
+    before = {number: signal.signal(number, pass_on) for number in ENDING}
     try:
         yield
     finally:

@@ -151,7 +151,7 @@ def _run(work: Work, by: signal.Signals | None = None, step: int = 0, delay: flo
             if by is not None:
                 _wait_for(work, step, child)
                 time.sleep(delay)
-                _signal(child, by, rank)
+                _signal(child, by, rank if work.processes > 1 else None)
             status = _wait_for(work, work.steps + 1, child)
         finally:
             child.kill()
@@ -165,10 +165,11 @@ def _run(work: Work, by: signal.Signals | None = None, step: int = 0, delay: flo
     return False
 
 
-def _signal(child: "subprocess.Popen[bytes]", by: signal.Signals, rank: int) -> None:
-    """To the process that trains, or to one of those that it started."""
-    trains = [one.pid for one in psutil.Process(child.pid).children()] if child.poll() is None else []
-    if not trains:
+def _signal(child: "subprocess.Popen[bytes]", by: signal.Signals, rank: int | None) -> None:
+    """To the process that trains, or to one of those that it started to train."""
+    started = rank is not None and child.poll() is None
+    trains = [one.pid for one in psutil.Process(child.pid).children()] if started else []
+    if rank is None or not trains:
         child.send_signal(by)
     elif rank < len(trains):
         os.kill(trains[rank], by)

@@ -12,13 +12,13 @@ from types import FrameType
 from typing import Any
 
 from modelyard.errors import Stopped
+from modelyard.processes import ENDING
 from modelyard.training.checkpoint import About, Course, Saved, restore, save
 from modelyard.training.pacing import lost_share, seconds_between_kills, seconds_between_saves
 from modelyard.training.step import Learner
 
 FIRST_SAVE_SECONDS = 30.0
 """Until the first save, which tells what a save takes: a shorter training is begun anew at no great loss."""
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 log = logging.getLogger(__name__)
 
 
@@ -140,7 +140,7 @@ def noting_signals() -> Iterator[Callable[[], int]]:
     if threading.current_thread() is not threading.main_thread():  # only there may handlers be set
         yield lambda: 0
         return
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    before = {number: signal.getsignal(number) for number in ENDING}
     noted: list[int] = []
 
     def put_back() -> None:
@@ -152,7 +152,7 @@ def noting_signals() -> Iterator[Callable[[], int]]:
         put_back()
 
     try:
-        for number in _SIGNALS:
+        for number in ENDING:
             signal.signal(number, note)
         yield lambda: noted[0] if noted else 0
     finally:
