@@ -1,7 +1,7 @@
 """Conversations as the model's own chat template writes them, and where the assistant's answers stand in that.
 
 A template is a program of the model folder's. transformers runs it in Jinja's sandbox: it reaches no file, no network
-and no module, but nothing bounds its time.
+and no module. What bounds its time and memory stands in `rendering`.
 """
 
 import json

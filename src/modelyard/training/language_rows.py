@@ -1,7 +1,8 @@
 """From the rows of a prepared split to what a language model learns: texts, answers to prompts, conversations."""
 
+import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from modelyard.errors import InputError, Problem
 from modelyard.evidence.report import Measurement
 from modelyard.progress import Progress, silent
 from modelyard.tasks.causal_lm import Learned, encode_answers, encode_spans, encode_texts, pieces
-from modelyard.tasks.chat import read_template, render
+from modelyard.tasks.chat import read_template
+from modelyard.tasks.rendering import Write, writing
 from modelyard.tasks.special_tokens import token_id
 from modelyard.training.batches import Rows
 from modelyard.training.rows import CHUNK, read_split, share
@@ -32,18 +34,19 @@ def encode_language_split(
     A conversation in which the assistant says nothing has no token.
 
     Raises:
-        InputError: the split is empty, a row holds no text, or the chat template is missing or refuses a conversation.
+        InputError: the split is empty, a row holds no text, or the chat template is missing, refuses a conversation or
+            does not come to an end with one.
     """
     shape = prepared.dataset.shape
     frame = read_split(prepared, split, COLUMNS[shape])
     refuse_gaps(frame, COLUMNS[shape], split)
-    encode = _encoder(tokenizer, base, shape)
     sources = frame["source"].to_list()
     rows: list[Learned] = []
-    for start in range(0, frame.height, CHUNK):
-        part = frame.slice(start, CHUNK)
-        rows += encode([part[name].to_list() for name in COLUMNS[shape]], sources[start : start + CHUNK])
-        progress(f"tokenise {split}", len(rows), frame.height)
+    with _encoder(tokenizer, base, shape) as encode:
+        for start in range(0, frame.height, CHUNK):
+            part = frame.slice(start, CHUNK)
+            rows += encode([part[name].to_list() for name in COLUMNS[shape]], sources[start : start + CHUNK])
+            progress(f"tokenise {split}", len(rows), frame.height)
     return Rows([row.ids for row in rows], sources, learned=[row.marks for row in rows])
 
 
@@ -103,30 +106,35 @@ Encoder = Callable[[Sequence[Sequence[Any]], Sequence[str]], list[Learned]]
 """Columns of some rows and where these came from -> the rows."""
 
 
-def _encoder(tokenizer: Tokenizer, base: Path, shape: str) -> Encoder:
+@contextlib.contextmanager
+def _encoder(tokenizer: Tokenizer, base: Path, shape: str) -> Iterator[Encoder]:
     if shape == "messages":
-        template = read_template(base, tokenizer)
-
-        def conversations(columns: Sequence[Sequence[Any]], sources: Sequence[str]) -> list[Learned]:
-            rendered, problems = [], []
-            answered = [any(turn["role"] == "assistant" for turn in messages) for messages in columns[0]]
-            for messages, source, has_answer in zip(columns[0], sources, answered, strict=True):
-                try:
-                    rendered += [render(messages, template)] if has_answer else []
-                except ValueError as error:
-                    problems.append(Problem(str(error), "mend the conversation, or drop it", source))
-            if problems:
-                raise InputError(problems[:_NAMED])
-            if skipped := sum(one.skipped for one in rendered):
-                log.warning("%d answers are read, not learned: the chat template writes them otherwise later", skipped)
-            rows = iter(encode_spans(tokenizer, [one.text for one in rendered], [one.answers for one in rendered]))
-            return [next(rows) if has_answer else Learned((), b"") for has_answer in answered]
-
-        return conversations
+        with writing(read_template(base, tokenizer)) as write:
+            yield lambda columns, sources: _conversations(tokenizer, write, columns[0], sources)
+        return
     end = end_of_text(tokenizer, base)
     if shape == "text":
-        return lambda columns, _: encode_texts(tokenizer, columns[0], end)
-    return lambda columns, _: encode_answers(tokenizer, columns[0], columns[1], end)
+        yield lambda columns, _: encode_texts(tokenizer, columns[0], end)
+    else:
+        yield lambda columns, _: encode_answers(tokenizer, columns[0], columns[1], end)
+
+
+def _conversations(
+    tokenizer: Tokenizer, write: Write, conversations: Sequence[Any], sources: Sequence[str]
+) -> list[Learned]:
+    rendered, problems = [], []
+    answered = [any(turn["role"] == "assistant" for turn in messages) for messages in conversations]
+    for messages, source, has_answer in zip(conversations, sources, answered, strict=True):
+        try:
+            rendered += [write(messages, source)] if has_answer else []
+        except ValueError as error:
+            problems.append(Problem(str(error), "mend the conversation, or drop it", source))
+    if problems:
+        raise InputError(problems[:_NAMED])
+    if skipped := sum(one.skipped for one in rendered):
+        log.warning("%d answers are read, not learned: the chat template writes them otherwise later", skipped)
+    rows = iter(encode_spans(tokenizer, [one.text for one in rendered], [one.answers for one in rendered]))
+    return [next(rows) if has_answer else Learned((), b"") for has_answer in answered]
 
 
 def end_of_text(tokenizer: Tokenizer, base: Path) -> int:
