@@ -95,16 +95,11 @@ def audit(
         audited = Audited(
             read_prepared(prepared), read_classifier(model), candidates, read_card(candidates / choice.chosen)
         )
-        verdicts = [_judge_export(audited, progress)]
         name, card = audited.card.name, audited.card
-        served = _serve(settings, audited, card.batch_rows, progress)
-        verdicts.append(findings.judge_served(served.engine, served.alone, subject=name))
-        flips = judge_flips(served.alone, served.alone_in_batches, batch_rows=card.batch_rows, subject=name)
-        batch_rows = card.batch_rows if flips.outcome == "PASS" else 1
-        if batch_rows < card.batch_rows:  # accuracy and calibration are those of what will be served
-            served = _serve(settings, audited, batch_rows, progress)
+        verdicts = [_judge_export(audited, progress)]
+        served, over_http, flips = _serve_as_released(settings, audited, progress)
         calibrated = findings.calibrate(served.validation, audited.truth("validation"), subject=name)
-        verdicts += [flips, *([calibrated.verdict] if calibrated.verdict else [])]
+        verdicts += [over_http, flips, *([calibrated.verdict] if calibrated.verdict else [])]
         right = correct(served.test, audited.truth("test"))
         slices = audited.prepared.dataset.slices
         report = Report(
@@ -117,7 +112,7 @@ def audit(
             },
             parameters={
                 "chosen": name,
-                "batch_rows": batch_rows,
+                "batch_rows": served.batch_rows,
                 "temperature": calibrated.temperature,
             },
             measurements=[
@@ -133,13 +128,33 @@ def audit(
 
 @dataclass(frozen=True)
 class _Served:
-    """Answers over HTTP to all of validation and test, and to some test rows alone, by the engine and over HTTP."""
+    """Answers over HTTP to all of validation and test, so many rows together, and to some test rows alone.
 
+    Those alone are over HTTP, by the engine, and as they stand among those to all.
+    """
+
+    batch_rows: int
     validation: Logits
     test: Logits
     engine: Logits
     alone: Logits
     alone_in_batches: Logits
+
+
+def _serve_as_released(
+    settings: ProjectSchema, audited: Audited, progress: Progress
+) -> tuple[_Served, Verdict, Verdict]:
+    """Answers of so many rows together as will be served, and the verdicts: over HTTP, and in a batch.
+
+    Where a batch changes answers the rows go one by one: accuracy and calibration are those of what will be served.
+    """
+    name, batch_rows = audited.card.name, audited.card.batch_rows
+    served = _serve(settings, audited, batch_rows, progress)
+    over_http = findings.judge_served(served.engine, served.alone, subject=name)
+    flips = judge_flips(served.alone, served.alone_in_batches, batch_rows=batch_rows, subject=name)
+    if flips.outcome != "PASS" and batch_rows > 1:
+        served = _serve(settings, audited, 1, progress)
+    return served, over_http, flips
 
 
 def _serve(settings: ProjectSchema, audited: Audited, batch_rows: int, progress: Progress) -> _Served:
@@ -163,7 +178,7 @@ def _serve(settings: ProjectSchema, audited: Audited, batch_rows: int, progress:
         rows = [encoded.row for encoded in predictor.encode(some)]
         what = "ask the engine row by row"
         engine = run_in_batches(predictor.engine, rows, batch_rows=1, progress=progress, what=what)
-    return _Served(validation, test, engine, alone, test[places])
+    return _Served(batch_rows, validation, test, engine, alone, test[places])
 
 
 def _judge_export(audited: Audited, progress: Progress) -> Verdict:

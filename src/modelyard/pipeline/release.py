@@ -93,14 +93,7 @@ def release(
     key = _signing_key(settings.release, root)
     with recording(reports, STAGE):
         served = read_served(reports, folders.card)
-        unusable, verdicts, measurements = _judge_artefact(settings.gates, folders, served, progress)
-        verdicts = judge_evidence(reports, folders, found=unusable) + verdicts
-        verdicts.append(_judge_compressed(settings.gates, folders))
-        if folders.card.compressed:
-            test = folders.prepared.dataset
-            judged = Judgement(test=test.digests["test"], artefact=folders.card.digest, candidate=folders.card.name)
-            verdicts.append(judge_wear(record_judgements(reports, [judged]), test.counts["test"]))
-        verdicts = _waive(verdicts, settings.gates.waivers)
+        verdicts, measurements = _judge(settings.gates, folders, served, reports, progress)
         report = Report(
             stage=STAGE,
             project=settings.project,
@@ -126,6 +119,20 @@ def release(
                 _fill(folder, folders, reports, manifest, report)
                 seal(folder, manifest, key)
     return report
+
+
+def _judge(
+    gates: GatesSection, folders: Folders, served: Served, reports: Path, progress: Progress
+) -> tuple[list[Verdict], list[Measurement]]:
+    """Everything that a release is held against, waivers applied, and what was measured for it."""
+    unusable, verdicts, measurements = _judge_artefact(gates, folders, served, progress)
+    verdicts = judge_evidence(reports, folders, found=unusable) + verdicts
+    verdicts.append(_judge_compressed(gates, folders))
+    if folders.card.compressed:
+        test = folders.prepared.dataset
+        judged = Judgement(test=test.digests["test"], artefact=folders.card.digest, candidate=folders.card.name)
+        verdicts.append(judge_wear(record_judgements(reports, [judged]), test.counts["test"]))
+    return _waive(verdicts, gates.waivers), measurements
 
 
 def _open(prepared: Path, model: Path, candidates: Path) -> Folders:
