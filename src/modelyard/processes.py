@@ -5,11 +5,14 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
+from typing import Any
 
 POLL_SECONDS = 0.2
 ENDING = (signal.SIGTERM, signal.SIGINT)
 """The signals by which a system and a person end a program."""
+Handler = Callable[[int, FrameType | None], Any] | signal.Handlers
 
 
 def die_with_parent(parent: int) -> None:
@@ -24,14 +27,39 @@ def die_with_parent(parent: int) -> None:
 
 
 @contextlib.contextmanager
+def hearing(heard: Callable[[int, Callable[[], None]], None]) -> Iterator[None]:
+    """Have a function called where SIGTERM or SIGINT come within the block, which end nothing then by themselves.
+
+    Another thread than the main one may set no handler: there nothing is heard.
+
+    Args:
+        heard: is given the signal's number, and what lets further ones do again what they did before.
+    """
+    with _handled(lambda put_back: lambda number, frame: heard(number, put_back), ENDING):
+        yield
+
+
+@contextlib.contextmanager
 def at_once() -> Iterator[None]:
     """Let SIGTERM and SIGINT end the process as the system does, where it waits outside of Python, which hears none."""
+    with _handled(lambda put_back: signal.SIG_DFL, (*ENDING, signal.SIGALRM)):
+        yield
+
+
+@contextlib.contextmanager
+def _handled(handler: Callable[[Callable[[], None]], Handler], numbers: Sequence[signal.Signals]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, signal.SIG_DFL) for number in (*ENDING, signal.SIGALRM)}
+    before = {number: signal.getsignal(number) for number in numbers}
+
+    def put_back() -> None:
+        for number, was in before.items():
+            signal.signal(number, was)
+
     try:
+        for number in numbers:
+            signal.signal(number, handler(put_back))
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        put_back()

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -24,6 +24,21 @@ def read_document(path: Path, kind: type[Document], *, next_step: str) -> Docume
         InputError: missing, too large, not JSON, of a newer schema, or not of this kind; every field's problem at once.
     """
     return parse_document(read_json_text(path, next_step=next_step), kind, path=path, next_step=next_step)
+
+
+def read_object(path: Path, *, next_step: str) -> dict[str, Any]:
+    """The settings in a JSON file of a model's folder, whose schema is not ours.
+
+    Raises:
+        InputError: missing, too large, or no JSON object.
+    """
+    try:
+        found = json.loads(read_json_text(path, next_step=next_step))
+    except (ValueError, RecursionError) as error:
+        raise InputError(Problem(f"{path.name} is not settings: {error}", next_step, str(path))) from error
+    if not isinstance(found, dict):
+        raise InputError(Problem(f"{path.name} is not settings: it holds no object", next_step, str(path)))
+    return found
 
 
 def parse_document(text: str, kind: type[Document], *, path: Path, next_step: str) -> Document:

@@ -3,13 +3,12 @@
 import contextlib
 import os
 import signal
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 from modelyard.cli.console import show_error
 from modelyard.errors import Stopped
-from modelyard.processes import ENDING
+from modelyard.processes import hearing
 
 LATE_SECONDS = 5.0
 """After a signal: an interrupt that comes within a callback, as imports have many, is lost without a word."""
@@ -22,31 +21,22 @@ def told_by_signals() -> Iterator[None]:
     Raises:
         Stopped: one came.
     """
-    if threading.current_thread() is not threading.main_thread():  # only there may handlers be set
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in ENDING}
     came: list[int] = []
-
-    def put_back() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
     def late(number: int, frame: FrameType | None) -> None:
         show_error(Stopped(came[0]))
         os._exit(Stopped(came[0]).exit_status)
 
-    def end(number: int, frame: FrameType | None) -> None:
+    def end(number: int, put_back: Callable[[], None]) -> None:
         came.append(number)
         put_back()
-        before[signal.SIGALRM] = signal.signal(signal.SIGALRM, late)
+        signal.signal(signal.SIGALRM, late)
         signal.setitimer(signal.ITIMER_REAL, LATE_SECONDS)
         raise KeyboardInterrupt  # which no `except Exception` on the way holds up
 
     try:
-        for number in ENDING:
-            signal.signal(number, end)
-        yield
+        with hearing(end):
+            yield
     except BaseException as error:  # a library may have made something else of it on the way
         if came and not isinstance(error, Stopped):
             raise Stopped(came[0]) from None
@@ -54,4 +44,4 @@ def told_by_signals() -> Iterator[None]:
     finally:
         if came:
             signal.setitimer(signal.ITIMER_REAL, 0.0)
-        put_back()
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)

@@ -14,8 +14,6 @@ from modelyard.cli.options import AsJson, ExitZero, PreparedFolder, ProjectFolde
 if TYPE_CHECKING:
     from modelyard.evidence.report import Report
 
-LOADING = "load torch and the base model"
-
 
 def train(
     project: ProjectFolder = Path(),
@@ -49,8 +47,9 @@ def train(
         if processes > 1 and not resume_test and "RANK" not in os.environ:
             places = {"--project": project, "--prepared": prepared, "--output": output, "--reports": reports}
             raise typer.Exit(_launched(processes, places, {"--json": as_json, "--exit-zero": exit_zero}))
-        folders = Folders(project, prepared or project / "prepared", output, reports or project / "reports")
-        report = _proven(folders, processes) if resume_test else _trained(folders)
+        prepared, reports = prepared or project / "prepared", reports or project / "reports"
+        folders = Folders(project, prepared, output or project / "model", reports)
+        report = _trained(folders, processes, proves=resume_test)
     from modelyard.evidence.judge import exit_status
 
     if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
@@ -59,44 +58,39 @@ def train(
 
 
 class Folders(NamedTuple):
-    """Where a training reads and writes; without an output in model/ of the project."""
+    """Where a training reads and writes."""
 
     project: Path
     prepared: Path
-    output: Path | None
+    output: Path
     reports: Path
 
 
-def _trained(folders: Folders) -> "Report":
+def _trained(folders: Folders, processes: int, *, proves: bool) -> "Report":
+    """Train, or prove that a training that is killed goes on exactly."""
     from modelyard.project.load import load_project
 
     settings = load_project(folders.project).settings
-    with progress_bar(LOADING) as progress, heard_logs():
+    with progress_bar("load torch and the base model") as progress, heard_logs():
+        if proves:
+            from modelyard.training.resume_test import resume_test
+
+            return resume_test(
+                settings,
+                root=folders.project,
+                prepared=folders.prepared,
+                reports=folders.reports,
+                processes=processes,
+                progress=progress,
+            )
         from modelyard.training.train import train as fine_tune
 
         return fine_tune(
             settings,
             root=folders.project,
             prepared=folders.prepared,
-            output=folders.output or folders.project / "model",
+            output=folders.output,
             reports=folders.reports,
-            progress=progress,
-        )
-
-
-def _proven(folders: Folders, processes: int) -> "Report":
-    from modelyard.project.load import load_project
-
-    settings = load_project(folders.project).settings
-    with progress_bar(LOADING) as progress, heard_logs():
-        from modelyard.training.resume_test import resume_test
-
-        return resume_test(
-            settings,
-            root=folders.project,
-            prepared=folders.prepared,
-            reports=folders.reports,
-            processes=processes,
             progress=progress,
         )
 

@@ -1,6 +1,5 @@
 """What `compress` reads: the trained model's folder and the prepared rows, encoded as in training."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,12 +8,13 @@ import polars as pl
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from modelyard.artifacts.files import read_json_text
+from modelyard.artifacts.documents import read_object
 from modelyard.artifacts.model import MARK, check_model_folder, read_classifier
 from modelyard.artifacts.prepared import Prepared, Split
 from modelyard.engines.base import Row
 from modelyard.errors import InputError, Problem
 from modelyard.tasks.classification import encode, load_tokenizer
+from modelyard.tasks.special_tokens import read_settings
 
 LONGEST_TOKENS = 512  # for a model that names no length: what its encoder was most likely trained with
 _SANE_LENGTH = 1_000_000  # transformers writes 1e30 for "no limit"
@@ -51,7 +51,7 @@ def read_trained(folder: Path) -> Trained:
         training = read_classifier(folder)
         labels, length = training.labels, training.max_length_tokens
     else:
-        config = _read(folder / "config.json")
+        config = read_object(folder / "config.json", next_step="copy the model's folder again")
         _refuse_several_labels(config, folder)
         labels, length = _config_labels(config, folder), _config_length(config, folder)
     if len(labels) < 2:
@@ -89,17 +89,6 @@ def index_labels(trained: Trained, prepared: Prepared, split: Split) -> NDArray[
     return np.array([index[name] for name in names], dtype=np.int64)
 
 
-def _read(path: Path) -> dict[str, object]:
-    next_step = "copy the model's folder again"
-    try:
-        content = json.loads(read_json_text(path, next_step=next_step))
-    except (ValueError, RecursionError) as error:
-        raise InputError(Problem(f"{path.name} is not JSON: {error}", next_step, str(path))) from error
-    if not isinstance(content, dict):
-        raise InputError(Problem(f"{path.name} holds no settings", next_step, str(path)))
-    return content
-
-
 def _refuse_several_labels(config: dict[str, object], folder: Path) -> None:
     """Refuse a model whose labels are each given or not: its largest logit is not its answer."""
     if config.get("problem_type") == "multi_label_classification":
@@ -121,7 +110,7 @@ def _config_labels(config: dict[str, object], folder: Path) -> list[str]:
 
 
 def _config_length(config: dict[str, object], folder: Path) -> int:
-    path = folder / "tokenizer_config.json"
-    stated = [config.get("max_position_embeddings"), _read(path).get("model_max_length") if path.is_file() else None]
+    settings = read_settings(folder, "tokenizer_config.json")
+    stated = [config.get("max_position_embeddings"), settings.get("model_max_length")]
     lengths = [value for value in stated if isinstance(value, int) and 8 <= value < _SANE_LENGTH]
     return min(lengths, default=LONGEST_TOKENS)

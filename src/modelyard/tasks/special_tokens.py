@@ -1,13 +1,11 @@
 """The special tokens of a model folder: where its tokenizer's settings name them, else by their id in its config."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
 
-from modelyard.artifacts.files import read_json_text
-from modelyard.errors import InputError, Problem
+from modelyard.artifacts.documents import read_object
 
 FILE = "tokenizer_config.json"
 _OLD_FILE = "special_tokens_map.json"
@@ -21,16 +19,8 @@ def read_settings(folder: Path, name: str) -> dict[str, Any]:
     Raises:
         InputError: it is no JSON object.
     """
-    path, next_step = folder / name, "copy it from the model that the weights are of"
-    if not path.is_file():
-        return {}
-    try:
-        found = json.loads(read_json_text(path, next_step=next_step))
-    except (ValueError, RecursionError) as error:
-        raise InputError(Problem(f"{name} is not settings: {error}", next_step, str(path))) from error
-    if not isinstance(found, dict):
-        raise InputError(Problem(f"{name} is not settings: it holds no object", next_step, str(path)))
-    return found
+    path = folder / name
+    return read_object(path, next_step="copy it from the model that the weights are of") if path.is_file() else {}
 
 
 def special_tokens(folder: Path, tokenizer: Tokenizer) -> dict[str, str]:

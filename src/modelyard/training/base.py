@@ -1,6 +1,5 @@
 """The model that is fine-tuned: found, checked before it is parsed, loaded with a new head, its limits read."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -14,7 +13,8 @@ from transformers import (
     PreTrainedModel,
 )
 
-from modelyard.artifacts.files import digest_bytes, digest_file, digest_folder, read_json_text
+from modelyard.artifacts.documents import read_object
+from modelyard.artifacts.files import digest_bytes, digest_file, digest_folder
 from modelyard.artifacts.model import check_model_folder
 from modelyard.errors import InputError, Problem
 from modelyard.tasks.special_tokens import token_id
@@ -250,12 +250,7 @@ def _cached(base: str, revision: str | None, folder: Path) -> Path:
 
 def _check_sizes(path: Path) -> None:
     next_step = "copy the config.json that belongs to these weights"
-    try:
-        config = json.loads(read_json_text(path, next_step=next_step))
-    except (ValueError, RecursionError) as error:
-        raise InputError(Problem(f"config.json is not JSON: {error}", next_step, str(path))) from error
-    if not isinstance(config, dict):
-        raise InputError(Problem("config.json holds no settings", next_step, str(path)))
+    config = read_object(path, next_step=next_step)
     problems = [
         Problem(f"{name} is {config[name]!r}: a whole number from 1 to {most:,}", next_step, str(path))
         for name, most in _LARGEST.items()

@@ -11,13 +11,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from types import FrameType
+from collections.abc import Sequence
 
 import psutil
 
 from modelyard.errors import Lost
-from modelyard.processes import ENDING
+from modelyard.processes import hearing
 
 PARENT = "MODELYARD_LAUNCHED_BY"
 """The variable that names the process with which those that `launch` started end."""
@@ -56,7 +55,7 @@ def launch(command: Sequence[str], processes: int) -> int:
             )
             for rank in range(processes)
         ]
-        with _passing_on(children):
+        with hearing(lambda number, put_back: _pass_on(number, children)):
             ended = _wait(children)
         statuses = [child.returncode for child in children]
         if not ended:
@@ -94,19 +93,10 @@ def _wait(children: "Sequence[subprocess.Popen[bytes]]") -> list[int]:
     return ended
 
 
-@contextlib.contextmanager
-def _passing_on(children: "Sequence[subprocess.Popen[bytes]]") -> Iterator[None]:
-    def pass_on(number: int, frame: FrameType | None) -> None:
-        for child in children:
-            if child.poll() is None:
-                child.send_signal(number)
-
-    before = {number: signal.signal(number, pass_on) for number in ENDING}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _pass_on(number: int, children: "Sequence[subprocess.Popen[bytes]]") -> None:
+    for child in children:
+        if child.poll() is None:
+            child.send_signal(number)
 
 
 def _free_port() -> int:

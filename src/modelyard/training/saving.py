@@ -3,16 +3,14 @@
 import contextlib
 import logging
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from modelyard.errors import Stopped
-from modelyard.processes import ENDING
+from modelyard.processes import hearing
 from modelyard.training.checkpoint import About, Course, Saved, restore, save
 from modelyard.training.pacing import lost_share, seconds_between_kills, seconds_between_saves
 from modelyard.training.step import Learner
@@ -137,26 +135,14 @@ def noting_signals() -> Iterator[Callable[[], int]]:
     Yields:
         The number of the signal that came, 0 before.
     """
-    if threading.current_thread() is not threading.main_thread():  # only there may handlers be set
-        yield lambda: 0
-        return
-    before = {number: signal.getsignal(number) for number in ENDING}
     noted: list[int] = []
 
-    def put_back() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    def note(number: int, frame: FrameType | None) -> None:
+    def note(number: int, put_back: Callable[[], None]) -> None:
         noted.append(number)
         put_back()
 
-    try:
-        for number in ENDING:
-            signal.signal(number, note)
+    with hearing(note):
         yield lambda: noted[0] if noted else 0
-    finally:
-        put_back()
     if noted:
         signal.raise_signal(noted[0])
 
