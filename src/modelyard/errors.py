@@ -74,7 +74,8 @@ class Stopped(ModelyardError):
     def __init__(self, number: int, step: int = 0, folder: Path | None = None) -> None:
         name, next_step = signal.Signals(number).name, "run the same command again"
         if folder is None:
-            reason = f"stopped by {name} before there was anything new to save"
+            reason = f"stopped by {name} while no step was under way"
+            next_step += ": it goes on from the last checkpoint where there is one"
         elif step:
             reason = f"stopped by {name} after step {step}, which is saved in {folder.name}"
             next_step += ": it goes on from there"

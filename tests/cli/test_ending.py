@@ -130,7 +130,7 @@ def test_a_signal_ends_the_block_whatever_is_made_of_it(number: signal.Signals) 
     with pytest.raises(Stopped) as caught, told_by_signals():
         wrapped(lambda: signal.raise_signal(number))
     assert caught.value.exit_status == 128 + number
-    assert f"stopped by {number.name} before there was anything new to save" in str(caught.value)
+    assert f"stopped by {number.name} while no step was under way" in str(caught.value)
     assert signal.getsignal(number) is before
 
 
@@ -149,7 +149,7 @@ with ending.told_by_signals():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50)
     assert done.returncode == 128 + signal.SIGTERM
     assert "Exception ignored in" in done.stderr  # Python's own word: the interrupt came to nothing
-    assert "error: stopped by SIGTERM before there was anything new to save" in done.stderr
+    assert "error: stopped by SIGTERM while no step was under way" in done.stderr
 
 
 def test_an_error_of_its_own_stays_what_it_is() -> None:

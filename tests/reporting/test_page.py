@@ -1,5 +1,6 @@
 import base64
 import hashlib
+import json
 import re
 import shutil
 from collections.abc import Callable
@@ -304,3 +305,16 @@ def test_a_language_model_has_no_section_that_cannot_be_filled(make_language: Ca
     assert "2.50 perplexity" not in said and "7.39" in said  # the perplexity of a loss of 2 nats
     titles = ("training.losses", "training.gradient_norm", "training.learning_rate", "training.shares")
     assert all(read_words()[key]["en"] in said for key in titles)
+
+
+def test_what_a_language_model_writes_is_shown_as_text(make_language: Callable[..., Any]) -> None:
+    folder = make_language(Interval(low=-3, estimate=-2, high=-1, n=60, unit="nats", method="linearised"))
+    bad = "<script>alert(1)</script>"
+    answers = [{"source": "a:1", "prompt": bad, "wanted": bad, "written": written} for written in (bad, "other")]
+    (folder / "reports" / "train.answers.jsonl").write_text("\n".join(map(json.dumps, answers)))
+    html = render(collect(folder))
+    page = Page(html)
+    assert len(page.named("script")) == 1
+    part = html.partition('<section id="training">')[2]
+    assert part.count("&lt;script&gt;") == 4  # what is as it was wanted stands there once
+    assert read_words()["training.answers"]["en"] in "".join(page.text)

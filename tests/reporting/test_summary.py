@@ -8,7 +8,7 @@ import pytest
 from modelyard.artifacts.reports import read_report, write_report
 from modelyard.evidence.interval import Interval, at_most
 from modelyard.evidence.judge import judge
-from modelyard.evidence.report import Report
+from modelyard.evidence.report import Measurement, Report
 from modelyard.reporting.collect import collect
 from modelyard.reporting.summary import Summary, summarise
 
@@ -127,3 +127,26 @@ def test_a_language_model_before_its_training(make_language: Callable[..., Any])
     (folder / "reports" / "train.json").unlink()
     found = summarise(collect(folder))
     assert (found.state, found.last, found.next, found.figures) == ("open", "check", "train", [])
+
+
+@pytest.mark.parametrize(("task", "near"), [("causal_lm", "0.5"), ("seq2seq_lm", "BLEU")])
+def test_what_a_language_model_writes_is_told(make_language: Callable[..., Any], task: str, near: str) -> None:
+    folder = make_language(Interval(low=-3, estimate=-2, high=-1, n=60, unit="nats", method="linearised"))
+    report = read_report(folder / "reports" / "train.json")
+    values = {"exact_match": (0.25, "fraction"), "rouge_l": (0.505, "fraction"), "bleu": (31.25, "BLEU")}
+    written = [
+        Measurement(
+            name=name,
+            subject="validation",
+            interval=Interval(low=0.0, estimate=value, high=value, n=9, unit=unit, method="bca"),
+        )
+        for name, (value, unit) in values.items()
+    ]
+    write_report(folder / "reports", report.model_copy(update={"measurements": [*report.measurements, *written]}))
+    dataset = folder / "prepared" / "dataset.json"
+    dataset.write_text(dataset.read_text().replace("causal_lm", task))
+    figures = summarise(collect(folder)).figures
+    assert [bool(figure.value) for figure in figures] == [True] * 4
+    assert ("BLEU" in figures[3].name) == (near == "BLEU")
+    if near == "BLEU":
+        assert figures[3].value == "31.25"

@@ -111,3 +111,10 @@ def test_of_a_conversation_without_end_the_last_answers_are_learned() -> None:
     rendered = render(turns(*map(str, range(2 * MAX_ANSWERS + 4))), Template(CHATML, {}))
     assert (len(rendered.answers), rendered.skipped) == (MAX_ANSWERS, 2)
     assert rendered.text.count("assistant") == MAX_ANSWERS + 2
+
+
+def test_a_conversation_ends_with_its_last_answer() -> None:
+    """ChatML sets a line's end behind the token that ends a turn: nothing is learned from it, and no answer ends so."""
+    rendered = render(turns("hi", "hello"), Template(CHATML, {}))
+    assert rendered.text.endswith("hello<|im_end|>")
+    assert rendered.answers[-1][1] == len(rendered.text)

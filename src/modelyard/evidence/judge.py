@@ -163,7 +163,7 @@ def shown_unit(interval: Interval) -> tuple[float, str]:
     """Factor and unit as a person reads them: a share in %, a difference of shares in points."""
     if interval.unit == "fraction":
         return 100.0, " points" if interval.method in DIFFERENCES else "%"
-    return 1.0, "" if interval.unit in ("ratio", "perplexity") else f" {interval.unit}"
+    return 1.0, "" if interval.unit in ("ratio", "perplexity", "BLEU") else f" {interval.unit}"
 
 
 def shown_digits(interval: Interval, limit: Limit, scale: float) -> int:

@@ -23,6 +23,7 @@ from modelyard.compression.reference import read_reference
 from modelyard.data.change.history import History, history_file, show
 from modelyard.errors import InputError, Problem
 from modelyard.evidence.report import Report, RunRecord
+from modelyard.reporting.answers import ANSWERS, Answer, read_answers
 from modelyard.reporting.curves import METRICS, Curves, read_curves
 from modelyard.reporting.mistakes import Mistakes, find_mistakes
 from modelyard.reporting.prepared import Data, read_data
@@ -58,6 +59,7 @@ class Collected:
         report_digests: name of a report's file, which is its stage -> its digest.
         data: from `prepared/`.
         curves: from `model/` and the metrics file.
+        answers: that the trained model wrote.
         ladder: from `candidates/`.
         mistakes: from the trained model's answers on test.
         release: from `release/`.
@@ -71,6 +73,7 @@ class Collected:
     report_digests: dict[str, str]
     data: Data | None = None
     curves: Curves | None = None
+    answers: list[Answer] = field(default_factory=list)
     ladder: Ladder | None = None
     mistakes: Mistakes | None = None
     release: Released | None = None
@@ -118,6 +121,7 @@ def collect(place: Path) -> Collected:
         report_digests={path.stem: digest_file(path) for path in reports},
         data=data,
         curves=_tried("training", root / "model", unread, lambda: read_curves(folder / METRICS, root / "model")),
+        answers=_tried("training", folder / ANSWERS, unread, lambda: read_answers(folder / ANSWERS)) or [],
         ladder=_tried("ladder", root / "candidates", unread, lambda: _read_ladder(root / "candidates")),
         mistakes=_tried("mistakes", root / "candidates" / REFERENCE, unread, lambda: _read_mistakes(root, data)),
         release=_tried("release", root / "release", unread, lambda: _read_release(root)),

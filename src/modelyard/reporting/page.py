@@ -164,6 +164,7 @@ def render(collected: Collected) -> str:
         history=history_view(collected.history) if collected.history else None,
         stages=[_stage(report, collected) for report in collected.reports],
         data=data_of(collected),
+        answers=collected.answers,
         training=training_view(collected.curves) if collected.curves else None,
         ladder=ladder_view(collected.ladder) if collected.ladder else None,
         mistakes=collected.mistakes,

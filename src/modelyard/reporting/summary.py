@@ -186,8 +186,8 @@ def stands_on(collected: Collected) -> bool:
 
 def _figures(collected: Collected, chosen: str) -> list[Figure]:
     card = collected.ladder.cards.get(chosen) if collected.ladder else None
-    found = [_judged(collected, chosen), _gained(collected), _lost(collected, card), _speed(card)]
-    found.append(_size(collected, card))
+    found = [_judged(collected, chosen), _gained(collected), *_written(collected)]
+    found += [_lost(collected, card), _speed(card), _size(collected, card)]
     return [figure for figure in found if figure is not None]
 
 
@@ -218,6 +218,18 @@ def _gained(collected: Collected) -> Figure | None:
                 words("figure.gained"), _estimate(verdict.interval), _range(verdict.interval, "figure.gained.below")
             )
     return None
+
+
+def _written(collected: Collected) -> list[Figure | None]:
+    """How near what a language model writes is to what was wanted: the same text, and the field's usual measure."""
+    report = collected.report("train")
+    items = {item.name: item.interval for item in report.measurements} if report else {}
+    near = "bleu" if collected.task == "seq2seq_lm" else "rouge_l"
+    return [
+        Figure(words(f"figure.{name}"), _estimate(items[name]), _range(items[name], "figure.written"))
+        for name in ("exact_match", near)
+        if name in items
+    ]
 
 
 def _lost(collected: Collected, card: Card | None) -> Figure | None:

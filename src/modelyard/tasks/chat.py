@@ -97,7 +97,8 @@ def render(messages: Sequence[Mapping[str, Any]], template: Template) -> Rendere
             answers[place] = (len(asked), end)
     if places[-1] not in answers:
         raise ValueError("the chat template does not write the last answer behind the text that it is asked with")
-    return Rendered(text, list(answers.values()), skipped=len(places) - len(answers))
+    _, end = answers[places[-1]]
+    return Rendered(text[:end], list(answers.values()), skipped=len(places) - len(answers))
 
 
 def _turn(message: Mapping[str, Any]) -> dict[str, Any]:
