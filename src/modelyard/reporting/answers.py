@@ -55,4 +55,5 @@ def _answer(line: bytes) -> Answer | None:
         return None
     source, prompt, wanted, written = parts
     same = wanted.strip() == written.strip()
-    return Answer(source, *(text[:FIRST_CHARACTERS] for text in (prompt, wanted, written)), same=same)
+    prompt, wanted, written = (text[:FIRST_CHARACTERS] for text in (prompt, wanted, written))
+    return Answer(source, prompt, wanted, written, same)
