@@ -16,6 +16,8 @@ MAX_STEPS = 1_000_000
 MAX_LINE_BYTES = 64 * 1024
 FIGURES = ("learning_rate", "gradient_norm", "tokens_per_second", "padding_share", "utilisation")
 """Of every step, beside its loss."""
+OF_TOKENS = ("causal_lm", "seq2seq_lm")
+"""Tasks whose loss is that of a token, so that its exponential is the perplexity."""
 _FORMATS = ("fp32", "bf16", "fp16")
 
 

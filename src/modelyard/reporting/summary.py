@@ -12,6 +12,7 @@ from modelyard.evidence.interval import Interval
 from modelyard.evidence.judge import Verdict, exit_status
 from modelyard.evidence.report import Report
 from modelyard.reporting.collect import Collected
+from modelyard.reporting.curves import OF_TOKENS
 from modelyard.reporting.numbers import both_amounts, limit_text, shown, size
 from modelyard.reporting.words import words
 
@@ -223,7 +224,9 @@ def _gained(collected: Collected) -> Figure | None:
 def _written(collected: Collected) -> list[Figure | None]:
     """How near what a language model writes is to what was wanted: the same text, and the field's usual measure."""
     report = collected.report("train")
-    items = {item.name: item.interval for item in report.measurements} if report else {}
+    if report is None or collected.task not in OF_TOKENS:
+        return []
+    items = {item.name: item.interval for item in report.measurements if item.scope == "overall"}
     near = "bleu" if collected.task == "seq2seq_lm" else "rouge_l"
     return [
         Figure(words(f"figure.{name}"), _estimate(items[name]), _range(items[name], "figure.written"))

@@ -9,13 +9,11 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from modelyard.reporting.charts import LOW, Curve, line_chart, smoothed, thinned
-from modelyard.reporting.curves import Curves, Metrics
+from modelyard.reporting.curves import OF_TOKENS, Curves, Metrics
 from modelyard.reporting.numbers import duration, size
 from modelyard.reporting.words import words
 
 MAX_EVALUATIONS = 40
-OF_TOKENS = ("causal_lm", "seq2seq_lm")
-"""Tasks whose loss is that of a token, so that its exponential is the perplexity."""
 
 
 @dataclass(frozen=True)
