@@ -90,18 +90,26 @@ def alone(base: Path, tiny_prepared: Path, tmp_path_factory: pytest.TempPathFact
     return project
 
 
+@pytest.mark.parametrize("sharded", [False, True], ids=["whole", "sharded"])
 @pytest.mark.parametrize("processes", [2, pytest.param(4, marks=pytest.mark.system)])
 def test_several_processes_train_as_one_does(
-    alone: Path, base: Path, tiny_prepared: Path, tmp_path: Path, processes: int
+    alone: Path, base: Path, tiny_prepared: Path, tmp_path: Path, processes: int, sharded: bool
 ) -> None:
-    project = project_of(tmp_path / "project", base, tiny_prepared)
+    project = project_of(tmp_path / "project", base, tiny_prepared, sharded=sharded)
     assert "train: tiny" in run(project, processes)
     assert_alike(alone, project)
     assert sorted(path.name for path in project.iterdir()) == ["model", "modelyard.yaml", "prepared", "reports"]
+    found, expected = ({path.name: path for path in (place / "model").iterdir()} for place in (project, alone))
+    assert found.keys() == expected.keys()
+    assert found["config.json"].read_bytes() == expected["config.json"].read_bytes()
 
 
 @pytest.mark.system
-@pytest.mark.parametrize("train", [{}, {"lora_rank": 4}], ids=["weights", "lora"])
+@pytest.mark.parametrize(
+    "train",
+    [{}, {"lora_rank": 4}, {"sharded": True}, {"sharded": True, "activation_checkpointing": True}],
+    ids=["weights", "lora", "sharded", "sharded and computed again"],
+)
 def test_a_language_model_too(
     tiny_decoder: Path,
     prepare_language: Callable[[str, list[dict[str, Any]]], Path],

@@ -22,6 +22,8 @@ class TrainSection(Section):
     """Dimensions of the updates that LoRA trains in the place of the weights. null: the weights themselves."""
     activation_checkpointing: bool = False
     """Compute the layers again for the backward pass in the place of keeping them: less memory, a third more work."""
+    sharded: bool = False
+    """Divide weights, gradients and moments among the processes (FSDP2), for a model that does not fit one device."""
     hours_between_failures: float | None = Field(None, gt=0, le=100_000)
     """Mean hours between two kills of a training, which decide how often it is saved. null: a day, and what it met."""
     seed: int = Field(7, ge=0)

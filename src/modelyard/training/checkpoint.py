@@ -1,5 +1,7 @@
 """A checkpoint: all that a training needs to go on as if it had never stopped, in a folder that is whole or absent.
 
+Its tensors are whole, however many processes trained and however they shared the model.
+
 model.checkpoints/step-000000120/
   weights.safetensors     of the model
   optimiser.safetensors   step and both moments of every weight, by its number
@@ -29,6 +31,7 @@ from modelyard.artifacts.documents import read_document
 from modelyard.artifacts.files import digest_file, leftovers, replacing_folder, write_json
 from modelyard.artifacts.reports import installed_versions
 from modelyard.errors import InputError, Problem
+from modelyard.training.sharding import divided, is_sharded, put, whole
 from modelyard.training.step import Learner, Precision
 
 MARK = "state.json"
@@ -53,7 +56,7 @@ class Course:
         updated: whether any step changed the weights; fp16 skips those whose gradient is not finite.
         history: one entry per evaluation.
         best_step: with the lowest validation loss; 0 before the first evaluation.
-        best_weights: by name, on the CPU.
+        best_weights: by name, on the CPU; of a sharded training in the first process.
         best_outputs: of the validation rows, shape (rows, width of the objective).
     """
 
@@ -101,6 +104,7 @@ class State(BaseModel):
         restarts: how often the training went on from a checkpoint before.
         threads: of torch on the CPU, on which the order of its sums depends.
         processes: that trained together.
+        sharded: whether they divided the model among them.
         elsewhere: how the training went on before otherwise than it began, in words.
         versions: of the libraries.
         digests: of every other file of the checkpoint.
@@ -125,6 +129,7 @@ class State(BaseModel):
     restarts: int
     threads: int
     processes: int
+    sharded: bool = False
     elsewhere: list[str]
     versions: dict[str, str]
     digests: dict[str, str]
@@ -137,11 +142,12 @@ class Saved:
     folder: Path
     state: State
 
-    def differences(self, processes: int) -> list[str]:
+    def differences(self, processes: int, *, sharded: bool = False) -> list[str]:
         """What is not as it was when this was saved, in words: the steps are the same, the last bits may not be.
 
         Args:
             processes: that train together now.
+            sharded: whether they divide the model among them.
         """
         now = installed_versions()
         found = list(self.state.elsewhere)
@@ -154,6 +160,8 @@ class Saved:
             found.append(f"{self.state.threads} threads, now {torch.get_num_threads()}")
         if self.state.processes != processes:
             found.append(f"{self.state.processes} processes, now {processes}")
+        if self.state.sharded != sharded:
+            found.append("whole, now sharded" if sharded else "sharded, now whole")
         return list(dict.fromkeys(found))
 
 
@@ -188,9 +196,12 @@ def save(
         InputError: it cannot be written; those before it are as they were.
     """
     random = learner.group.gather(_random(learner.model.device))
+    files = _tensors(learner, course, random)
     if learner.group.first:
         taken = {"trained_seconds": trained_seconds, "restarts": restarts, "elsewhere": list(elsewhere)}
-        _write(folder, learner, course, about, random, taken)
+        _write(folder, learner, course, about, files, taken)
+    for _ in files:  # whoever writes nothing has a part in each
+        pass
     learner.group.wait()
 
 
@@ -199,7 +210,7 @@ def _write(
     learner: Learner,
     course: Course,
     about: About,
-    random: Sequence[Mapping[str, torch.Tensor]],
+    files: Iterator[tuple[str, Mapping[str, torch.Tensor]]],
     taken: Mapping[str, Any],
 ) -> None:
     # one of a later step is damaged, or it would have been gone on from; what a kill left of a save has no other end
@@ -208,7 +219,7 @@ def _write(
         shutil.rmtree(place, ignore_errors=True)
     with replacing_folder(folder / f"step-{course.step:09d}", mark=MARK) as place:
         digests = {}
-        for name, tensors in _tensors(learner, course, random):
+        for name, tensors in files:
             _write_tensors(_apart(tensors), place / name)
             digests[name] = digest_file(place / name)
         state = State(
@@ -220,6 +231,7 @@ def _write(
             **taken,
             threads=torch.get_num_threads(),
             processes=learner.group.size,
+            sharded=is_sharded(learner.model),
             versions=installed_versions(),
             digests=digests,
         )
@@ -265,18 +277,20 @@ def restore(saved: Saved, learner: Learner) -> Course:
     Raises:
         InputError: its tensors do not fit the model.
     """
-    state, device = saved.state, learner.model.device
+    state, device, sharded = saved.state, learner.model.device, is_sharded(learner.model)
     try:
-        learner.model.load_state_dict(load_file(saved.folder / _WEIGHTS, device=str(device)))
+        put(learner.model, load_file(saved.folder / _WEIGHTS, device="cpu" if sharded else str(device)))
         learner.optimiser.load_state_dict(_optimiser_state(learner, load_file(saved.folder / _OPTIMISER)))
         learner.scaler.load_state_dict(state.scaler)
-    except (RuntimeError, ValueError, KeyError, SafetensorError) as error:
+    except (RuntimeError, ValueError, LookupError, SafetensorError) as error:
         reason = str(error).strip().partition("\n")[0]
         message = f"the checkpoint does not fit this model: {reason}"
         raise InputError(Problem(message, _BEGIN_ANEW.format(saved.folder.parent), str(saved.folder))) from error
     _set_random(load_file(saved.folder / _RANDOM), learner.group.rank, device)
     best = load_file(saved.folder / _BEST) if state.best_step else {}
     outputs = best.pop(_OUTPUTS).numpy() if best else np.empty(0, np.float32)
+    if sharded and not learner.group.first:
+        best = {}
     return Course(**state.model_dump(include=set(_OF_COURSE)), best_weights=best, best_outputs=outputs)
 
 
@@ -341,10 +355,12 @@ def _refuse_another(saved: Mapping[str, Any], training: Mapping[str, Any], folde
 def _tensors(
     learner: Learner, course: Course, random: Sequence[Mapping[str, torch.Tensor]]
 ) -> Iterator[tuple[str, Mapping[str, torch.Tensor]]]:
-    """Each file and its tensors, one after the other."""
-    yield _WEIGHTS, learner.model.state_dict()
-    moments = learner.optimiser.state_dict()["state"].items()
-    yield _OPTIMISER, {f"{number}.{name}": value for number, of_one in moments for name, value in of_one.items()}
+    """Each file and its tensors, one after the other; whole in the first process."""
+    first = learner.group.first
+    yield _WEIGHTS, dict(whole(learner.model.state_dict(), first=first))
+    states = learner.optimiser.state_dict()["state"].items()
+    moments = {f"{number}.{name}": value for number, of_one in states for name, value in of_one.items()}
+    yield _OPTIMISER, dict(whole(moments, first=first))
     yield _RANDOM, {f"{rank}.{name}": state for rank, states in enumerate(random) for name, state in states.items()}
     if course.best_step:
         yield _BEST, course.best_weights | {_OUTPUTS: torch.from_numpy(course.best_outputs)}
@@ -374,10 +390,12 @@ def _write_tensors(tensors: dict[str, torch.Tensor], path: Path) -> None:
 
 
 def _optimiser_state(learner: Learner, tensors: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    weights = [weight for parameters in learner.optimiser.param_groups for weight in parameters["params"]]
     state: dict[int, dict[str, torch.Tensor]] = {}
     for key, tensor in tensors.items():
         number, _, name = key.partition(".")
-        state.setdefault(int(number), {})[name] = tensor
+        like = weights[int(number)] if tensor.ndim else None  # the count of steps is a number in every process
+        state.setdefault(int(number), {})[name] = divided(tensor, like)
     return learner.optimiser.state_dict() | {"state": state}
 
 

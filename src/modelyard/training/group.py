@@ -1,8 +1,8 @@
 """Training in several processes: who has which rows of a batch, and what they tell each other.
 
-Every process holds the whole model and knows the whole plan. Of every batch each takes every n-th row; the gradients
-are added up by torch's DistributedDataParallel while the backward pass goes on, so that all take the same step. The
-first process writes; alone, nothing is sent.
+Every process holds the whole model, or its part of each weight (`sharding`), and knows the whole plan. Of every batch
+each takes every n-th row; the gradients are added up by torch's DistributedDataParallel, or by FSDP, while the backward
+pass goes on, so that all take the same step. The first process writes; alone, nothing is sent.
 """
 
 import os
@@ -22,6 +22,7 @@ from transformers import PreTrainedModel
 from modelyard.errors import InputError, Lost, Problem
 from modelyard.processes import at_once, die_with_parent
 from modelyard.training.launch import PARENT
+from modelyard.training.sharding import is_sharded
 
 WAIT = timedelta(minutes=30)
 """So long a process waits for the others, as for the first one to save; whoever started them notices a death itself."""
@@ -72,9 +73,11 @@ class Group:
         """The model as it is called in training: with the gradients of all processes averaged.
 
         Some models have weights that a task does not use: they must be looked for, or DistributedDataParallel waits for
-        their gradients.
+        their gradients. A sharded model sees to its gradients itself.
         """
-        return model if self.size == 1 else DistributedDataParallel(model, find_unused_parameters=True)
+        if self.size == 1 or is_sharded(model):
+            return model
+        return DistributedDataParallel(model, find_unused_parameters=True)
 
 
 ALONE = Group()
@@ -115,7 +118,10 @@ def joined() -> Iterator[Group]:
 
 
 def held_back(model: torch.nn.Module, *, last: bool) -> AbstractContextManager[None]:
-    """Keep the gradients of all but the last part of a batch to this process: they are added up once."""
+    """Keep the gradients of all but the last part of a batch to this process: they are added up once.
+
+    Not those of a sharded model: whole gradients in every process are what it has no room for.
+    """
     return nullcontext() if last or not isinstance(model, DistributedDataParallel) else model.no_sync()
 
 

@@ -17,6 +17,7 @@ from modelyard.training.checkpoint import Course
 from modelyard.training.group import ALONE, Group
 from modelyard.training.objective import Objective
 from modelyard.training.saving import Saver
+from modelyard.training.sharding import is_sharded, no_gradients, put_from_first, whole
 from modelyard.training.step import Learner, Precision, make_learner, not_finite, take_step
 from modelyard.training.watching import Watch
 
@@ -121,12 +122,15 @@ def evaluate(
     training, done = model.training, 0
     parts = cut(order, rows.lengths, min(EVALUATION_TOKENS, objective.tokens_per_forward))
     model.eval()
-    with torch.inference_mode():
+    with no_gradients(model):
         # one part a process, so that all have equally many turns
         for start in range(0, len(parts), group.size):
             turn = parts[start : start + group.size]
-            for part in group.share(turn):
+            share = group.share(turn)
+            for part in share:
                 outputs[part] = objective.outputs(model, rows, part)
+            if not share and is_sharded(model):
+                objective.outputs(model, rows, turn[0])  # for nothing: the others wait for its part of the weights
             done += sum(len(part) for part in turn)
             progress("evaluate", done, len(order))
     model.train(training)
@@ -192,7 +196,7 @@ def fit(
     if watch is not None:
         record(watch.in_the_end(now.step))
     _refuse_no_update(course, train, now)
-    model.load_state_dict(course.best_weights)
+    put_from_first(model, course.best_weights)
     return Fitted(course.best_step, course.history, course.best_outputs, stopped_early=now.step < steps[-1].step)
 
 
@@ -248,9 +252,8 @@ def _note(
     course.loss_sum, course.weight_seen = 0.0, 0
     if evaluations_since_best(course.history) == 0:
         course.best_step, course.best_outputs = now.step, outputs
-        course.best_weights = {
-            name: weight.detach().to("cpu", copy=True) for name, weight in learner.model.state_dict().items()
-        }
+        weights = whole(learner.model.state_dict(), first=learner.group.first)
+        course.best_weights = {name: weight.detach().to("cpu", copy=True) for name, weight in weights}
     return course.history[-1]
 
 

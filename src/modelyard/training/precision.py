@@ -4,6 +4,8 @@ import copy
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import cast
 
 import torch
@@ -13,8 +15,10 @@ from modelyard.errors import InputError, Problem
 from modelyard.progress import Progress, silent
 from modelyard.training.batches import Rows
 from modelyard.training.derive import SET
+from modelyard.training.group import ALONE, Group
 from modelyard.training.objective import Objective
-from modelyard.training.step import Precision, make_learner, take_step
+from modelyard.training.sharding import is_sharded, tried_out
+from modelyard.training.step import Learner, Precision, make_learner, take_step
 
 # fp32 is exact and never diverges: another format must save a tenth of the time or more, beyond what timing jitters
 CLEARLY_FASTER = 1.1
@@ -106,12 +110,14 @@ def choose_precision(
     objective: Objective,
     *,
     wanted: str,
+    group: Group = ALONE,
     progress: Progress = silent,
 ) -> tuple[Precision, str, dict[str, list[float]]]:
     """The precision to train in, the reason, and the seconds of each timed step by precision.
 
     Whole steps are timed, update included, on a copy of the model and the batch of median size. A format in which a
-    step's loss or gradient is not finite is left out, and the reason says so.
+    step's loss or gradient is not finite is left out, and the reason says so. Of a sharded model there is no room for a
+    copy: all processes step on it together, at a learning rate of 0, by the clock of the first.
 
     Args:
         model: as it will be trained; unchanged.
@@ -119,6 +125,7 @@ def choose_precision(
         batches: of every step that is planned.
         objective: what is minimised.
         wanted: `train.precision`.
+        group: the processes that share the model, where it is sharded.
         progress: told after each round.
 
     Raises:
@@ -131,8 +138,10 @@ def choose_precision(
         return "fp32", f"training takes {len(batches)} steps, too few for timing other formats to pay", {}
     typical = sorted(batches, key=lambda batch: sum(rows.lengths[index] for index in batch))[len(batches) // 2]
 
+    learner_in = _trials(model, objective, group)
+
     def step_in(precision: Precision) -> Callable[[], None]:
-        learner = make_learner(copy.deepcopy(model).train(), objective, precision=precision)
+        learner = learner_in(precision)
 
         def run() -> None:
             take_step(learner, rows, typical, learning_rate=0.0, step=0)
@@ -141,13 +150,49 @@ def choose_precision(
 
         return run
 
-    work: dict[str, Callable[[], None]] = {name: step_in(name) for name in candidates(model.device)}
-    seconds, failed = time_in_turns(work, progress=progress)
+    work: dict[str, Callable[[], None]] = {name: step_in(name) for name in _formats(model)}
+    with tried_out(model):
+        seconds, failed = time_in_turns(work, clock=_clock(model, group), progress=progress)
     if "fp32" in failed:
         raise failed["fp32"]
     chosen = pick(seconds)
     left_out = "".join(f"; {name} is left out: {error.problems[0].message}" for name, error in failed.items())
     return chosen, _reason(chosen, [name for name in seconds if name != chosen]) + left_out, seconds
+
+
+def _formats(model: PreTrainedModel) -> list[Precision]:
+    found = candidates(model.device)
+    return [name for name in found if name != "fp16"] if is_sharded(model) else found  # as in `check_sharding`
+
+
+def _trials(model: PreTrainedModel, objective: Objective, group: Group) -> Callable[[Precision], Learner]:
+    """What may take steps that are only tried: a copy for each format, or of a sharded model itself and one optimiser.
+
+    The moments of a second one would take twice the room of the weights.
+    """
+    if not is_sharded(model):
+        return lambda precision: make_learner(copy.deepcopy(model).train(), objective, precision=precision)
+    one = make_learner(model.train(), objective, precision="fp32", group=group)
+    return lambda precision: replace(one, precision=precision)
+
+
+def _clock(model: PreTrainedModel, group: Group) -> Callable[[], float]:
+    """Seconds; those of the first process where all must come to the same decisions."""
+    return (lambda: group.from_first(time.perf_counter())) if is_sharded(model) else time.perf_counter
+
+
+def step_on_copies(model: PreTrainedModel, rows: Rows, objective: Objective) -> None:
+    """A whole step over the shortest and the longest row, in each format that a GPU trains in; on a CPU in fp32.
+
+    Every process takes all of these rows, so that what an operation raises it raises in all.
+    """
+    order = sorted(range(len(rows.ids)), key=lambda index: len(rows.ids[index]))
+    formats: list[Precision] = _formats(model) if model.device.type == "cuda" else ["fp32"]
+    learner_in = _trials(model, objective, ALONE)
+    for precision in formats:
+        with tried_out(model), suppress(InputError):  # a loss that is no number is told by the training itself
+            # twice the shortest: two rows that lie side by side take a kernel of their own
+            take_step(learner_in(precision), rows, [order[0], order[0], order[-1]], learning_rate=0.0, step=0)
 
 
 def _reason(chosen: Precision, others: Sequence[str]) -> str:

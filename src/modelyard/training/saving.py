@@ -13,6 +13,7 @@ from modelyard.errors import Stopped
 from modelyard.processes import hearing
 from modelyard.training.checkpoint import About, Course, Saved, restore, save
 from modelyard.training.pacing import lost_share, seconds_between_kills, seconds_between_saves
+from modelyard.training.sharding import is_sharded
 from modelyard.training.step import Learner
 
 FIRST_SAVE_SECONDS = 30.0
@@ -95,7 +96,8 @@ class Saver:
         )
         start = self.clock()
         trained = earlier + start - self._began
-        elsewhere = [] if self.saved is None else self.saved.differences(learner.group.size)
+        size, sharded = learner.group.size, is_sharded(learner.model)
+        elsewhere = [] if self.saved is None else self.saved.differences(size, sharded=sharded)
         save(
             self.folder,
             learner,

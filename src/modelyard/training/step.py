@@ -13,6 +13,7 @@ from modelyard.errors import InputError, Problem
 from modelyard.training.batches import Rows, cut
 from modelyard.training.group import ALONE, Group, held_back
 from modelyard.training.objective import Objective
+from modelyard.training.sharding import is_sharded, number
 
 Precision = Literal["fp32", "bf16", "fp16"]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -124,16 +125,16 @@ def take_step(
     device, group, weight = learner.model.device, learner.group, rows.weight(batch)
     loss_sum, bad = 0.0, list[str]()
     learner.optimiser.zero_grad(set_to_none=True)
+    objective = learner.objective
+    parts = cut(group.share(batch), rows.lengths, objective.tokens_per_forward, packs=objective.packs)
+    counted, passes = len(parts), _passes(learner, len(parts))
     # a process without a row takes the first one for nothing: the others wait for its gradients
-    objective, share = learner.objective, group.share(batch)
-    parts = cut(share, rows.lengths, objective.tokens_per_forward, packs=objective.packs) or [[batch[0]]]
-    counts = 1.0 if share else 0.0
-    for part in parts:
+    for turn, part in enumerate(parts + [[batch[0]]] * (passes - counted), start=1):
         with (
-            held_back(learner.called, last=part is parts[-1]),
+            held_back(learner.called, last=turn == passes),
             torch.autocast(device.type, dtype=DTYPES[learner.precision], enabled=learner.precision != "fp32"),
         ):
-            row_losses = counts * objective.row_losses(learner.called, rows, part)
+            row_losses = float(turn <= counted) * objective.row_losses(learner.called, rows, part)
             # the gradients of the group are averaged, not added up
             part_loss = row_losses.sum() / (weight / group.size)
             learner.scaler.scale(part_loss).backward()  # type: ignore[no-untyped-call]
@@ -144,7 +145,7 @@ def take_step(
     if not math.isfinite(loss_sum):
         raise not_finite("loss", loss_sum, step, sorted(source for found in group.gather(bad) for source in found))
     learner.scaler.unscale_(learner.optimiser)
-    norm = torch.nn.utils.clip_grad_norm_(learner.model.parameters(), CLIP_NORM, foreach=True).item()
+    norm = number(torch.nn.utils.clip_grad_norm_(learner.model.parameters(), CLIP_NORM, foreach=True))
     if not math.isfinite(norm) and learner.scaler.get_scale() <= LEAST_LOSS_SCALE:  # 1 where the scaler is off
         raise not_finite("gradient", norm, step, [rows.sources[index] for index in batch])
     for parameters in learner.optimiser.param_groups:
@@ -152,6 +153,11 @@ def take_step(
     learner.scaler.step(learner.optimiser)
     learner.scaler.update()
     return StepResult(loss_sum, norm)
+
+
+def _passes(learner: Learner, parts: int) -> int:
+    """How often a process calls the model in a step: once at least, and sharded as often as any other does."""
+    return max(1, int(learner.group.most(parts)[0]) if is_sharded(learner.model) else parts)
 
 
 def not_finite(what: str, value: float, step: int, sources: Sequence[str]) -> InputError:

@@ -1,7 +1,6 @@
 """`modelyard train`: from `prepared/` and a base model to `model/` and `reports/train.json`."""
 
 import contextlib
-import copy
 import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -47,9 +46,10 @@ from modelyard.training.kinds import KINDS
 from modelyard.training.loop import PATIENCE, Fitted, Scheduled, evaluate, fit, schedule
 from modelyard.training.metrics import nobody, recorded, unwritable
 from modelyard.training.objective import Objective
-from modelyard.training.precision import LEAST_STEPS, candidates, check_precision, choose_precision
+from modelyard.training.precision import LEAST_STEPS, check_precision, choose_precision, step_on_copies
 from modelyard.training.saving import Saver, noting_signals
-from modelyard.training.step import Precision, compute_again, make_learner, take_step
+from modelyard.training.sharding import check_sharding, is_sharded, shard, whole
+from modelyard.training.step import Precision, compute_again
 from modelyard.training.surroundings import (
     allow_what_has_none,
     keeping_freed_memory,
@@ -119,14 +119,21 @@ def train(
         refuse_failed(reports, ["check"])
         check_output(output, mark=MARK)
         check_precision(settings.train.precision, device)
+        sharded = settings.train.sharded and group.size > 1
+        if sharded:
+            check_sharding(precision=settings.train.precision, lora_rank=settings.train.lora_rank)
         data = _read_data(prepared, settings, kind)
         base = find_base(section.base, section.revision, root=root)
         with reproducible(settings.train.seed), quiet_transformers(), keeping_freed_memory():
-            model = kind.load(base, data, settings.train.seed).to(device)
+            model = kind.load(base, data, settings.train.seed)
+            if not sharded:  # else no device has room for it: what is asked before it is divided is asked on the CPU
+                model.to(device)
             if settings.train.activation_checkpointing:
                 compute_again(model)
             adapter = None if settings.train.lora_rank is None else lora.attach(model, settings.train.lora_rank)
             ready = _ready(settings, kind, data, base, model, adapter, progress)
+            if sharded:
+                shard(model, device)
             report = _train(ready, output, reports, excerpt, group, progress)
         if group.first:
             write_report(reports, report)
@@ -204,12 +211,12 @@ def _train(
 ) -> Report:
     model, objective, validation = ready.model, ready.objective, ready.validation
     steps = ready.planned if excerpt is None else _cut_short(ready.planned, excerpt.steps)
-    varies = allow_what_has_none(lambda: _step_on_copies(model, ready.train, objective))
+    varies = allow_what_has_none(lambda: step_on_copies(model, ready.train, objective))
     facts = ready.training.model_dump(mode="json", include={"task", "labels", "base", "prepared"})
     facts |= ready.training.settings | {"steps": len(steps)}
     saved = _agreed(newest(checkpoints_of(output), facts), group)
     with recorded(reports / METRICS_FILE, saved) if group.first else contextlib.nullcontext(nobody) as record:
-        about = group.from_first(_about(ready, facts, saved, record, progress))
+        about = group.from_first(_about(ready, facts, saved, record, group, progress))
         before = None
         if ready.kind.asks_before:
             before = evaluate(model, validation, objective, group=group, progress=progress)
@@ -236,11 +243,24 @@ def _train(
     written = _written(ready, group, progress)
     used = ready.training.settings | {"precision": about.precision}
     now = {"settings": used, "history": fitted.history, "best_step": fitted.best_step}
-    if group.first:
-        _write_model(model, ready.base, ready.training.model_copy(update=now), output)
+    trained = _whole(ready, group)
+    if trained is not None:
+        _write_model(trained, ready.base, ready.training.model_copy(update=now), output)
         save_answers(written, reports / ANSWERS_FILE)
-    notes = [*_varies(varies), *([] if saved is None else _resumed(saved, group.size))]
+    notes = [*_varies(varies), *([] if saved is None else _resumed(saved, group.size, sharded=is_sharded(model)))]
     return _report(ready, about, fitted, before, written, merged, _padding(ready, group), len(steps), notes)
+
+
+def _whole(ready: Ready, group: Group) -> PreTrainedModel | None:
+    """The model on the CPU, in the first process only, which gathers it where it is sharded."""
+    if not is_sharded(ready.model):
+        return ready.model.to("cpu") if group.first else None
+    plain = ready.kind.load(ready.base, ready.data, ready.settings.train.seed) if group.first else None
+    own = {} if plain is None else plain.state_dict()
+    for name, weight in whole(ready.model.state_dict(), first=group.first):
+        if plain is not None:
+            own[name].copy_(weight)
+    return plain
 
 
 def _merged(ready: Ready, fitted: Fitted, group: Group, progress: Progress) -> list[Verdict]:
@@ -303,6 +323,7 @@ def _report(
             "seed": chosen.seed,
             "lora_rank": chosen.lora_rank,
             "activation_checkpointing": chosen.activation_checkpointing,
+            "sharded": chosen.sharded,
             "precision": {"value": precision, "reason": why},
             **{name: {"value": value, "reason": reason} for name, (value, reason) in ready.derived.items()},
         },
@@ -334,6 +355,7 @@ def _about(
     facts: Mapping[str, Any],
     saved: Saved | None,
     record: Callable[[Mapping[str, Any]], None],
+    group: Group,
     progress: Progress,
 ) -> About:
     """What the checkpoints belong to, with the precision: as it was where the training goes on, else chosen."""
@@ -341,21 +363,10 @@ def _about(
         return About(facts, saved.state.precision, saved.state.precision_reason)
     batches, wanted = [now.batch for now in ready.planned], ready.settings.train.precision
     precision, why, seconds = choose_precision(
-        ready.model, ready.train, batches, ready.objective, wanted=wanted, progress=progress
+        ready.model, ready.train, batches, ready.objective, wanted=wanted, group=group, progress=progress
     )
     record({"precision_seconds": seconds})
     return About(facts, precision, why)
-
-
-def _step_on_copies(model: PreTrainedModel, rows: Rows, objective: Objective) -> None:
-    """A whole step over the shortest and the longest row, in each format that a GPU trains in; on a CPU in fp32."""
-    order = sorted(range(len(rows.ids)), key=lambda index: len(rows.ids[index]))
-    formats: list[Precision] = candidates(model.device) if model.device.type == "cuda" else ["fp32"]
-    for precision in formats:
-        learner = make_learner(copy.deepcopy(model).train(), objective, precision=precision)
-        with contextlib.suppress(InputError):  # a loss that is no number is told by the training itself
-            # twice the shortest: two rows that lie side by side take a kernel of their own
-            take_step(learner, rows, [order[0], order[0], order[-1]], learning_rate=0.0, step=0)
 
 
 def _varies(reason: str) -> list[str]:
@@ -377,9 +388,9 @@ def _agreed(saved: Saved | None, group: Group) -> Saved | None:
     return saved
 
 
-def _resumed(saved: Saved, processes: int) -> list[str]:
+def _resumed(saved: Saved, processes: int, *, sharded: bool) -> list[str]:
     """The note that this training went on elsewhere than it began, where that may change its last bits."""
-    differences = saved.differences(processes)
+    differences = saved.differences(processes, sharded=sharded)
     if not differences:
         return []
     return [f"went on after step {saved.state.step} elsewhere than it began ({', '.join(differences)}): the same rows"]
@@ -489,7 +500,7 @@ def _schedule(
 def _write_model(model: PreTrainedModel, base: Path, training: Training, output: Path) -> None:
     with replacing_folder(output, mark=MARK) as folder:
         try:
-            model.to("cpu").save_pretrained(folder, max_shard_size="1000GB")  # one file: `model.safetensors`
+            model.save_pretrained(folder, max_shard_size="1000GB")  # one file: `model.safetensors`
         except SafetensorError as error:  # its word for what the system refused
             raise unwritable(output, str(error), "--output") from error
         for name in TOKENIZER_FILES:
