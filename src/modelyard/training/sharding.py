@@ -86,8 +86,9 @@ def tried_out(model: torch.nn.Module) -> Iterator[None]:
         yield
     finally:
         if isinstance(model, FSDPModule):
-            model.reset_iter_state()  # else a pass that raised is still under way
-            model.zero_grad()
+            model.zero_grad()  # of the weights that a pass which raised left gathered
+            model.reset_iter_state()  # else it is still under way
+            model.zero_grad()  # of the parts
 
 
 def whole(tensors: Mapping[str, torch.Tensor], *, first: bool) -> Iterator[tuple[str, torch.Tensor]]:

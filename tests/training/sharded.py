@@ -1,0 +1,67 @@
+"""What test_sharding.py starts in several processes: `sharded.py BASE PREPARED BATCHES OUTPUT`."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch.distributed.tensor import DTensor
+
+from modelyard.artifacts.prepared import read_prepared
+from modelyard.tasks.classification import load_tokenizer
+from modelyard.training.base import load_with_new_head
+from modelyard.training.classifier import Classifier
+from modelyard.training.group import joined
+from modelyard.training.loop import evaluate
+from modelyard.training.precision import LEAST_STEPS, choose_precision, step_on_copies
+from modelyard.training.rows import encode_split
+from modelyard.training.sharding import put_from_first, shard, whole
+from modelyard.training.step import make_learner, take_step
+from modelyard.training.surroundings import quiet_transformers
+
+OBJECTIVE = Classifier(0, tokens_per_forward=32)
+"""So small that a process's share of a batch takes several passes, and not all equally many."""
+
+
+def main(base: Path, prepared: Path, batches: list[list[int]], output: Path) -> None:
+    """Train on the batches; the first process writes what was found and, beside it, the weights."""
+    data, tokenizer = read_prepared(prepared), load_tokenizer(base)
+    train, validation = (encode_split(tokenizer, data, name) for name in ("train", "validation"))
+    with joined() as group, quiet_transformers():
+        model = load_with_new_head(base, ["bad", "good"], seed=1)
+        before = {name: weight.clone() for name, weight in model.state_dict().items()}
+        weights = sum(weight.numel() for weight in model.parameters())
+        shard(model, torch.device("cpu"))
+        held = sum(weight.to_local().numel() for weight in model.parameters() if isinstance(weight, DTensor))
+        found: dict[str, Any] = {"weights": weights, "held": group.gather(held)}
+
+        step_on_copies(model, train, OBJECTIVE)
+        chosen = choose_precision(model, train, batches * LEAST_STEPS, OBJECTIVE, wanted="auto", group=group)
+        found["chosen_alike"] = all(one == chosen for one in group.gather(chosen))
+        found["timed"] = sorted(chosen[2])
+        found["gradients"] = sum(weight.grad is not None for weight in model.parameters())
+        tried = dict(whole(model.state_dict(), first=group.first))
+        found["unchanged"] = not group.first or all(torch.equal(tried[name], before[name]) for name in before)
+        found["given"] = group.gather(len(tried))
+
+        model.eval()  # no dropout: every process draws its own
+        evaluate(model, validation, OBJECTIVE, group=group)  # before the first step, as of a language model
+        learner = make_learner(model, OBJECTIVE, precision="fp32", group=group)
+        found["steps"] = [
+            take_step(learner, train, batch, learning_rate=1e-3, step=step)
+            for step, batch in enumerate(batches, start=1)
+        ]
+        found["outputs"] = evaluate(model, validation, OBJECTIVE, group=group).tolist()
+        after = dict(whole(model.state_dict(), first=group.first))
+        put_from_first(model, tried)
+        back = dict(whole(model.state_dict(), first=group.first))
+        if group.first:
+            found["put_back"] = all(torch.equal(back[name], before[name]) for name in before)
+            save_file(after, output.with_suffix(".safetensors"))
+            output.write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3]), Path(sys.argv[4]))

@@ -1,0 +1,159 @@
+"""Sharded training: steps, evaluations and trials in two processes against whole ones in this; what is refused."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+from safetensors.numpy import load_file
+from torch.distributed.tensor import DTensor
+from transformers import AlbertConfig, AlbertForSequenceClassification, PreTrainedModel
+
+from modelyard.errors import InputError
+from modelyard.training.batches import Rows, cut
+from modelyard.training.classifier import Classifier
+from modelyard.training.group import Group
+from modelyard.training.launch import launch
+from modelyard.training.loop import evaluate
+from modelyard.training.sharding import (
+    check_sharding,
+    is_sharded,
+    no_gradients,
+    put_from_first,
+    shard,
+    tried_out,
+    whole,
+)
+from modelyard.training.step import make_learner, take_step
+
+CPU = torch.device("cpu")
+BATCHES = [list(range(start, start + 13)) for start in range(0, 65, 13)]
+
+
+@pytest.fixture
+def in_a_group() -> Iterator[None]:
+    """This process alone, as torch's collectives see it."""
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("processes", [2, 3])
+def test_steps_and_evaluations_are_those_of_a_whole_model(
+    tiny_base: Path,
+    tiny_prepared: Path,
+    make_model: Callable[[], PreTrainedModel],
+    train_rows: Rows,
+    validation_rows: Rows,
+    tmp_path: Path,
+    processes: int,
+) -> None:
+    script, output = Path(__file__).with_name("sharded.py"), tmp_path / "found.json"
+    given = [str(tiny_base), str(tiny_prepared), json.dumps(BATCHES), str(output)]
+    assert launch([sys.executable, str(script), *given], processes) == 0
+    found = json.loads(output.read_text())
+
+    model = make_model().eval()  # as in the script
+    learner = make_learner(model, Classifier(0), precision="fp32")
+    steps = [take_step(learner, train_rows, batch, learning_rate=1e-3, step=1) for batch in BATCHES]
+    np.testing.assert_allclose(found["steps"], steps, rtol=1e-5)
+    np.testing.assert_allclose(found["outputs"], evaluate(model, validation_rows, Classifier(0)), atol=1e-5)
+    weights = load_file(output.with_suffix(".safetensors"))
+    for name, weight in model.state_dict().items():
+        if not name.endswith("key.bias"):  # its gradient is rounding, see test_group.py
+            np.testing.assert_allclose(weights[name], weight.numpy(), atol=1e-5, err_msg=name)
+
+    shares = [Group(rank, processes).share(BATCHES[0]) for rank in range(processes)]
+    assert len({len(cut(share, train_rows.lengths, 32)) for share in shares}) > 1  # not all have equally many passes
+    assert sum(found["held"]) == found["weights"]
+    assert max(found["held"]) < 1.2 * found["weights"] / processes
+    assert (found["chosen_alike"], found["timed"], found["gradients"], found["unchanged"], found["put_back"]) == (
+        True,
+        ["bf16", "fp32"],
+        0,
+        True,
+        True,
+    )
+    assert found["given"] == [len(model.state_dict())] + [0] * (processes - 1)
+
+
+def test_a_models_own_parts_are_gathered_and_given_back(
+    in_a_group: None, make_language_model: Callable[[], PreTrainedModel]
+) -> None:
+    """Of a model with tied weights: both names are whole."""
+    model, other = make_language_model(), make_language_model()
+    expected = {name: weight.clone() for name, weight in model.state_dict().items()}
+    shard(model, CPU)
+    assert (is_sharded(model), is_sharded(other)) == (True, False)
+    assert all(isinstance(weight, DTensor) for weight in model.parameters())
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.zero_()
+    assert not any(weight.any() for _, weight in whole(model.state_dict(), first=True))
+    assert list(whole(model.state_dict(), first=False)) == []
+    put_from_first(model, expected)
+    found = dict(whole(model.state_dict(), first=True))
+    assert found.keys() == expected.keys() and "lm_head.weight" in found
+    assert all(torch.equal(found[name], weight) for name, weight in expected.items())
+    assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
+    put_from_first(other, found)
+    assert all(torch.equal(weight, expected[name]) for name, weight in other.state_dict().items())
+
+
+def test_a_whole_model_is_left_as_it_is(make_model: Callable[[], PreTrainedModel]) -> None:
+    weights = make_model().state_dict()
+    assert all(weights[name] is tensor for name, tensor in whole(weights, first=False))
+    with no_gradients(make_model()):
+        assert torch.is_inference_mode_enabled()
+
+
+def test_a_step_that_fails_leaves_no_trace(
+    in_a_group: None, make_model: Callable[[], PreTrainedModel], train_rows: Rows
+) -> None:
+    """As where an operation has no deterministic kernel, in the backward pass of the first layer."""
+    model, other = make_model(), make_model()
+    shard(model, CPU)
+    objective, batch = Classifier(0), [0, 1, 2]
+
+    def refuse(*_: Any) -> None:
+        raise RuntimeError("no deterministic kernel")
+
+    learner = make_learner(model, objective, precision="fp32")
+    layer = model.base_model.encoder.layer[0]
+    handle = layer.register_full_backward_pre_hook(refuse)
+    with pytest.raises(RuntimeError, match="deterministic"), tried_out(model):
+        take_step(learner, train_rows, batch, learning_rate=0.0, step=0)
+    handle.remove()
+    assert all(weight.grad is None for weight in model.parameters())
+    steps = [
+        take_step(one, train_rows, batch, learning_rate=1e-3, step=step)
+        for one in (make_learner(model, objective, precision="fp32"), make_learner(other, objective, precision="fp32"))
+        for step in (1, 2)
+    ]
+    np.testing.assert_allclose(steps[:2], steps[2:], rtol=1e-6)
+
+
+def test_what_cannot_be_sharded_is_refused(in_a_group: None, make_model: Callable[[], PreTrainedModel]) -> None:
+    check_sharding(precision="auto", lora_rank=None)
+    with pytest.raises(InputError) as caught:
+        check_sharding(precision="fp16", lora_rank=4)
+    assert [problem.message for problem in caught.value.problems] == [
+        "train.sharded is true and train.lora_rank is 4: LoRA trains with whole weights only",
+        "train.sharded is true and train.precision is fp16: sharded training takes fp32 and bf16",
+    ]
+    config = AlbertConfig(vocab_size=9, embedding_size=4, hidden_size=4, num_attention_heads=1, intermediate_size=4)
+    with pytest.raises(InputError, match="transformers knows no layers of a albert to divide"):
+        shard(AlbertForSequenceClassification(config), CPU)
+    model = make_model()
+    model.scale = torch.nn.Parameter(torch.tensor(1.0))
+    with pytest.raises(InputError, match="the weight scale of this bert is one number"):
+        shard(model, CPU)
+    assert not is_sharded(model)
