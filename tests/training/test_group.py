@@ -16,7 +16,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from modelyard.training.group import Group, joined
-from modelyard.training.train import METRICS_FILE
+from modelyard.training.train import ANSWERS_FILE, METRICS_FILE
 
 STEPS = 50
 TOLERANCE = 1e-5
@@ -104,31 +104,45 @@ def test_several_processes_train_as_one_does(
     assert found["config.json"].read_bytes() == expected["config.json"].read_bytes()
 
 
+SHARDED = {"sharded": True}
+
+
 @pytest.mark.system
 @pytest.mark.parametrize(
-    "trains",
-    [[{}, {"sharded": True}, {"sharded": True, "activation_checkpointing": True}], [{"lora_rank": 4}]],
-    ids=["weights", "lora"],
+    ("task", "base", "trains"),
+    [
+        ("causal_lm", "tiny_decoder", [{}, SHARDED, {"activation_checkpointing": True, **SHARDED}]),
+        ("causal_lm", "tiny_decoder", [{"lora_rank": 4}]),
+        ("seq2seq_lm", "tiny_pair_model", [SHARDED]),
+    ],
+    ids=["weights", "lora", "sequence to sequence"],
 )
 def test_a_language_model_too(
-    tiny_decoder: Path,
-    prepare_language: Callable[[str, list[dict[str, Any]]], Path],
+    request: pytest.FixtureRequest,
+    prepare_language: Callable[..., Path],
     tmp_path: Path,
+    task: str,
+    base: str,
     trains: list[dict[str, Any]],
 ) -> None:
-    """Rows of unlike length: the tokens of a batch are counted over all processes. Its output layer is tied."""
+    """Rows of unlike length: the tokens of a batch are counted over all processes. The output layers are tied."""
     rows = [{"prompt": f"{n} {n}", "completion": " good" * (1 + n % 7)} for n in range(90)]
-    prepared = prepare_language("prompt_completion", rows)
+    folder, prepared = request.getfixturevalue(base), prepare_language("prompt_completion", rows, task=task)
 
     def train(name: str, processes: int, settings: dict[str, Any]) -> Path:
         steps = {"epochs": 8, "tokens_per_batch": 80}
-        project = project_of(tmp_path / name, tiny_decoder, prepared, task="causal_lm", **steps, **settings)
+        project = project_of(tmp_path / name, folder, prepared, task=task, **steps, **settings)
         run(project, processes)
         return project
 
-    one = train("one", 1, trains[0])
+    one = train("one", 1, {name: value for name, value in trains[0].items() if name == "lora_rank"})
     for number, settings in enumerate(trains):
-        assert_alike(one, train(f"two-{number}", 2, settings))
+        several = train(f"two-{number}", 2, settings)
+        assert_alike(one, several)
+        written = [json.loads(line) for line in (one / "reports" / ANSWERS_FILE).read_text().splitlines()]
+        assert len(written) > 1
+        again = [json.loads(line) for line in (several / "reports" / ANSWERS_FILE).read_text().splitlines()]
+        assert again == written
 
 
 def wait_for_steps(project: Path, count: int) -> None:

@@ -31,6 +31,7 @@ from modelyard.artifacts.documents import read_document
 from modelyard.artifacts.files import digest_file, leftovers, replacing_folder, write_json
 from modelyard.artifacts.reports import installed_versions
 from modelyard.errors import InputError, Problem
+from modelyard.training.group import Group
 from modelyard.training.sharding import divided, is_sharded, put, whole
 from modelyard.training.step import Learner, Precision
 
@@ -262,6 +263,20 @@ def newest(folder: Path, training: Mapping[str, Any]) -> Saved | None:
         _refuse_another(state.training, training, folder)
         return Saved(place, state)
     return None
+
+
+def agreed(saved: Saved | None, group: Group) -> Saved | None:
+    """The checkpoint to go on from, where every process has found the same.
+
+    Raises:
+        InputError: they have not.
+    """
+    found = group.gather(None if saved is None else (saved.state.step, saved.state.digests))
+    if any(one != found[0] for one in found):
+        steps = ", ".join("none" if one is None else f"step {one[0]}" for one in found)
+        message = f"the processes find other checkpoints: {steps}"
+        raise InputError(Problem(message, "let every machine see the same folder", "--output"))
+    return saved
 
 
 def restore(saved: Saved, learner: Learner) -> Course:

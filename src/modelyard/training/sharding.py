@@ -7,7 +7,7 @@ nothing. The rest of the training asks the functions here, which leave a model t
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 import torch.distributed as dist
@@ -142,6 +142,33 @@ def put_from_first(model: PreTrainedModel, tensors: Mapping[str, torch.Tensor]) 
         tensor = tensors[name] if name in tensors else torch.empty(like.shape, dtype=like.dtype)
         parts[name] = divided(tensor, like, source=0)
     model.load_state_dict(parts)
+
+
+def gathered(model: PreTrainedModel, load: Callable[[], PreTrainedModel], first: bool) -> PreTrainedModel | None:
+    """A model on the CPU in the first process, None in the others; all of them call it.
+
+    Args:
+        model: which leaves its device where it is not sharded.
+        load: gives a plain one of its kind, whose weights do not matter.
+        first: whether this process is the first.
+    """
+    if not is_sharded(model):
+        return model.to("cpu") if first else None
+    plain = load() if first else None
+    own = {} if plain is None else plain.state_dict()
+    for name, weight in whole(model.state_dict(), first=first):
+        if first:
+            own[name].copy_(weight)
+    return plain
+
+
+def generated(model: PreTrainedModel, **given: torch.Tensor) -> torch.Tensor:
+    """What `model.generate` gives; where it is sharded, every process passes as often as the longest answer needs."""
+    if isinstance(model, FSDPModule):
+        model.unshard()  # an encoder is called by itself, before the model that its embeddings belong to
+    with no_gradients(model):
+        found: torch.Tensor = model.generate(**given, synced_gpus=True if is_sharded(model) else None)
+    return found
 
 
 def number(value: torch.Tensor) -> float:

@@ -132,7 +132,13 @@ def take_step(
     for turn, part in enumerate(parts + [[batch[0]]] * (passes - counted), start=1):
         with (
             held_back(learner.called, last=turn == passes),
-            torch.autocast(device.type, dtype=DTYPES[learner.precision], enabled=learner.precision != "fp32"),
+            torch.autocast(
+                device.type,
+                dtype=DTYPES[learner.precision],
+                enabled=learner.precision != "fp32",
+                # a copy of every weight, kept until the parts are done, would make a sharded model whole again
+                cache_enabled=not is_sharded(learner.model),
+            ),
         ):
             row_losses = float(turn <= counted) * objective.row_losses(learner.called, rows, part)
             # the gradients of the group are averaged, not added up

@@ -38,7 +38,7 @@ from modelyard.training.base import (
     positions_of,
 )
 from modelyard.training.batches import Rows
-from modelyard.training.checkpoint import About, Saved, checkpoints_of, newest, remove_all
+from modelyard.training.checkpoint import About, Saved, agreed, checkpoints_of, newest, remove_all
 from modelyard.training.derive import Derived
 from modelyard.training.group import Group, joined
 from modelyard.training.kind import Evaluated, Kind
@@ -48,7 +48,7 @@ from modelyard.training.metrics import nobody, recorded, unwritable
 from modelyard.training.objective import Objective
 from modelyard.training.precision import LEAST_STEPS, check_precision, choose_precision, step_on_copies
 from modelyard.training.saving import Saver, noting_signals
-from modelyard.training.sharding import check_sharding, is_sharded, shard, whole
+from modelyard.training.sharding import check_sharding, gathered, is_sharded, shard
 from modelyard.training.step import Precision, compute_again
 from modelyard.training.surroundings import (
     allow_what_has_none,
@@ -214,7 +214,7 @@ def _train(
     varies = allow_what_has_none(lambda: step_on_copies(model, ready.train, objective))
     facts = ready.training.model_dump(mode="json", include={"task", "labels", "base", "prepared"})
     facts |= ready.training.settings | {"steps": len(steps)}
-    saved = _agreed(newest(checkpoints_of(output), facts), group)
+    saved = agreed(newest(checkpoints_of(output), facts), group)
     with recorded(reports / METRICS_FILE, saved) if group.first else contextlib.nullcontext(nobody) as record:
         about = group.from_first(_about(ready, facts, saved, record, group, progress))
         before = None
@@ -243,24 +243,12 @@ def _train(
     written = _written(ready, group, progress)
     used = ready.training.settings | {"precision": about.precision}
     now = {"settings": used, "history": fitted.history, "best_step": fitted.best_step}
-    trained = _whole(ready, group)
+    trained = gathered(model, lambda: ready.kind.load(ready.base, ready.data, ready.settings.train.seed), group.first)
     if trained is not None:
         _write_model(trained, ready.base, ready.training.model_copy(update=now), output)
         save_answers(written, reports / ANSWERS_FILE)
     notes = [*_varies(varies), *([] if saved is None else _resumed(saved, group.size, sharded=is_sharded(model)))]
     return _report(ready, about, fitted, before, written, merged, _padding(ready, group), len(steps), notes)
-
-
-def _whole(ready: Ready, group: Group) -> PreTrainedModel | None:
-    """The model on the CPU, in the first process only, which gathers it where it is sharded."""
-    if not is_sharded(ready.model):
-        return ready.model.to("cpu") if group.first else None
-    plain = ready.kind.load(ready.base, ready.data, ready.settings.train.seed) if group.first else None
-    own = {} if plain is None else plain.state_dict()
-    for name, weight in whole(ready.model.state_dict(), first=group.first):
-        if plain is not None:
-            own[name].copy_(weight)
-    return plain
 
 
 def _merged(ready: Ready, fitted: Fitted, group: Group, progress: Progress) -> list[Verdict]:
@@ -372,20 +360,6 @@ def _about(
 def _varies(reason: str) -> list[str]:
     """The note that another training will not give the same bits, where torch says why."""
     return [f"not the same bit for bit when it is trained again: {reason}"] if reason else []
-
-
-def _agreed(saved: Saved | None, group: Group) -> Saved | None:
-    """The checkpoint to go on from, where every process has found the same.
-
-    Raises:
-        InputError: they have not.
-    """
-    found = group.gather(None if saved is None else (saved.state.step, saved.state.digests))
-    if any(one != found[0] for one in found):
-        steps = ", ".join("none" if one is None else f"step {one[0]}" for one in found)
-        message = f"the processes find other checkpoints: {steps}"
-        raise InputError(Problem(message, "let every machine see the same folder", "--output"))
-    return saved
 
 
 def _resumed(saved: Saved, processes: int, *, sharded: bool) -> list[str]:

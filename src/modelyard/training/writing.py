@@ -16,6 +16,7 @@ from modelyard.progress import Progress, silent
 from modelyard.training.batches import Rows, cut
 from modelyard.training.derive import COVERED
 from modelyard.training.group import ALONE, Group
+from modelyard.training.sharding import generated, is_sharded
 
 MOST_ASKED = 128
 """Rows: a share of half is known to within 9 points by then, and writing takes a forward pass a token."""
@@ -154,7 +155,8 @@ def write(
     """
     lengths = [len(one.ids) + ends.new_tokens for one in asked]
     order = sorted(range(len(asked)), key=lambda place: lengths[place])
-    batches = group.share(cut(order, lengths, TOKENS_TOGETHER))
+    batches = cut(order, lengths, TOKENS_TOGETHER)
+    share = group.share(batches)
     found: dict[int, str] = {}
     training, usual = model.training, model.generation_config
     model.eval()
@@ -166,11 +168,13 @@ def write(
         decoder_start_token_id=getattr(model.config, "decoder_start_token_id", None),
     )
     try:
-        for batch in batches:
+        for batch in share:
             progress("write answers", len(found), len(asked))
             for place, ids in zip(batch, _generated(model, [asked[one].ids for one in batch]), strict=True):
                 end = ids.index(ends.token) if ends.token in ids else len(ids)
                 found[place] = tokenizer.decode(ids[:end], skip_special_tokens=True)
+        if is_sharded(model) and len(share) * group.size < len(batches):
+            _generated(model, [asked[one].ids for one in batches[0]])  # for nothing: the others wait for its weights
     finally:
         model.generation_config = usual
         model.train(training)
@@ -189,10 +193,9 @@ def _generated(model: PreTrainedModel, rows: Sequence[Sequence[int]]) -> list[li
     for number, row in enumerate(rows):
         place = slice(0, len(row)) if both else slice(width - len(row), width)
         ids[number, place], mask[number, place] = row, 1
-    with torch.inference_mode():
-        out = model.generate(
-            input_ids=torch.from_numpy(ids).to(model.device), attention_mask=torch.from_numpy(mask).to(model.device)
-        )
+    out = generated(
+        model, input_ids=torch.from_numpy(ids).to(model.device), attention_mask=torch.from_numpy(mask).to(model.device)
+    )
     found: list[list[int]] = out[:, 1 if both else width :].tolist()
     return found
 
