@@ -5,7 +5,10 @@ each takes every n-th row; the gradients are added up by torch's DistributedData
 pass goes on, so that all take the same step. The first process writes; alone, nothing is sent.
 """
 
+import gc
 import os
+import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -115,6 +118,18 @@ def joined() -> Iterator[Group]:
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
+            _let_go(sys.exception())
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Free what still refers to the group, a model in a circle or in the frames of an error: its threads end with it.
+
+    One that is about to free a tensor when Python ends aborts the process.
+    """
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+    gc.collect()
 
 
 def held_back(model: torch.nn.Module, *, last: bool) -> AbstractContextManager[None]:

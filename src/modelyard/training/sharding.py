@@ -60,6 +60,9 @@ def shard(model: PreTrainedModel, device: torch.device) -> None:
         message = f"train.sharded is true: the weight {scalars[0]} of this {kind} is one number, which has no parts"
         raise InputError(Problem(message, next_step, "modelyard.yaml"))
     mesh = init_device_mesh(device.type, (dist.get_world_size(),))
+    # torch's caches keep the mesh until the process ends, and the mesh its group, whose threads then run into the end
+    # of Python and abort it now and then; without an entry the group is found by its name
+    mesh._pg_registry.clear()
     for module in (*layers, model):
         # torch would keep what lies outside the layers gathered after a pass, after an evaluation even beside the next
         # update: a checkpoint would then be of weights that the next pass does not see

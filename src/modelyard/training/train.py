@@ -125,16 +125,15 @@ def train(
         data = _read_data(prepared, settings, kind)
         base = find_base(section.base, section.revision, root=root)
         with reproducible(settings.train.seed), quiet_transformers(), keeping_freed_memory():
-            model = kind.load(base, data, settings.train.seed)
-            if not sharded:  # else no device has room for it: what is asked before it is divided is asked on the CPU
-                model.to(device)
-            if settings.train.activation_checkpointing:
-                compute_again(model)
-            adapter = None if settings.train.lora_rank is None else lora.attach(model, settings.train.lora_rank)
-            ready = _ready(settings, kind, data, base, model, adapter, progress)
-            if sharded:
-                shard(model, device)
-            report = _train(ready, output, reports, excerpt, group, progress)
+            # no name here refers to the model: it is gone when the group ends, as `joined` needs it
+            report = _train(
+                _ready(settings, kind, data, base, device, progress, sharded=sharded),
+                output,
+                reports,
+                excerpt,
+                group,
+                progress,
+            )
         if group.first:
             write_report(reports, report)
             remove_all(checkpoints_of(output))
@@ -182,13 +181,22 @@ def _ready(
     kind: Kind,
     data: Prepared,
     base: Path,
-    model: PreTrainedModel,
-    adapter: "LoraModel | None",
+    device: torch.device,
     progress: Progress,
+    *,
+    sharded: bool,
 ) -> Ready:
+    model = kind.load(base, data, settings.train.seed)
+    if not sharded:  # else no device has room for it: what is asked before it is divided is asked on the CPU
+        model.to(device)
+    if settings.train.activation_checkpointing:
+        compute_again(model)
+    adapter = None if settings.train.lora_rank is None else lora.attach(model, settings.train.lora_rank)
     train_rows, validation_rows, max_length, cut = _read_rows(settings, kind, data, base, model, progress)
     derived = {"max_length_tokens": max_length, **_derive(settings, kind, model, train_rows, validation_rows)}
     objective = kind.objective(model, train_rows)
+    if sharded:
+        shard(model, device)
     return Ready(
         settings=settings,
         kind=kind,
