@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from modelyard.training.group import Group, joined
+from modelyard.training.group import Group, _let_go, joined
 from modelyard.training.train import ANSWERS_FILE, METRICS_FILE
 
 STEPS = 50
@@ -220,6 +221,33 @@ def test_alone_nothing_is_sent() -> None:
     )
     values: Any = np.array([1.0])
     assert group.sums(values) is values
+
+
+def test_an_error_holds_nothing_that_refers_to_the_group() -> None:
+    class Held:
+        """As a model does, in a circle."""
+
+        def __init__(self) -> None:
+            self.itself = self
+
+    seen = []
+
+    def fail() -> None:
+        held = Held()
+        seen.append(weakref.ref(held))
+        raise ValueError
+
+    def fail_again() -> None:
+        try:
+            fail()
+        except ValueError as error:
+            raise RuntimeError from error
+
+    with pytest.raises(RuntimeError) as caught:
+        fail_again()
+    assert seen[0]() is not None
+    _let_go(caught.value)
+    assert seen[0]() is None
 
 
 def test_every_row_of_a_batch_has_one_process() -> None:

@@ -29,9 +29,22 @@ def outcomes(report: Report) -> dict[tuple[str, str], str]:
     return {(verdict.rule, verdict.scope): verdict.outcome for verdict in report.verdicts}
 
 
-@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.system)])
-def test_killed_twice_and_exact(tiny_base: Path, tiny_prepared: Path, tmp_path: Path, processes: int) -> None:
-    report = run(tiny_base, tiny_prepared, tmp_path, steps=12, kills=2, processes=processes)
+@pytest.mark.parametrize(
+    ("processes", "sharded"),
+    [(1, False), pytest.param(2, False, marks=pytest.mark.system), pytest.param(2, True, marks=pytest.mark.system)],
+)
+def test_killed_twice_and_exact(
+    tiny_base: Path, tiny_prepared: Path, tmp_path: Path, processes: int, sharded: bool
+) -> None:
+    report = resume_test(
+        settings_of(tiny_base, sharded=sharded),
+        root=tmp_path,
+        prepared=tiny_prepared,
+        reports=tmp_path / "reports",
+        steps=12,
+        kills=2,
+        processes=processes,
+    )
     assert outcomes(report) == {
         ("resume_exact", "files of the model"): "PASS",
         ("resume_exact", "steps and evaluations"): "PASS",
