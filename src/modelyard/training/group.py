@@ -78,9 +78,8 @@ class Group:
         Some models have weights that a task does not use: they must be looked for, or DistributedDataParallel waits for
         their gradients. A sharded model sees to its gradients itself.
         """
-        if self.size == 1 or is_sharded(model):
-            return model
-        return DistributedDataParallel(model, find_unused_parameters=True)
+        alone = self.size == 1 or is_sharded(model)
+        return model if alone else DistributedDataParallel(model, find_unused_parameters=True)
 
 
 ALONE = Group()

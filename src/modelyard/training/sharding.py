@@ -107,7 +107,7 @@ def whole(tensors: Mapping[str, torch.Tensor], *, first: bool) -> Iterator[tuple
         if not isinstance(tensor, DTensor):
             yield name, tensor
             continue
-        gathered = tensor.detach().full_tensor()
+        gathered = tensor.full_tensor().detach()
         if first:
             yield name, gathered.cpu()
 

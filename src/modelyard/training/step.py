@@ -122,7 +122,7 @@ def take_step(
         InputError: the loss or the gradient is not a finite number, the gradient in fp16 not even at the least scale
             of the loss; the weights are as they were.
     """
-    device, group, weight = learner.model.device, learner.group, rows.weight(batch)
+    group, weight = learner.group, rows.weight(batch)
     loss_sum, bad = 0.0, list[str]()
     learner.optimiser.zero_grad(set_to_none=True)
     objective = learner.objective
@@ -130,16 +130,7 @@ def take_step(
     counted, passes = len(parts), _passes(learner, len(parts))
     # a process without a row takes the first one for nothing: the others wait for its gradients
     for turn, part in enumerate(parts + [[batch[0]]] * (passes - counted), start=1):
-        with (
-            held_back(learner.called, last=turn == passes),
-            torch.autocast(
-                device.type,
-                dtype=DTYPES[learner.precision],
-                enabled=learner.precision != "fp32",
-                # a copy of every weight, kept until the parts are done, would make a sharded model whole again
-                cache_enabled=not is_sharded(learner.model),
-            ),
-        ):
+        with held_back(learner.called, last=turn == passes), _in_precision(learner):
             row_losses = float(turn <= counted) * objective.row_losses(learner.called, rows, part)
             # the gradients of the group are averaged, not added up
             part_loss = row_losses.sum() / (weight / group.size)
@@ -164,6 +155,16 @@ def take_step(
 def _passes(learner: Learner, parts: int) -> int:
     """How often a process calls the model in a step: once at least, and sharded as often as any other does."""
     return max(1, int(learner.group.most(parts)[0]) if is_sharded(learner.model) else parts)
+
+
+def _in_precision(learner: Learner) -> torch.autocast:
+    """The format of a forward pass.
+
+    A cached copy of every weight, kept until the pass and its backward pass are done, would make a sharded model whole.
+    """
+    kind, dtype = learner.model.device.type, DTYPES[learner.precision]
+    cached = not is_sharded(learner.model)
+    return torch.autocast(kind, dtype=dtype, enabled=learner.precision != "fp32", cache_enabled=cached)
 
 
 def not_finite(what: str, value: float, step: int, sources: Sequence[str]) -> InputError:
