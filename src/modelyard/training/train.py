@@ -119,8 +119,7 @@ def train(
         refuse_failed(reports, ["check"])
         check_output(output, mark=MARK)
         check_precision(settings.train.precision, device)
-        sharded = settings.train.sharded and group.size > 1
-        if sharded:
+        if sharded := settings.train.sharded and group.size > 1:
             check_sharding(precision=settings.train.precision, lora_rank=settings.train.lora_rank)
         data = _read_data(prepared, settings, kind)
         base = find_base(section.base, section.revision, root=root)
