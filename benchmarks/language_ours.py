@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from modelyard.artifacts.reports import own_peak_bytes
 from modelyard.training.base import load_causal
@@ -105,9 +106,10 @@ def products(
     for part in cut(batch, rows.lengths, objective.tokens_per_forward, packs=objective.packs):
         places, learned = objective.places(rows, part), rows.weight(part)
         for module in model.modules():
-            if isinstance(module, torch.nn.Linear):
+            if isinstance(module, (torch.nn.Linear, Conv1D)):
                 count = learned if module is head else places
                 weight = module.weight.detach().to(kind)
+                weight = weight.T if isinstance(module, Conv1D) else weight  # GPT-2 keeps them the other way round
                 given = torch.randn(count, weight.shape[1], dtype=kind, device=device)
                 back = torch.randn(count, weight.shape[0], dtype=kind, device=device)
                 work.append((given, weight, back))

@@ -301,6 +301,38 @@ def test_a_base_model_of_ones_own(tiny_base: Path, tmp_path: Path) -> None:
         choose_base(str(tmp_path / "empty"), [], tmp_path)
 
 
+def test_a_folder_without_weights_is_trained_from_new_ones(tiny_decoder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_decoder, tmp_path / "plan")
+    assert not choose_base(str(folder), [], tmp_path).fresh
+    (folder / "model.safetensors").unlink()
+    base = choose_base(str(folder), [], tmp_path)
+    assert (base.fresh, base.why) == (True, "the folder you named; it holds no weights: they are drawn anew")
+    rows = tmp_path / "chats.jsonl"
+    rows.write_text('{"conversations": []}\n')
+    found = choose_language_fields(CHATS, {}, slices=[], group=None)
+    create_project(tmp_path / "tutor", rows, found, base)
+    section = load_project(tmp_path / "tutor").settings.model
+    assert section is not None
+    assert section.fresh
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("pytorch_model.bin", "pickled"),
+        ("tf_model.h5", "no .safetensors"),
+        ("model.safetensors.index.json", "no .safetensors"),  # of a download that has not ended
+    ],
+)
+def test_weights_that_cannot_be_read_are_not_taken_for_none(
+    tiny_decoder: Path, tmp_path: Path, name: str, said: str
+) -> None:
+    folder = shutil.copytree(tiny_decoder, tmp_path / "plan")
+    (folder / "model.safetensors").rename(folder / name)
+    with pytest.raises(InputError, match=said):
+        choose_base(str(folder), [], tmp_path)
+
+
 @pytest.mark.parametrize(
     ("model", "text", "command"),
     [

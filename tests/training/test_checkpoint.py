@@ -22,10 +22,11 @@ from modelyard.training.checkpoint import (
     saved_steps,
 )
 from modelyard.training.classifier import Classifier
+from modelyard.training.derive import Derived
 from modelyard.training.step import Learner, make_learner, take_step
 
 FACTS = {"seed": 3, "learning_rate": 1e-3, "labels": ["bad", "good"]}
-ABOUT = About(FACTS, "fp32", "set")
+ABOUT = About(FACTS, "fp32", "set", Derived(8_192, "default"))
 
 
 @pytest.fixture

@@ -66,3 +66,30 @@ def test_epochs_give_three_hundred_updates_within_twenty_passes() -> None:
     assert derive.epochs(None, 99.0, derive.ENCODERS).value == 4
     assert derive.epochs(None, 6.0, derive.ENCODERS).value == 20
     assert derive.epochs(2, 6.0, derive.ENCODERS) == (2, derive.SET)
+
+
+def test_rates_from_new_weights_are_those_of_the_nearest_published_size() -> None:
+    # GPT-3, table 2.1: 125M weights, 0.5M tokens a step, 6.0e-4; at 128 rows of 1,024 tokens a quarter of a step
+    found = derive.from_scratch(derive.DECODERS, parameters=124_439_808, mean_tokens=1024.0)
+    value, reason = derive.learning_rate(None, found, parameters=124_439_808, rows_per_step=128)
+    assert value == pytest.approx(3e-4)
+    assert "0.0006 at 512 rows" in reason
+    assert "Brown et al. 2020, 524,288 tokens a step" in reason
+    # on a log scale the border between 10.7M and 125M lies at 36.6M
+    small, large = (
+        derive.from_scratch(derive.ENCODERS, parameters=n, mean_tokens=64.0) for n in (36_000_000, 37_000_000)
+    )
+    assert (small.small_rate[:2], large.small_rate[:2]) == ((1e-3, 256), (6e-4, 8192))
+    assert (small.most_epochs, found.most_epochs) == (20, 4)
+
+
+def test_steps_of_pre_training_are_as_large_as_published_where_the_rows_allow() -> None:
+    plan = derive.DECODERS.pretraining
+    # 4 passes over 1,000 rows of 100 tokens are 400,000: 1,000 updates would have 400 each, 32 rows have 3,200
+    assert derive.tokens_per_batch([100] * 1_000, None, 100, plan).value == 3_200
+    value, reason = derive.tokens_per_batch([1_000] * 100_000, None, 1_000, plan)  # 4e8 over 1,000
+    assert (value, "1000 updates are wanted of 400000000 tokens in 4 epochs" in reason) == (400_000, True)
+    assert derive.tokens_per_batch([1_000] * 1_000_000, None, 1_000, plan).value == 524_288
+    scratch = derive.from_scratch(derive.DECODERS, parameters=10_000_000, mean_tokens=100.0)
+    assert derive.epochs(None, 250.0, scratch, plan).value == 4
+    assert derive.epochs(None, 1_907.0, scratch, plan).value == 1

@@ -6,7 +6,13 @@ import pytest
 
 from modelyard.evidence.judge import Outcome
 from modelyard.training.batches import Rows
-from modelyard.training.language_findings import better_than_base, by_row, perplexities
+from modelyard.training.language_findings import (
+    better_than_base,
+    better_than_frequencies,
+    by_row,
+    frequency_losses,
+    perplexities,
+)
 
 FRAME = pl.DataFrame({"source": ["a:1", "a:2", "a:3"], "site": ["x", "y", "y"]})
 
@@ -40,3 +46,20 @@ def test_the_loss_against_that_of_the_base(gain: float, outcome: Outcome) -> Non
 def test_a_model_that_answers_as_before_has_proven_nothing() -> None:
     losses = np.array([3.0, 4.0])
     assert better_than_base(losses, losses.copy(), np.array([1.0, 2.0])).outcome == "INCONCLUSIVE"
+
+
+def test_frequencies_are_those_of_the_learned_tokens_of_train_each_counted_once_more() -> None:
+    # learned are 1 (twice) and 3 (once) of five ids: shares 3/8, 2/8, and 1/8 for each of the other three
+    train = Rows([[0, 1, 1], [2, 3, 4]], ["a:1", "a:2"], learned=[b"\0\1\1", b"\0\1\0"])
+    judged = Rows([[4, 1, 3], [4, 0]], ["b:1", "b:2"], learned=[b"\0\1\1", b"\0\1"])
+    expected = [-np.log(3 / 8) - np.log(2 / 8), -np.log(1 / 8)]
+    np.testing.assert_allclose(frequency_losses(train, judged, 5), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("gain", "outcome"), [(0.5, "PASS"), (-0.5, "FAIL"), (0.0, "INCONCLUSIVE")])
+def test_the_loss_against_that_of_frequencies(gain: float, outcome: Outcome) -> None:
+    draw = np.random.default_rng(1)
+    tokens = draw.integers(5, 50, 200).astype(float)
+    losses = (6.0 - gain + draw.normal(0, 0.4, 200)) * tokens
+    verdict = better_than_frequencies(losses, 6.0 * tokens, tokens)
+    assert (verdict.outcome, verdict.rule, verdict.severity) == (outcome, "better_than_frequencies", "warning")

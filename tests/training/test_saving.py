@@ -17,10 +17,11 @@ from modelyard.errors import Stopped
 from modelyard.training.batches import Rows
 from modelyard.training.checkpoint import About, newest, saved_steps
 from modelyard.training.classifier import Classifier
+from modelyard.training.derive import Derived
 from modelyard.training.loop import Fitted, Scheduled, fit, schedule
 from modelyard.training.saving import Saver, noting_signals
 
-ABOUT = About({"seed": 3}, "fp32", "set")
+ABOUT = About({"seed": 3}, "fp32", "set", Derived(8_192, "default"))
 
 
 class Clock:

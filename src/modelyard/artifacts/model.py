@@ -74,11 +74,15 @@ def read_classifier(folder: Path) -> Training:
     return training
 
 
-def check_model_folder(folder: Path) -> None:
+def check_model_folder(folder: Path, *, weights: bool = True) -> None:
     """Refuse a model folder that cannot be loaded safely, naming everything that is wrong with it.
 
     Weights are safetensors with a header that fits its file; there is a config, a `tokenizer.json`, and no pickle
     beside them (a pickle runs code when it is loaded).
+
+    Args:
+        folder: of the model.
+        weights: whether they will be read; else they may be missing.
 
     Raises:
         InputError: every problem found.
@@ -88,7 +92,7 @@ def check_model_folder(folder: Path) -> None:
         raise InputError(
             Problem(f"the model folder {folder} does not exist", "name a Hugging Face model folder", str(folder))
         )
-    weights = sorted(folder.glob("*.safetensors"))
+    files = sorted(folder.glob("*.safetensors")) if weights else []
     pickled = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in PICKLED)
     if pickled:
         problems.append(
@@ -98,15 +102,15 @@ def check_model_folder(folder: Path) -> None:
                 str(folder),
             )
         )
-    if not weights:
+    if weights and not files:
         problems.append(
             Problem(
                 "no .safetensors file holds the weights",
-                "convert the model: save_pretrained(...) writes one",
+                "convert the model: save_pretrained(...) writes one; to draw new weights set model.fresh: true",
                 str(folder),
             )
         )
-    problems += [problem for path in weights if (problem := _header_problem(path))]
+    problems += [problem for path in files if (problem := _header_problem(path))]
     for name, next_step in (
         ("config.json", "copy the model's config.json into the folder"),
         ("tokenizer.json", "save the tokenizer with save_pretrained(...) of a fast tokenizer"),
@@ -115,6 +119,14 @@ def check_model_folder(folder: Path) -> None:
             problems.append(Problem(f"{name} is missing", next_step, str(folder)))
     if problems:
         raise InputError(problems)
+
+
+def is_only_config(folder: Path) -> bool:
+    """Whether a model folder holds a config and no weights in any format, nor the list of those that it should hold."""
+    held = [path.name.lower() for path in folder.iterdir()]
+    weights = {".safetensors", ".h5", ".msgpack", ".gguf", ".onnx", ".npz", *PICKLED}
+    has_weights = any(Path(name).suffix in weights or name.endswith(".index.json") for name in held)
+    return "config.json" in held and not has_weights
 
 
 def _header_problem(path: Path) -> Problem | None:

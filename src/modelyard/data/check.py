@@ -16,7 +16,7 @@ from modelyard.artifacts.files import (
     write_text,
 )
 from modelyard.artifacts.prepared import MARK, SPLITS, Dataset, Source
-from modelyard.artifacts.reports import own_peak_bytes, recording, write_report
+from modelyard.artifacts.reports import available_memory_bytes, own_peak_bytes, recording, write_report
 from modelyard.data import counting, meeting, placing, writing
 from modelyard.data.baseline import SCRIPTS, Baseline, histogram, script_shares, shares
 from modelyard.data.card import FILE as CARD
@@ -194,14 +194,8 @@ def slice_columns(data: DataSection) -> dict[str, str]:
 
 
 def _free_memory() -> int:
-    """Half of what is free on this machine, or in the container that this process is held in (cgroup v2)."""
-    import psutil
-
-    free = psutil.virtual_memory().available
-    with contextlib.suppress(OSError, ValueError):
-        most, used = (int(Path("/sys/fs/cgroup", name).read_text()) for name in ("memory.max", "memory.current"))
-        free = min(free, most - used)
-    return max(LEAST_MEMORY_BYTES, free // 2)
+    """Half of what is free."""
+    return max(LEAST_MEMORY_BYTES, available_memory_bytes() // 2)
 
 
 def _processes(memory_bytes: int) -> int:

@@ -11,7 +11,7 @@ class TrainSection(Section):
     """How the model is fine-tuned. null means: derived, and the derivation is written to the report."""
 
     epochs: int | None = Field(None, ge=1, le=1000)
-    """Passes over the train split; evaluation may stop earlier. null: what gives 300 updates, 1 to 20 (causal_lm 3)."""
+    """Passes over the train split; evaluation may stop earlier. null: by updates, 1 to 20 (causal_lm 3, fresh 4)."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Number format of the forward and backward pass. auto: the fastest one measured on this machine."""
     learning_rate: float | None = Field(None, gt=0, lt=1)

@@ -15,7 +15,7 @@ import yaml
 
 from modelyard.artifacts.files import replacing_folder
 from modelyard.artifacts.keys import new_key_pair
-from modelyard.artifacts.model import check_model_folder
+from modelyard.artifacts.model import check_model_folder, is_only_config
 from modelyard.data.reading.shapes import holds_lists, recognise
 from modelyard.errors import InputError, MissingDependency, Problem
 from modelyard.progress import Progress, silent
@@ -65,11 +65,12 @@ class Fields:
 
 @dataclass(frozen=True)
 class Base:
-    """The base model: the folder to copy, its name in the project, and why it is this one."""
+    """The base model: the folder to copy, its name in the project, why it is this one, whether its weights are new."""
 
     folder: Path
     name: str
     why: str
+    fresh: bool = False
 
 
 def choose_fields(head: Head, *, text: str | None, label: str | None, slices: list[str], group: str | None) -> Fields:
@@ -167,7 +168,8 @@ def choose_base(model: str | None, texts: list[str], cache: Path, *, task: str =
     """The base model: a folder, a known name, or by the task and the script of the texts.
 
     Raises:
-        InputError: the folder is not a model that can be loaded safely.
+        InputError: the folder is not a model that can be loaded safely. One with a config and no weights is a model
+            to train from new ones.
         MissingDependency: a known model that was not fetched yet.
     """
     if model is not None and model not in KNOWN:
@@ -180,9 +182,11 @@ def choose_base(model: str | None, texts: list[str], cache: Path, *, task: str =
                     "--model",
                 )
             )
-        check_model_folder(folder)
+        fresh = is_only_config(folder)
+        check_model_folder(folder, weights=not fresh)
         name = re.sub(r"[^\w.-]", "-", folder.resolve().name).lstrip(".-") or "base"
-        return Base(folder, name, "the folder you named")
+        why = "the folder you named" + ("; it holds no weights: they are drawn anew" if fresh else "")
+        return Base(folder, name, why, fresh)
     if model is not None:
         return Base(require_cached(model, cache), model, KNOWN[model].about)
     if task == "seq2seq_lm":
@@ -298,6 +302,7 @@ def _write_files(folder: Path, project: str, data: Path, fields: Fields, base: B
         "group": fields.group,
         "base": f"models/{base.name}",
         "base_why": " ".join(base.why.split()),
+        "fresh": base.fresh,
     }
     for template, name in (
         ("modelyard.yaml.jinja", FILE_NAME),

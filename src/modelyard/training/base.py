@@ -1,10 +1,11 @@
-"""The model that is fine-tuned: found, checked before it is parsed, loaded with a new head, its limits read."""
+"""The model that is trained: found, checked before it is parsed, loaded or drawn anew, its limits read."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from tokenizers import Tokenizer
 from transformers import (
     AutoModelForCausalLM,
@@ -17,7 +18,9 @@ from modelyard.artifacts.documents import read_object
 from modelyard.artifacts.files import digest_bytes, digest_file, digest_folder
 from modelyard.artifacts.model import check_model_folder
 from modelyard.errors import InputError, Problem
+from modelyard.tasks.classification import load_tokenizer
 from modelyard.tasks.special_tokens import token_id
+from modelyard.training.fresh import LOADED_BYTES, check_fits, draw, read_config
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -30,31 +33,44 @@ TOKENIZER_FILES = (
     "chat_template.jinja",
 )
 _ENCODER, _DECODER, _BOTH = "an encoder", "a causal language model", "a sequence to sequence model"
-_UNLOADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, ImportError)
-"""What transformers raises of a folder that it cannot load."""
+_UNLOADABLE = (
+    *(OSError, ValueError, TypeError, AttributeError, RuntimeError, ImportError),
+    *(LookupError, ArithmeticError, AssertionError, StrictDataclassError),
+)
+"""What transformers and torch raise of a folder that they cannot load."""
 _PROBE_TOKENS = 8
 _SAME = 1e-3
 """Of the spread of the logits: rounding moves them by 1e-6 of it, another text before or beside them by a tenth."""
 DEFAULT_POSITIONS = 512  # of a model that names no limit, as one with relative positions: what encoders are trained at
-# far beyond any encoder there is: a config that claims more would fill the memory before a weight is read
+# far beyond any model there is, by the names that the families have for the same size (transformers, the
+# configuration_*.py of BERT, DistilBERT, Llama, GPT-2, OPT, T5, BART, Mixtral, Qwen, DeepSeek): a config that claims
+# more would take hours to build before its weights are counted
 _LARGEST = {
-    "num_hidden_layers": 1_000,
-    "hidden_size": 65_536,
-    "intermediate_size": 1_048_576,
-    "vocab_size": 10_000_000,
-    "max_position_embeddings": 10_000_000,
-    "num_attention_heads": 4_096,
-    "type_vocab_size": 1_000_000,
+    name: most
+    for most, names in {
+        1_000: "num_hidden_layers n_layer n_layers num_layers num_decoder_layers encoder_layers decoder_layers",
+        65_536: "hidden_size n_embd d_model dim embedding_size word_embed_proj_dim head_dim d_kv",
+        1_048_576: "intermediate_size n_inner d_ff ffn_dim hidden_dim encoder_ffn_dim decoder_ffn_dim "
+        "moe_intermediate_size",
+        10_000_000: "vocab_size max_position_embeddings n_positions n_ctx",
+        4_096: "num_attention_heads n_head n_heads num_heads num_key_value_heads encoder_attention_heads "
+        "decoder_attention_heads",
+        100_000: "num_local_experts num_experts n_routed_experts n_shared_experts",
+        1_000_000: "type_vocab_size",
+    }.items()
+    for name in names.split()
 }
+_MAY_BE_ZERO = {"type_vocab_size", "n_shared_experts"}
 
 
-def find_base(base: str, revision: str | None, *, root: Path) -> Path:
+def find_base(base: str, revision: str | None, *, root: Path, fresh: bool = False) -> Path:
     """Folder of the base model, checked.
 
     Args:
         base: `model.base`: a folder relative to `root`, or a hub identifier that is in the local cache.
         revision: `model.revision`, of a hub identifier.
         root: the project.
+        fresh: `model.fresh`: no weights need to be there.
 
     Raises:
         InputError: there is no such folder and nothing in the cache, or it cannot be loaded safely.
@@ -62,7 +78,7 @@ def find_base(base: str, revision: str | None, *, root: Path) -> Path:
     folder = root / base
     if not folder.is_dir():
         folder = _cached(base, revision, folder)
-    check_model_folder(folder)
+    check_model_folder(folder, weights=not fresh)
     _check_sizes(folder / "config.json")
     return folder
 
@@ -76,7 +92,9 @@ def digest_base(folder: Path) -> str:
     return digest_bytes(lines.encode())
 
 
-def load_with_new_head(folder: Path, labels: Sequence[str], *, seed: int, several: bool = False) -> PreTrainedModel:
+def load_with_new_head(
+    folder: Path, labels: Sequence[str], *, seed: int, several: bool = False, fresh: bool = False
+) -> PreTrainedModel:
     """The base in fp32 with a classifier for `labels`; weights that the base lacks are drawn from `seed`.
 
     A head that the base has is kept where it has as many labels and replaced where it has not. `config.pad_token_id` is
@@ -87,103 +105,158 @@ def load_with_new_head(folder: Path, labels: Sequence[str], *, seed: int, severa
         labels: names in the order of the outputs.
         seed: of the new weights.
         several: a row may have several labels: the config says so, by which transformers takes each for itself.
+        fresh: the weights are all new.
 
     Raises:
         InputError: transformers does not know the model, weights other than the head's are missing or of another
-            shape, or there is no padding token.
+            shape, there is no padding token, or the memory is too small.
     """
-    torch.manual_seed(seed)
+    named: dict[str, Any] = {
+        "num_labels": len(labels),
+        "id2label": dict(enumerate(labels)),
+        "label2id": {label: index for index, label in enumerate(labels)},
+        "problem_type": "multi_label_classification" if several else "single_label_classification",
+    }
+    auto = AutoModelForSequenceClassification
     try:
-        model, found = AutoModelForSequenceClassification.from_pretrained(
-            folder,
-            num_labels=len(labels),
-            id2label=dict(enumerate(labels)),
-            label2id={label: index for index, label in enumerate(labels)},
-            problem_type="multi_label_classification" if several else "single_label_classification",
-            dtype=torch.float32,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-        )
+        if fresh:
+            model = draw(auto, folder, seed=seed, **named)
+            _answers(model, _probe(model))
+        else:
+            model, found = _from_files(auto, folder, seed=seed, ignore_mismatched_sizes=True, **named)
+            _check_weights(model, found, folder)
     except _UNLOADABLE as error:
-        raise _unloadable(folder, str(error).strip().partition("\n")[0], _ENCODER) from error
-    _check_weights(model, found, folder)
+        raise _unloadable(folder, _said(error), _ENCODER) from error
     if model.config.pad_token_id is None:
         model.config.pad_token_id = _pad_id(folder)
     return model
 
 
-def load_causal(folder: Path) -> PreTrainedModel:
-    """The base in fp32 as a causal language model, every weight of it from its files.
+def load_causal(folder: Path, *, seed: int = 0, fresh: bool = False) -> PreTrainedModel:
+    """The base in fp32 as a causal language model, every weight of it from its files, or every one new.
 
     Args:
         folder: from `find_base`.
+        seed: of new weights.
+        fresh: the weights are all new.
 
     Raises:
-        InputError: transformers does not know it as one, weights are missing or of another shape, or an earlier token
-            sees a later one, as in an encoder.
+        InputError: transformers does not know it as one, weights are missing or of another shape, an earlier token
+            sees a later one, as in an encoder, or the memory is too small.
     """
-    model = _load_whole(AutoModelForCausalLM, folder, _DECODER)
+    model = _load_whole(AutoModelForCausalLM, folder, _DECODER, seed=seed, fresh=fresh)
     if model.get_output_embeddings() is None:
         raise _unloadable(folder, "it has no layer that gives tokens", _DECODER)
-    if not _looks_back_only(model):
+    try:
+        looks_back_only = _looks_back_only(model)
+    except _UNLOADABLE as error:
+        raise _unloadable(folder, _said(error), _DECODER) from error
+    if not looks_back_only:
         raise _unloadable(folder, "its tokens see those after them, which a language model must guess", _DECODER)
     return model
 
 
-def load_seq2seq(folder: Path) -> PreTrainedModel:
-    """The base in fp32 as a sequence to sequence model, every weight of it from its files.
+def load_seq2seq(folder: Path, *, seed: int = 0, fresh: bool = False) -> PreTrainedModel:
+    """The base in fp32 as a sequence to sequence model, every weight of it from its files, or every one new.
 
     `config.pad_token_id` is set.
 
     Args:
         folder: from `find_base`.
+        seed: of new weights.
+        fresh: the weights are all new.
 
     Raises:
-        InputError: transformers does not know it as one, weights are missing or of another shape, or nothing names the
-            token that its decoder begins with or the padding token.
+        InputError: transformers does not know it as one, weights are missing or of another shape, nothing names the
+            token that its decoder begins with or the padding token, or the memory is too small.
     """
-    model = _load_whole(AutoModelForSeq2SeqLM, folder, _BOTH)
+    model = _load_whole(AutoModelForSeq2SeqLM, folder, _BOTH, seed=seed, fresh=fresh)
     if model.get_output_embeddings() is None:
         raise _unloadable(folder, "it has no layer that gives tokens", _BOTH)
     if model.config.pad_token_id is None:
         model.config.pad_token_id = _pad_id(folder)
-    if getattr(model.config, "decoder_start_token_id", None) is None:
+    begin = getattr(model.config, "decoder_start_token_id", None)
+    if begin is None:
         message = "config.json names no token that the decoder begins with"
         raise InputError(Problem(message, "set decoder_start_token_id in config.json", str(folder)))
+    if fresh:
+        try:
+            _answers(model, _probe(model), decoder_input_ids=torch.tensor([[begin]]))
+        except _UNLOADABLE as error:
+            raise _unloadable(folder, _said(error), _BOTH) from error
     return model
 
 
-def _load_whole(auto: Any, folder: Path, wanted: str) -> PreTrainedModel:  # noqa: ANN401  (one of transformers' Auto classes)
-    """A model with every weight from its files."""
+def _load_whole(auto: Any, folder: Path, wanted: str, *, seed: int, fresh: bool) -> PreTrainedModel:  # noqa: ANN401  (one of transformers' Auto classes)
+    """A model with every weight from its files, or every one new."""
+    lacking: list[str] = []
     try:
-        model, found = auto.from_pretrained(
-            folder,
-            dtype=torch.float32,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-            output_loading_info=True,
-        )
+        if fresh:
+            model = draw(auto, folder, seed=seed)
+            _take_special_tokens(model, folder)
+        else:
+            model, found = _from_files(auto, folder, seed=seed)
+            lacking = sorted(found["missing_keys"])
     except _UNLOADABLE as error:
-        raise _unloadable(folder, str(error).strip().partition("\n")[0], wanted) from error
-    if lacking := sorted(found["missing_keys"]):
+        raise _unloadable(folder, _said(error), wanted) from error
+    if lacking:
         reason = f"{len(lacking)} of its weights are missing, the first is {lacking[0]}"
         raise _unloadable(folder, reason, wanted)
-    return cast("PreTrainedModel", model)
+    return model
+
+
+def _take_special_tokens(model: PreTrainedModel, folder: Path) -> None:
+    """Let a new model begin and end texts with its tokenizer's tokens: those of the config are often the family's."""
+    tokenizer = load_tokenizer(folder)
+    for name in ("bos_token", "eos_token", "pad_token"):
+        found = token_id(folder, tokenizer, name)
+        for settings in (model.config, model.generation_config):
+            if found is not None and settings is not None:
+                setattr(settings, f"{name}_id", found)
+
+
+def _from_files(auto: Any, folder: Path, *, seed: int, **named: Any) -> tuple[PreTrainedModel, dict[str, Any]]:  # noqa: ANN401
+    """The model of a folder, with what transformers found missing; that is drawn from the seed."""
+    check_fits(auto, read_config(folder), folder, LOADED_BYTES)
+    torch.manual_seed(seed)
+    model, found = auto.from_pretrained(
+        folder,
+        dtype=torch.float32,
+        local_files_only=True,
+        trust_remote_code=False,
+        use_safetensors=True,
+        output_loading_info=True,
+        **named,
+    )
+    return model, found
+
+
+def _said(error: BaseException) -> str:
+    """The first line of what an error says."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def _looks_back_only(model: PreTrainedModel) -> bool:
     """Whether what a model says of a token stays the same when the last one is another."""
-    ids = torch.arange(_PROBE_TOKENS)[None] % model.get_input_embeddings().num_embeddings
+    ids = _probe(model)
     other = ids.clone()
     other[0, -1] = 0
+    one, two = (_answers(model, given, use_cache=False)[0, :-1] for given in (ids, other))
+    return alike(one, two)
+
+
+def _probe(model: PreTrainedModel) -> torch.Tensor:
+    """A few token ids, shape (1, tokens)."""
+    known: int = model.get_input_embeddings().num_embeddings
+    return torch.arange(_PROBE_TOKENS)[None] % known
+
+
+def _answers(model: PreTrainedModel, ids: torch.Tensor, **named: Any) -> torch.Tensor:  # noqa: ANN401
+    """Logits of some token ids; a config may make a model that cannot give them."""
     model.eval()
     with torch.inference_mode():
-        one, two = (model(input_ids=given, use_cache=False).logits[0, :-1] for given in (ids, other))
-    return alike(one, two)
+        logits: torch.Tensor = model(input_ids=ids, **named).logits
+    return logits
 
 
 def alike(logits: torch.Tensor, others: torch.Tensor) -> bool:
@@ -251,13 +324,29 @@ def _cached(base: str, revision: str | None, folder: Path) -> Path:
 def _check_sizes(path: Path) -> None:
     next_step = "copy the config.json that belongs to these weights"
     config = read_object(path, next_step=next_step)
-    problems = [
-        Problem(f"{name} is {config[name]!r}: a whole number from 1 to {most:,}", next_step, str(path))
-        for name, most in _LARGEST.items()
-        if name in config and not (isinstance(config[name], int) and 0 < config[name] <= most)
-    ]
-    if problems:
+    if problems := [problem for part in _parts(config) for problem in _part_problems(part, path, next_step)]:
         raise InputError(problems)
+
+
+def _parts(config: dict[str, Any]) -> list[dict[str, Any]]:
+    """The settings and those within them, as `text_config` holds those of a model that sees as well."""
+    parts = [config]
+    for part in parts:  # grows as it is walked
+        parts += [value for value in part.values() if isinstance(value, dict)]
+    return parts
+
+
+def _part_problems(part: dict[str, Any], path: Path, next_step: str) -> list[Problem]:
+    problems = []
+    for name, value in part.items():
+        least, most = 0 if name in _MAY_BE_ZERO else 1, _LARGEST.get(name)
+        if most is not None and value is not None and not (isinstance(value, int) and least <= value <= most):
+            message = f"{name} is {value!r}: a whole number from {least} to {most:,}"
+            problems.append(Problem(message, next_step, str(path)))
+        if name.endswith("_implementation") and "/" in str(value):
+            message = f"{name} is {value!r}: code that would be downloaded and run"
+            problems.append(Problem(message, "leave it out of config.json", str(path)))
+    return problems
 
 
 def _check_weights(model: PreTrainedModel, found: dict[str, Any], folder: Path) -> None:

@@ -31,6 +31,7 @@ from modelyard.artifacts.documents import read_document
 from modelyard.artifacts.files import digest_file, leftovers, replacing_folder, write_json
 from modelyard.artifacts.reports import installed_versions
 from modelyard.errors import InputError, Problem
+from modelyard.training.derive import Derived
 from modelyard.training.group import Group
 from modelyard.training.sharding import divided, is_sharded, put, whole
 from modelyard.training.step import Learner, Precision
@@ -84,11 +85,13 @@ class About:
         training: every fact that decides the steps: data, base model, settings. Only an equal training goes on from it.
         precision: that it is trained in.
         precision_reason: why, in words.
+        tokens_per_forward: the most of a forward pass, and why.
     """
 
     training: Mapping[str, Any]
     precision: Precision
     precision_reason: str
+    tokens_per_forward: Derived
 
 
 class State(BaseModel):
@@ -99,6 +102,8 @@ class State(BaseModel):
         training: as in `About`.
         precision: as in `About`.
         precision_reason: as in `About`.
+        tokens_per_forward: as in `About`.
+        tokens_per_forward_reason: as in `About`.
         step: as in `Course`, like those up to `best_step`.
         scaler: of the loss in fp16; empty otherwise.
         trained_seconds: until here, earlier attempts included.
@@ -118,6 +123,8 @@ class State(BaseModel):
     training: dict[str, Any]
     precision: Precision
     precision_reason: str
+    tokens_per_forward: int = Field(ge=1)
+    tokens_per_forward_reason: str
     step: int = Field(ge=1)
     loss_sum: float
     weight_seen: int
@@ -227,6 +234,8 @@ def _write(
             training=dict(about.training),
             precision=about.precision,
             precision_reason=about.precision_reason,
+            tokens_per_forward=int(about.tokens_per_forward.value),
+            tokens_per_forward_reason=about.tokens_per_forward.reason,
             **{name: getattr(course, name) for name in _OF_COURSE},
             scaler=learner.scaler.state_dict(),
             **taken,

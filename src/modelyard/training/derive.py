@@ -32,6 +32,24 @@ class Rate(NamedTuple):
     source: str
 
 
+class Pretraining(NamedTuple):
+    """What the settings of a training from new weights are derived from where they differ from the task's.
+
+    Attributes:
+        most_epochs: however few the rows.
+        epochs_source: who says so.
+        most_tokens: of a step.
+        tokens_source: who says so.
+        least_updates: that are wanted, by smaller steps and more epochs.
+    """
+
+    most_epochs: int
+    epochs_source: str
+    most_tokens: int
+    tokens_source: str
+    least_updates: int
+
+
 class Defaults(NamedTuple):
     """What a task's settings are derived from.
 
@@ -42,6 +60,7 @@ class Defaults(NamedTuple):
         most_epochs: however few the rows.
         epochs_source: who says so.
         longest: the most tokens of a row, whatever the model could read.
+        pretraining: from new weights; None: as from old ones, but for the rate.
     """
 
     small_rate: Rate
@@ -50,6 +69,7 @@ class Defaults(NamedTuple):
     most_epochs: int
     epochs_source: str
     longest: int
+    pretraining: Pretraining | None = None
 
 
 # Devlin et al. (2019), appendix A.3, try 5e-5, 3e-5 and 2e-5: the middle. google-research/bert, "smaller BERT models"
@@ -77,6 +97,11 @@ DECODERS = Defaults(
     most_epochs=3,
     epochs_source="Taori et al. 2023",
     longest=2_048,
+    # Muennighoff et al. (2023), Scaling data-constrained language models: up to 4 passes are about as good as new rows.
+    # Brown et al. (2020), GPT-3, table 2.1: 0.5M tokens a step up to 760M weights. Ours: few rows do not make a
+    # thousand updates of that size, so steps get smaller, down to 32 rows. AdamW stays that of fine-tuning: its 0.999
+    # remembers 700 steps, Brown et al.'s 0.95 14, at 10,000 tokens a step as many tokens as theirs at half a million.
+    pretraining=Pretraining(4, "Muennighoff et al. 2023", 524_288, "Brown et al. 2020", 1_000),
 )
 # transformers' documentation of T5: 1e-4 and 3e-4 by AdamW (its authors' 1e-3 is AdaFactor's, whose steps are relative
 # to the weights). fairseq's recipe of BART (examples/bart/README.summarization.md): 3e-5 by Adam. Neither names the
@@ -86,6 +111,36 @@ BOTH = DECODERS._replace(
     large_rate=Rate(3e-5, 32, "fairseq's BART"),
     longest=1_024,
 )
+# Peak rates of models from new weights by their size: weights, rate, tokens a step, source. nanoGPT's
+# config/train_shakespeare_char.py, "with baby networks can afford to go a bit higher"; GPT-3, table 2.1. Ours is to
+# take the nearest size on a log scale, for encoders as for decoders, and to scale these too by the square root.
+FROM_SCRATCH = (
+    (10_700_000, 1e-3, 16_384, "nanoGPT"),
+    (125_000_000, 6e-4, 524_288, "Brown et al. 2020"),
+    (350_000_000, 3e-4, 524_288, "Brown et al. 2020"),
+    (760_000_000, 2.5e-4, 524_288, "Brown et al. 2020"),
+    (1_300_000_000, 2e-4, 1_048_576, "Brown et al. 2020"),
+    (2_700_000_000, 1.6e-4, 1_048_576, "Brown et al. 2020"),
+    (6_700_000_000, 1.2e-4, 2_097_152, "Brown et al. 2020"),
+    (13_000_000_000, 1e-4, 2_097_152, "Brown et al. 2020"),
+)
+
+
+def from_scratch(defaults: Defaults, *, parameters: int, mean_tokens: float) -> Defaults:
+    """A task's defaults for a model whose weights are new.
+
+    Args:
+        defaults: of the task.
+        parameters: weights of the model.
+        mean_tokens: of a train row, by which a step's tokens are rows.
+    """
+    _, value, tokens, source = min(FROM_SCRATCH, key=lambda known: abs(math.log(known[0] / parameters)))
+    rate = Rate(value, max(1, round(tokens / mean_tokens)), f"{source}, {tokens:,} tokens a step")
+    found = defaults._replace(small_rate=rate, large_rate=rate)
+    plan = defaults.pretraining
+    if plan is None:
+        return found
+    return found._replace(most_epochs=plan.most_epochs, epochs_source=plan.epochs_source)
 
 
 def max_length_tokens(lengths: Sequence[int], wanted: int | None, positions: int, longest: int) -> Derived:
@@ -111,37 +166,55 @@ def max_length_tokens(lengths: Sequence[int], wanted: int | None, positions: int
     )
 
 
-def tokens_per_batch(lengths: Sequence[int], wanted: int | None, longest: int) -> Derived:
+def tokens_per_batch(
+    lengths: Sequence[int], wanted: int | None, longest: int, plan: Pretraining | None = None
+) -> Derived:
     """Budget of one optimiser step, padding included.
 
     Args:
         lengths: tokens of each train row, cut.
         wanted: `train.tokens_per_batch`.
         longest: tokens of the longest of them.
+        plan: of a training from new weights, where its steps are others.
     """
     if wanted is not None:
         return Derived(wanted, SET)
     mean = sum(lengths) / len(lengths)
+    if plan is not None:
+        passed = plan.most_epochs * sum(lengths)
+        value = MULTIPLE * (min(plan.most_tokens, passed // plan.least_updates) // MULTIPLE)
+        if value >= max(longest, ROWS_PER_BATCH * mean):
+            return Derived(
+                value,
+                f"{plan.least_updates} updates are wanted of {passed} tokens in {plan.most_epochs} epochs, of at most "
+                f"{plan.most_tokens} each ({plan.tokens_source})",
+            )
     rounded = MULTIPLE * math.ceil(ROWS_PER_BATCH * mean / MULTIPLE)
     if rounded < longest:
         return Derived(longest, "room for the longest row")
     return Derived(rounded, f"{ROWS_PER_BATCH} rows (Devlin et al. 2019) of {mean:.1f} tokens, the mean of train")
 
 
-def epochs(wanted: int | None, updates_per_epoch: float, defaults: Defaults) -> Derived:
-    """Passes over the train rows: as many as give 300 updates, within the task's most; evaluation may stop earlier.
+def epochs(
+    wanted: int | None, updates_per_epoch: float, defaults: Defaults, plan: Pretraining | None = None
+) -> Derived:
+    """Passes over the train rows: as many as give 300 updates, or those of pre-training, within the task's most.
+
+    Evaluation may stop earlier.
 
     Args:
         wanted: `train.epochs`.
         updates_per_epoch: optimiser steps of one pass.
         defaults: of the task.
+        plan: of a training from new weights, where it wants more.
     """
     if wanted is not None:
         return Derived(wanted, SET)
-    value = min(defaults.most_epochs, max(1, math.ceil(LEAST_UPDATES / updates_per_epoch)))
+    least = LEAST_UPDATES if plan is None else plan.least_updates
+    value = min(defaults.most_epochs, max(1, math.ceil(least / updates_per_epoch)))
     return Derived(
         value,
-        f"{updates_per_epoch:.0f} updates an epoch, and {LEAST_UPDATES} are wanted within {defaults.most_epochs} "
+        f"{updates_per_epoch:.0f} updates an epoch, and {least} are wanted within {defaults.most_epochs} "
         f"epochs ({defaults.epochs_source})",
     )
 

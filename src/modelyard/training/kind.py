@@ -26,7 +26,8 @@ class Evaluated(NamedTuple):
 
     Attributes:
         outputs: of the validation rows by the trained model, shape (rows, width of the objective).
-        before: the same of the base model; None where the task does not ask.
+        before: the same of the base model; None where the task does not ask, or the weights were drawn anew.
+        vocabulary: token ids that the model knows.
         train: rows.
         validation: rows.
         frame: of the validation split, from which its rows were made.
@@ -39,6 +40,7 @@ class Evaluated(NamedTuple):
 
     outputs: NDArray[np.float32]
     before: NDArray[np.float32] | None
+    vocabulary: int
     train: Rows
     validation: Rows
     frame: pl.DataFrame
@@ -62,7 +64,7 @@ class Kind(NamedTuple):
 
     Attributes:
         problems: of a prepared data set that this task cannot be trained on.
-        load: the base model in fp32, from its folder, the data set and the seed of new weights.
+        load: the base model in fp32, from its folder, the data set, the seed of new weights, and whether all are new.
         read: rows of a split, not cut.
         needed: tokens that the model's positions must hold for each row.
         cut: those rows as they are trained on, of at most so many tokens, and what became of the long ones.
@@ -74,7 +76,7 @@ class Kind(NamedTuple):
     """
 
     problems: Callable[[Prepared], list[Problem]]
-    load: Callable[[Path, Prepared, int], PreTrainedModel]
+    load: Callable[[Path, Prepared, int, bool], PreTrainedModel]
     read: Callable[[Tokenizer, Path, Prepared, Split, Progress], Rows]
     needed: Callable[[Rows], Sequence[int]]
     cut: Callable[[Tokenizer, Rows, Prepared, Split, int], tuple[Rows, list[Measurement]]]

@@ -17,7 +17,14 @@ from modelyard.training.f1_findings import f1_of_labels, f1s, told_macro_f1
 from modelyard.training.findings import accuracies, better_than_majority, better_than_shares, exact_matches
 from modelyard.training.kind import Evaluated, Found, Kind
 from modelyard.training.language import language
-from modelyard.training.language_findings import answers_judged, better_than_base, by_row, perplexities
+from modelyard.training.language_findings import (
+    answers_judged,
+    better_than_base,
+    better_than_frequencies,
+    by_row,
+    frequency_losses,
+    perplexities,
+)
 from modelyard.training.language_rows import COLUMNS, cut_language_rows, encode_language_split, wanted_answers
 from modelyard.training.rows import cut_rows, encode_split
 from modelyard.training.seq2seq import seq2seq
@@ -51,7 +58,7 @@ def _classified(done: Evaluated) -> Found:
 
 CLASSIFICATION = Kind(
     problems=lambda data: _label_problems(data, 2),
-    load=lambda base, data, seed: load_with_new_head(base, data.dataset.labels, seed=seed),
+    load=lambda base, data, seed, fresh: load_with_new_head(base, data.dataset.labels, seed=seed, fresh=fresh),
     read=lambda tokenizer, base, data, split, progress: encode_split(tokenizer, data, split, progress=progress),
     needed=lambda rows: rows.lengths,
     cut=cut_rows,
@@ -83,7 +90,9 @@ def _marked(done: Evaluated) -> Found:
 
 MULTI_LABEL = CLASSIFICATION._replace(
     problems=lambda data: _label_problems(data, 1),
-    load=lambda base, data, seed: load_with_new_head(base, data.dataset.labels, seed=seed, several=True),
+    load=lambda base, data, seed, fresh: load_with_new_head(
+        base, data.dataset.labels, seed=seed, several=True, fresh=fresh
+    ),
     read=lambda tokenizer, base, data, split, progress: encode_split(
         tokenizer, data, split, several=True, progress=progress
     ),
@@ -102,22 +111,29 @@ def _shape_problems(data: Prepared) -> list[Problem]:
 
 
 def _written(done: Evaluated) -> Found:
-    assert done.before is not None  # `asks_before`
     losses, tokens = by_row(done.outputs[:, 0].astype(np.float64), done.validation, done.frame)
-    before, _ = by_row(done.before[:, 0].astype(np.float64), done.validation, done.frame)
+    # of weights drawn anew nothing is known before, and anything is better than that
+    known = frequency_losses(done.train, done.validation, done.vocabulary) if done.before is None else done.before[:, 0]
+    before, _ = by_row(known.astype(np.float64), done.validation, done.frame)
     found = perplexities(losses, tokens, done.frame, done.slices)
-    overall, base = found[0].interval, perplexities(before, tokens, done.frame, [])[0].interval
+    overall, compared = found[0].interval, perplexities(before, tokens, done.frame, [])[0].interval
     headline = (
         f"perplexity on validation {overall.estimate:.2f}, 95% interval {overall.low:.2f} to {overall.high:.2f} "
-        f"(n={overall.n}); of the base model {base.estimate:.2f}"
+        f"(n={overall.n}); of "
     )
+    if done.before is None:
+        verdict = better_than_frequencies(losses, before, tokens)
+        headline = f"{headline}the tokens' frequencies {compared.estimate:.2f}"
+    else:
+        verdict = better_than_base(losses, before, tokens)
+        headline = f"{headline}the base model {compared.estimate:.2f}"
     answers = answers_judged(done.written, done.seed)
-    return Found([*found, *answers.measurements], better_than_base(losses, before, tokens), headline, answers.notes)
+    return Found([*found, *answers.measurements], verdict, headline, answers.notes)
 
 
 CAUSAL_LM = Kind(
     problems=_shape_problems,
-    load=lambda base, data, seed: load_causal(base),
+    load=lambda base, data, seed, fresh: load_causal(base, seed=seed, fresh=fresh),
     read=lambda tokenizer, base, data, split, progress: encode_language_split(
         tokenizer, base, data, split, progress=progress
     ),
@@ -140,7 +156,7 @@ def _pair_problems(data: Prepared) -> list[Problem]:
 
 SEQ2SEQ_LM = CAUSAL_LM._replace(
     problems=_pair_problems,
-    load=lambda base, data, seed: load_seq2seq(base),
+    load=lambda base, data, seed, fresh: load_seq2seq(base, seed=seed, fresh=fresh),
     read=lambda tokenizer, base, data, split, progress: encode_pair_split(
         tokenizer, base, data, split, progress=progress
     ),

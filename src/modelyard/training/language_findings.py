@@ -1,4 +1,4 @@
-"""What the report says about a trained language model: its perplexity on validation, and what it gained over the base.
+"""What the report says about a trained language model: its perplexity on validation, and what it has learned.
 
 A row is a text, a prompt with its answer or a conversation; the pieces of a long text count as one.
 """
@@ -96,15 +96,71 @@ def better_than_base(losses: Numbers, before: Numbers, tokens: Numbers) -> Verdi
         before: the same by the base model.
         tokens: learned ones of each row, shape (rows,).
     """
+    return _judged(
+        losses,
+        before,
+        tokens,
+        rule="better_than_base",
+        next_step="set a lower train.learning_rate, or give it more rows like those it is judged on",
+    )
+
+
+def better_than_frequencies(losses: Numbers, frequencies: Numbers, tokens: Numbers) -> Verdict:
+    """Whether a model of new weights has learned more than how often each token comes.
+
+    FAIL is one that does worse than that without looking at what stands before.
+
+    Args:
+        losses: of each row in nats, shape (rows,).
+        frequencies: the same by `frequency_losses`.
+        tokens: learned ones of each row, shape (rows,).
+    """
+    return _judged(
+        losses,
+        frequencies,
+        tokens,
+        rule="better_than_frequencies",
+        next_step="train on more rows or for more epochs, or set another train.learning_rate",
+    )
+
+
+def frequency_losses(train: Rows, judged: Rows, vocabulary: int) -> Numbers:
+    """Loss of each row in nats where every token is given with its share among those that train learns.
+
+    Each token is counted once more than it comes (Laplace), so that none is impossible.
+
+    Args:
+        train: rows that are counted.
+        judged: rows of the same tokenizer.
+        vocabulary: token ids that there are.
+
+    Returns:
+        Shape (rows of `judged`,).
+    """
+    counts = np.ones(vocabulary)
+    for ids, marks in zip(train.ids, train.learned, strict=True):
+        np.add.at(counts, _learned(ids, marks), 1.0)
+    nats = -np.log(counts / counts.sum())
+    rows = zip(judged.ids, judged.learned, strict=True)
+    return np.array([nats[_learned(ids, marks)].sum() for ids, marks in rows], dtype=np.float64)
+
+
+def _learned(ids: Sequence[int], marks: bytes) -> NDArray[np.int64]:
+    learned: NDArray[np.int64] = np.asarray(ids, np.int64)[np.frombuffer(marks, np.uint8) == 1]
+    return learned
+
+
+def _judged(losses: Numbers, others: Numbers, tokens: Numbers, *, rule: str, next_step: str) -> Verdict:
+    """Whether the loss of a learned token is below another's on the same rows."""
     rows = tokens > 0
-    difference = ratio_of_sums((losses - before)[rows], tokens[rows], unit="nats")
-    if (losses == before).all():
+    difference = ratio_of_sums((losses - others)[rows], tokens[rows], unit="nats")
+    if (losses == others).all():
         difference = difference.model_copy(update={"method": RANGE})  # no row has told anything
     return judge(
         difference,
         at_most(0.0),
-        rule="better_than_base",
+        rule=rule,
         scope=f"split:{SUBJECT}",
         severity="warning",
-        next_step="set a lower train.learning_rate, or give it more rows like those it is judged on",
+        next_step=next_step,
     )

@@ -1,7 +1,7 @@
 """What a training minimises, as the loop sees it."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -14,8 +14,11 @@ from modelyard.training.batches import Rows
 class Objective(Protocol):
     """How rows go through the model, what each loses, and how an evaluation is judged.
 
-    The mean loss is the sum of the rows' losses over the sum of their weights (`Rows.weights`).
+    The mean loss is the sum of the rows' losses over the sum of their weights (`Rows.weights`). A dataclass, of which
+    `memory.within` makes others of smaller `tokens_per_forward`.
     """
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
     @property
     def tokens_per_forward(self) -> int:

@@ -16,6 +16,7 @@ from modelyard.progress import Progress, silent
 from modelyard.training.batches import Rows
 from modelyard.training.derive import SET
 from modelyard.training.group import ALONE, Group
+from modelyard.training.memory import TRAINED_BYTES, free_bytes
 from modelyard.training.objective import Objective
 from modelyard.training.sharding import is_sharded, tried_out
 from modelyard.training.step import Learner, Precision, make_learner, take_step
@@ -136,6 +137,9 @@ def choose_precision(
         return cast("Precision", wanted), SET, {}
     if len(batches) < LEAST_STEPS:
         return "fp32", f"training takes {len(batches)} steps, too few for timing other formats to pay", {}
+    copies = len(_formats(model)) * TRAINED_BYTES * sum(weight.numel() for weight in model.parameters())
+    if copies > free_bytes(model.device) and not is_sharded(model):
+        return "fp32", "the memory does not hold a copy of the model for every format: train.precision sets one", {}
     typical = sorted(batches, key=lambda batch: sum(rows.lengths[index] for index in batch))[len(batches) // 2]
 
     learner_in = _trials(model, objective, group)
@@ -190,7 +194,7 @@ def step_on_copies(model: PreTrainedModel, rows: Rows, objective: Objective) -> 
     formats: list[Precision] = _formats(model) if model.device.type == "cuda" else ["fp32"]
     learner_in = _trials(model, objective, ALONE)
     for precision in formats:
-        with tried_out(model), suppress(InputError):  # a loss that is no number is told by the training itself
+        with tried_out(model), suppress(InputError, torch.OutOfMemoryError):  # both are told by the training itself
             # twice the shortest: two rows that lie side by side take a kernel of their own
             take_step(learner_in(precision), rows, [order[0], order[0], order[-1]], learning_rate=0.0, step=0)
 

@@ -4,7 +4,7 @@ import contextlib
 import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,14 +29,9 @@ from modelyard.project.model import ModelSection
 from modelyard.project.schema import ProjectSchema
 from modelyard.tasks.classification import load_tokenizer
 from modelyard.tasks.written import Pair
-from modelyard.training import derive, lora
-from modelyard.training.base import (
-    TOKENIZER_FILES,
-    check_tokenizer,
-    digest_base,
-    find_base,
-    positions_of,
-)
+from modelyard.training import lora
+from modelyard.training import settings as chosen
+from modelyard.training.base import TOKENIZER_FILES, check_tokenizer, digest_base, find_base, positions_of
 from modelyard.training.batches import Rows
 from modelyard.training.checkpoint import About, Saved, agreed, checkpoints_of, newest, remove_all
 from modelyard.training.derive import Derived
@@ -44,6 +39,7 @@ from modelyard.training.group import Group, joined
 from modelyard.training.kind import Evaluated, Kind
 from modelyard.training.kinds import KINDS
 from modelyard.training.loop import PATIENCE, Fitted, Scheduled, evaluate, fit, schedule
+from modelyard.training.memory import choose_tokens, usual_or_not, within
 from modelyard.training.metrics import nobody, recorded, unwritable
 from modelyard.training.objective import Objective
 from modelyard.training.precision import LEAST_STEPS, check_precision, choose_precision, step_on_copies
@@ -90,7 +86,7 @@ def train(
     excerpt: Excerpt | None = None,
     progress: Progress = silent,
 ) -> Report:
-    """Fine-tune the base model on a prepared data set, in this process or in all that were started together.
+    """Train the base model, or a new one of its config, on a prepared data set, in all processes started together.
 
     Writes `output` (the weights of the lowest validation loss, the tokenizer, `training.json`), `reports/train.json`
     and, line by line, the figures of every step in `reports/train.metrics.jsonl`. The same data, settings and machine
@@ -122,7 +118,8 @@ def train(
         if sharded := settings.train.sharded and group.size > 1:
             check_sharding(precision=settings.train.precision, lora_rank=settings.train.lora_rank)
         data = _read_data(prepared, settings, kind)
-        base = find_base(section.base, section.revision, root=root)
+        chosen.check_fresh(section, settings.train)
+        base = find_base(section.base, section.revision, root=root, fresh=section.fresh)
         with reproducible(settings.train.seed), quiet_transformers(), keeping_freed_memory():
             # no name here refers to the model: it is gone when the group ends, as `joined` needs it
             report = _train(
@@ -185,14 +182,16 @@ def _ready(
     *,
     sharded: bool,
 ) -> Ready:
-    model = kind.load(base, data, settings.train.seed)
+    fresh = _model_section(settings).fresh
+    model = kind.load(base, data, settings.train.seed, fresh)
     if not sharded:  # else no device has room for it: what is asked before it is divided is asked on the CPU
         model.to(device)
     if settings.train.activation_checkpointing:
         compute_again(model)
     adapter = None if settings.train.lora_rank is None else lora.attach(model, settings.train.lora_rank)
     train_rows, validation_rows, max_length, cut = _read_rows(settings, kind, data, base, model, progress)
-    derived = {"max_length_tokens": max_length, **_derive(settings, kind, model, train_rows, validation_rows)}
+    derived = {"max_length_tokens": max_length}
+    derived |= chosen.of_training(settings.train, kind.defaults, model, train_rows, validation_rows, fresh=fresh)
     objective = kind.objective(model, train_rows)
     if sharded:
         shard(model, device)
@@ -216,16 +215,18 @@ def _ready(
 def _train(
     ready: Ready, output: Path, reports: Path, excerpt: Excerpt | None, group: Group, progress: Progress
 ) -> Report:
-    model, objective, validation = ready.model, ready.objective, ready.validation
+    model, validation = ready.model, ready.validation
     steps = ready.planned if excerpt is None else _cut_short(ready.planned, excerpt.steps)
-    varies = allow_what_has_none(lambda: step_on_copies(model, ready.train, objective))
+    varies = allow_what_has_none(lambda: step_on_copies(model, ready.train, ready.objective))
     facts = ready.training.model_dump(mode="json", include={"task", "labels", "base", "prepared"})
     facts |= ready.training.settings | {"steps": len(steps)}
     saved = agreed(newest(checkpoints_of(output), facts), group)
+    ready, unusual = _fitting(ready, saved, group)
+    objective = ready.objective
     with recorded(reports / METRICS_FILE, saved) if group.first else contextlib.nullcontext(nobody) as record:
         about = group.from_first(_about(ready, facts, saved, record, group, progress))
         before = None
-        if ready.kind.asks_before:
+        if ready.kind.asks_before and not _model_section(ready.settings).fresh:
             before = evaluate(model, validation, objective, group=group, progress=progress)
         watch = Watch(
             model, ready.train, objective, len(steps), group.size, _peak(model, about.precision, steps, group)
@@ -249,13 +250,24 @@ def _train(
     merged = _merged(ready, fitted, group, progress)
     written = _written(ready, group, progress)
     used = ready.training.settings | {"precision": about.precision}
+    used |= {"tokens_per_forward": objective.tokens_per_forward}
     now = {"settings": used, "history": fitted.history, "best_step": fitted.best_step}
-    trained = gathered(model, lambda: ready.kind.load(ready.base, ready.data, ready.settings.train.seed), group.first)
+    trained = gathered(model, lambda: _loaded(ready), group.first)
     if trained is not None:
         _write_model(trained, ready.base, ready.training.model_copy(update=now), output)
         save_answers(written, reports / ANSWERS_FILE)
-    notes = [*_varies(varies), *([] if saved is None else _resumed(saved, group.size, sharded=is_sharded(model)))]
+    notes = [
+        *unusual,
+        *_varies(varies),
+        *([] if saved is None else _resumed(saved, group.size, sharded=is_sharded(model))),
+    ]
     return _report(ready, about, fitted, before, written, merged, _padding(ready, group), len(steps), notes)
+
+
+def _loaded(ready: Ready) -> PreTrainedModel:
+    """The model as it was before the first step, on the CPU."""
+    section, seed = _model_section(ready.settings), ready.settings.train.seed
+    return ready.kind.load(ready.base, ready.data, seed, section.fresh)
 
 
 def _merged(ready: Ready, fitted: Fitted, group: Group, progress: Progress) -> list[Verdict]:
@@ -305,20 +317,24 @@ def _report(
     steps: int,
     notes: list[str],
 ) -> Report:
-    frame, known, chosen = ready.data.split("validation"), ready.data.dataset, ready.settings.train
-    done = Evaluated(fitted.outputs, before, ready.train, ready.validation, frame, known.slices, known.labels)
+    frame, known, train = ready.data.split("validation"), ready.data.dataset, ready.settings.train
+    vocabulary = ready.model.get_input_embeddings().num_embeddings
+    done = Evaluated(
+        fitted.outputs, before, vocabulary, ready.train, ready.validation, frame, known.slices, known.labels
+    )
     pairs = [Pair(one.written, one.wanted) for one in written]
-    found = ready.kind.found(done._replace(written=pairs, seed=chosen.seed))
+    found = ready.kind.found(done._replace(written=pairs, seed=train.seed))
     precision, why = about.precision, about.precision_reason
     return Report(
         stage=STAGE,
         project=ready.settings.project,
         inputs={"prepared": ready.training.prepared, "base": ready.training.base},
         parameters={
-            "seed": chosen.seed,
-            "lora_rank": chosen.lora_rank,
-            "activation_checkpointing": chosen.activation_checkpointing,
-            "sharded": chosen.sharded,
+            "seed": train.seed,
+            "fresh": _model_section(ready.settings).fresh,
+            "lora_rank": train.lora_rank,
+            "activation_checkpointing": train.activation_checkpointing,
+            "sharded": train.sharded,
             "precision": {"value": precision, "reason": why},
             **{name: {"value": value, "reason": reason} for name, (value, reason) in ready.derived.items()},
         },
@@ -333,6 +349,8 @@ def _training_of(settings: ProjectSchema, data: Prepared, base: Path, derived: M
     plain = {"seed": settings.train.seed, "precision": settings.train.precision}
     if settings.train.lora_rank is not None:
         plain["lora_rank"] = settings.train.lora_rank
+    if _model_section(settings).fresh:
+        plain["fresh"] = True
     return Training(
         task=settings.task,
         labels=data.dataset.labels,
@@ -345,6 +363,20 @@ def _training_of(settings: ProjectSchema, data: Prepared, base: Path, derived: M
     )
 
 
+def _fitting(ready: Ready, saved: Saved | None, group: Group) -> tuple[Ready, list[str]]:
+    """Forward passes of as many tokens as the memory holds, or as before; and a note where that is not usual."""
+    wanted = ready.settings.train.precision
+    if saved is None:
+        batches = [now.batch for now in ready.planned]
+        precision: Precision = "fp32" if wanted == "auto" else wanted
+        room = choose_tokens(ready.model, ready.train, batches, ready.objective, precision=precision, group=group)
+    else:
+        room = Derived(saved.state.tokens_per_forward, saved.state.tokens_per_forward_reason)
+    derived = {**ready.derived, "tokens_per_forward": room}
+    notes = usual_or_not(derived["tokens_per_batch"].value, room.value, ready.train, group.size)
+    return replace(ready, objective=within(ready.objective, int(room.value)), derived=derived), notes
+
+
 def _about(
     ready: Ready,
     facts: Mapping[str, Any],
@@ -354,14 +386,15 @@ def _about(
     progress: Progress,
 ) -> About:
     """What the checkpoints belong to, with the precision: as it was where the training goes on, else chosen."""
+    room = ready.derived["tokens_per_forward"]
     if saved is not None:
-        return About(facts, saved.state.precision, saved.state.precision_reason)
+        return About(facts, saved.state.precision, saved.state.precision_reason, room)
     batches, wanted = [now.batch for now in ready.planned], ready.settings.train.precision
     precision, why, seconds = choose_precision(
         ready.model, ready.train, batches, ready.objective, wanted=wanted, group=group, progress=progress
     )
     record({"precision_seconds": seconds})
-    return About(facts, precision, why)
+    return About(facts, precision, why, room)
 
 
 def _varies(reason: str) -> list[str]:
@@ -397,7 +430,7 @@ def _read_rows(
     check_tokenizer(tokenizer, model, base)
     uncut_train = kind.read(tokenizer, base, data, "train", progress)
     uncut_validation = kind.read(tokenizer, base, data, "validation", progress)
-    max_length = _max_length(settings, kind, kind.needed(uncut_train), model)
+    max_length = chosen.max_length(_model_section(settings), kind.defaults, kind.needed(uncut_train), model)
     train_rows, cut_train = kind.cut(tokenizer, uncut_train, data, "train", int(max_length.value))
     validation_rows, cut_validation = kind.cut(tokenizer, uncut_validation, data, "validation", int(max_length.value))
     return train_rows, validation_rows, max_length, [*cut_train, *cut_validation]
@@ -427,39 +460,6 @@ def _read_data(folder: Path, settings: ProjectSchema, kind: Kind) -> Prepared:
     if problems := kind.problems(data):
         raise InputError(problems)
     return data
-
-
-def _max_length(settings: ProjectSchema, kind: Kind, lengths: Sequence[int], model: PreTrainedModel) -> Derived:
-    positions, where = positions_of(model)
-    wanted = _model_section(settings).max_length_tokens
-    if wanted is not None and wanted > positions:
-        raise InputError(
-            Problem(
-                f"model.max_length_tokens is {wanted}: {where}",
-                f"set it to at most {positions}, or to null",
-                "modelyard.yaml",
-            )
-        )
-    return derive.max_length_tokens(lengths, wanted, positions, kind.defaults.longest)
-
-
-def _derive(
-    settings: ProjectSchema, kind: Kind, model: PreTrainedModel, train_rows: Rows, validation: Rows
-) -> dict[str, Derived]:
-    """Every setting of the loop that the project may leave out, from the rows and the model."""
-    lengths = train_rows.lengths
-    defaults = kind.defaults if settings.train.lora_rank is None else lora.with_rate(kind.defaults)
-    budget = derive.tokens_per_batch(lengths, settings.train.tokens_per_batch, max(lengths))
-    evaluations = derive.evaluations_per_epoch(sum(lengths), sum(validation.lengths))
-    rows_per_step = min(len(lengths), max(1.0, budget.value * len(lengths) / sum(lengths)))
-    rate = derive.learning_rate(
-        settings.train.learning_rate,
-        defaults,
-        parameters=sum(weight.numel() for weight in model.parameters()),
-        rows_per_step=rows_per_step,
-    )
-    epochs = derive.epochs(settings.train.epochs, len(lengths) / rows_per_step, defaults)
-    return {"epochs": epochs, "tokens_per_batch": budget, "evaluations_per_epoch": evaluations, "learning_rate": rate}
 
 
 def _schedule(

@@ -1,0 +1,244 @@
+"""How many tokens go through the model at once: as many as the memory of the device holds, found before the first step.
+
+The gradient does not depend on it but for rounding: a batch in parts gives that of the whole (`step.take_step`). A GPU
+says when it has no more, so it is tried; a CPU's process is killed, so it is estimated.
+"""
+
+import dataclasses
+import logging
+import math
+import os
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from transformers import PreTrainedModel
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from modelyard.artifacts.reports import available_memory_bytes
+from modelyard.errors import InputError, Problem
+from modelyard.training.batches import Rows, cut
+from modelyard.training.derive import Derived
+from modelyard.training.group import Group
+from modelyard.training.objective import Objective
+from modelyard.training.sharding import is_sharded
+from modelyard.training.step import DTYPES, Precision
+
+TRAINED_BYTES = 16
+"""Of a weight that is trained in fp32: itself, its gradient, both moments of AdamW."""
+USED_SHARE = 0.8
+"""Of the memory that is free: an estimate may be wrong, and others use the machine."""
+ABOVE_COUNTED = 1.25
+"""Of what is counted: a step of a GPT-2 of 6 layers on 64 rows of 128 tokens took up to 1.23 times as much."""
+PROBE_TOKENS = 256
+USUAL_ROWS = (32, 128)
+USUAL_PASSES = 8
+log = logging.getLogger(__name__)
+
+Holds = Callable[[Objective, list[int]], bool]
+"""Whether the memory holds a step in which the rows of a part go through the model at once."""
+
+
+def free_bytes(device: torch.device) -> int:
+    """What is free on a device; of the machine's own memory this process's share with those that train beside it."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    # torchrun says how many are on this machine, `launch` starts all on one
+    beside = os.environ.get("LOCAL_WORLD_SIZE") or os.environ.get("WORLD_SIZE", "1")
+    return available_memory_bytes() // int(beside)
+
+
+def within(objective: Objective, tokens: int) -> Objective:
+    """The same objective with forward passes of at most so many tokens."""
+    return dataclasses.replace(objective, tokens_per_forward=tokens)
+
+
+def choose_tokens(
+    model: PreTrainedModel,
+    rows: Rows,
+    batches: Sequence[Sequence[int]],
+    objective: Objective,
+    *,
+    precision: Precision,
+    group: Group,
+    holds: Holds | None = None,
+) -> Derived:
+    """Tokens of a forward pass: the objective's, or the half, a quarter and so on, until the memory holds the largest.
+
+    Args:
+        model: as it will be trained; its gradients are cleared.
+        rows: of the train split.
+        batches: of every step that is planned.
+        objective: what is minimised, with the most tokens there are.
+        precision: of the forward pass.
+        group: the processes that train together; all take the smallest number that one of them finds.
+        holds: whether a part fits; None: tried on a GPU, estimated on a CPU.
+
+    Raises:
+        InputError: not even one row fits.
+    """
+    if is_sharded(model):  # a process that ran out of memory would leave the others in the midst of a pass
+        return Derived(objective.tokens_per_forward, "the most of one forward pass by default, untried where sharded")
+    if holds is None:
+        holds = _trying(model, rows, precision, group) if model.device.type == "cuda" else _estimating(model, rows)
+    shares = [share for batch in batches if (share := group.share(batch))]
+    most = tokens = objective.tokens_per_forward
+    found: int | None = None
+    while shares and found is None:
+        part = _largest(shares, rows, within(objective, tokens))
+        if holds(objective, part):
+            found = tokens
+        elif len(part) == 1:
+            break
+        else:
+            size = _size(part, rows, objective)
+            while tokens >= size:
+                tokens //= 2
+    chosen = group.gather(found if shares else most)
+    smallest = min(0 if value is None else value for value in chosen)
+    if smallest == 0:
+        raise _too_small(model, rows, most)
+    if smallest == most:
+        return Derived(most, "the most of one forward pass by default, and they fit the memory")
+    log.warning("forward passes of %d tokens in the place of %d: more do not fit the memory", smallest, most)
+    return Derived(smallest, f"more of the {most} by default do not fit the memory")
+
+
+def usual_or_not(tokens_per_batch: float, tokens_per_forward: float, rows: Rows, processes: int) -> list[str]:
+    """A note where a process's forward passes are smaller, larger or more than is usual.
+
+    Args:
+        tokens_per_batch: of a step, of all processes.
+        tokens_per_forward: of a process.
+        rows: of the train split.
+        processes: that train together.
+    """
+    mean = sum(rows.lengths) / len(rows.lengths)
+    of_process = tokens_per_batch / processes
+    fit = min(of_process, tokens_per_forward) / mean
+    passes = math.ceil(of_process / tokens_per_forward)
+    least, most = USUAL_ROWS
+    if fit >= len(rows.lengths) / processes or (least <= fit <= most and passes <= USUAL_PASSES):
+        return []
+    note = (
+        f"a forward pass has room for {fit:.0f} rows and a step takes {passes} of a process: usual are {least} to "
+        f"{most} rows and at most {USUAL_PASSES}"
+    )
+    log.warning(note)
+    return [note]
+
+
+def _size(part: Sequence[int], rows: Rows, objective: Objective) -> int:
+    """Tokens of a part as `cut` counts them."""
+    lengths = [rows.lengths[index] for index in part]
+    return sum(lengths) if objective.packs else len(lengths) * max(lengths)
+
+
+def _largest(shares: Sequence[Sequence[int]], rows: Rows, objective: Objective) -> list[int]:
+    """The part with the most tokens, of equal ones that with the longest row."""
+    parts = (
+        part
+        for share in shares
+        for part in cut(share, rows.lengths, objective.tokens_per_forward, packs=objective.packs)
+    )
+    return max(parts, key=lambda part: (_size(part, rows, objective), max(rows.lengths[index] for index in part)))
+
+
+def _trying(model: PreTrainedModel, rows: Rows, precision: Precision, group: Group) -> Holds:
+    """By a forward and a backward pass, beside what the optimiser and the sums over the group will take."""
+    trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+    reserve = trained * (8 if group.size == 1 else 12)
+
+    def holds(objective: Objective, part: list[int]) -> bool:
+        model.train()
+        fits = True
+        try:
+            moments = torch.empty(reserve, dtype=torch.uint8, device=model.device)
+            with torch.autocast(model.device.type, dtype=DTYPES[precision], enabled=precision != "fp32"):
+                losses = objective.row_losses(model, rows, part)
+            losses.sum().backward()  # type: ignore[no-untyped-call]
+            del losses, moments
+        except torch.OutOfMemoryError:
+            fits = False
+        # what the error's traceback held is free only now
+        model.zero_grad(set_to_none=True)
+        if model.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return fits
+
+    return holds
+
+
+class Kept(NamedTuple):
+    """Bytes that a forward pass leaves for the backward pass, and those of the largest single tensor of them."""
+
+    total: int
+    largest: int
+
+
+def kept_bytes(model: PreTrainedModel, rows: Rows, objective: Objective, part: Sequence[int]) -> Kept:
+    """What a forward pass of a part keeps: every storage that autograd holds, weights aside."""
+    weights = {weight.untyped_storage().data_ptr() for weight in model.parameters()}
+    found: dict[int, torch.UntypedStorage] = {}  # held, so that no two have the same address
+
+    def keep(tensor: torch.Tensor) -> None:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            found[storage.data_ptr()] = storage
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda kept: kept):  # there is no backward pass to unpack for
+        objective.row_losses(model, rows, part)
+    sizes = [storage.nbytes() for storage in found.values()]
+    return Kept(sum(sizes), max(sizes, default=0))
+
+
+def _kept_and_computed_again(model: PreTrainedModel, rows: Rows, objective: Objective, part: Sequence[int]) -> Kept:
+    """As `kept_bytes`; with activation checkpointing and twice the bytes of a layer, which is computed again."""
+    kept = kept_bytes(model, rows, objective, part)
+    layers = [one for one in model.modules() if isinstance(one, GradientCheckpointingLayer)]
+    layers = [one for one in layers if one.gradient_checkpointing]
+    if not layers:
+        return kept
+    try:
+        for layer in layers:
+            layer.gradient_checkpointing = False
+        plain = kept_bytes(model, rows, objective, part)
+    finally:
+        for layer in layers:
+            layer.gradient_checkpointing = True
+    return Kept(kept.total + 2 * (plain.total - kept.total) // len(layers), kept.largest)
+
+
+def _estimating(model: PreTrainedModel, rows: Rows) -> Holds:
+    """By what a small part keeps, a token. In fp32, which keeps most.
+
+    Beside it stand the gradient and both moments of every trained weight, and a copy of the best weights. The largest
+    tensor that is kept, as a rule the logits, is there twice more: as it was computed, and as its gradient.
+    """
+    weights = list(model.parameters())
+    learner = sum(12 * weight.numel() for weight in weights if weight.requires_grad)
+    learner += sum(4 * weight.numel() for weight in weights)
+
+    def holds(objective: Objective, part: list[int]) -> bool:
+        model.train()
+        some = part[:: max(1, _size(part, rows, objective) // PROBE_TOKENS)]
+        kept = _kept_and_computed_again(model, rows, objective, some)
+        times = objective.places(rows, part) / objective.places(rows, some)
+        needed = learner + times * ABOVE_COUNTED * (kept.total + 2 * kept.largest)
+        share = 1.0 if len(part) == 1 else USED_SHARE
+        return bool(needed <= share * free_bytes(model.device))
+
+    return holds
+
+
+def _too_small(model: PreTrainedModel, rows: Rows, most: int) -> InputError:
+    weights, free = sum(weight.numel() for weight in model.parameters()), free_bytes(model.device)
+    message = (
+        f"the memory holds no step of {weights / 1e6:,.1f}M weights on one row: {free / 1e9:.1f} GB are free, tried "
+        f"were forward passes of {most} tokens down to one row of up to {max(rows.lengths)}"
+    )
+    next_step = (
+        "set train.activation_checkpointing: true, train.lora_rank or a smaller model.max_length_tokens, train sharded "
+        "in several processes, or take a machine with more memory"
+    )
+    return InputError(Problem(message, next_step, "modelyard.yaml"))

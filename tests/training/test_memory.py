@@ -1,0 +1,246 @@
+"""Tokens of a forward pass by what the memory holds: halved until they fit, the smallest of all, kept in between."""
+
+import dataclasses
+import json
+import shutil
+import signal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import PreTrainedModel
+
+from modelyard.artifacts import reports
+from modelyard.artifacts.files import digest_folder
+from modelyard.artifacts.model import read_training
+from modelyard.artifacts.reports import available_memory_bytes
+from modelyard.errors import InputError, Stopped
+from modelyard.evidence.report import Report
+from modelyard.progress import silent
+from modelyard.project.load import parse_settings
+from modelyard.training import memory
+from modelyard.training.batches import Rows
+from modelyard.training.classifier import Classifier
+from modelyard.training.group import ALONE, Group
+from modelyard.training.language import Language
+from modelyard.training.memory import choose_tokens, free_bytes, kept_bytes, usual_or_not, within
+from modelyard.training.step import compute_again
+from modelyard.training.train import train
+
+ROWS = Rows([[1] * length for length in [10] * 40 + [30]], [""] * 41)
+BATCHES = [list(range(20)), list(range(20, 41))]
+
+
+@dataclasses.dataclass(frozen=True)
+class Full(Classifier):
+    """A device that holds so many tokens and no more."""
+
+    most: int = 10**9
+
+    def row_losses(self, called: torch.nn.Module, rows: Rows, part: Sequence[int]) -> torch.Tensor:
+        if self.places(rows, part) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return next(called.parameters()).sum() * torch.ones(len(part))
+
+
+def tried(model: PreTrainedModel, most: int, **changes: Any) -> memory.Derived:
+    """What is chosen where a device holds so many tokens; the rows of 10 tokens and the one of 30 are its data."""
+    objective = Full(0, tokens_per_forward=8_192, most=most)
+    holds = memory._trying(model, ROWS, "fp32", ALONE)
+    return choose_tokens(
+        model, ROWS, BATCHES, objective, **{"precision": "fp32", "group": ALONE, "holds": holds} | changes
+    )
+
+
+@pytest.mark.parametrize(
+    ("most", "expected"),
+    [
+        (10**6, 8_192),
+        (630, 8_192),  # the second batch is 21 rows as wide as the longest
+        (600, 512),  # the longest stands alone with its 30, beside 20 rows of 10
+        (199, 128),  # 12 rows
+        (31, 32),  # 3 rows
+    ],
+)
+def test_halved_until_the_largest_part_fits(
+    make_model: Callable[[], PreTrainedModel], most: int, expected: int
+) -> None:
+    model = make_model()
+    value, reason = tried(model, most)
+    assert value == expected
+    assert ("by default do not fit" in reason) == (expected < 8_192)
+    assert all(weight.grad is None for weight in model.parameters())
+
+
+def test_not_even_one_row(make_model: Callable[[], PreTrainedModel]) -> None:
+    with pytest.raises(InputError, match=r"holds no step of .*M weights on one row.* up to 30\. Next: .*lora_rank"):
+        tried(make_model(), 29)
+
+
+@dataclasses.dataclass(frozen=True)
+class Three(Group):
+    """The others have found these."""
+
+    others: tuple[int | None, ...] = ()
+
+    def gather(self, item: Any) -> list[Any]:
+        return [item, *self.others]
+
+
+def test_all_processes_take_the_smallest(make_model: Callable[[], PreTrainedModel]) -> None:
+    model = make_model()
+    assert tried(model, 199, group=Three(others=(8_192, 1_024))).value == 128
+    assert tried(model, 199, group=Three(others=(64, 256))).value == 64
+    with pytest.raises(InputError, match="on one row"):
+        tried(model, 199, group=Three(others=(64, None)))
+
+
+@pytest.mark.parametrize("packs", [True, False])
+def test_a_cpu_is_estimated(
+    make_language_model: Callable[[], PreTrainedModel], monkeypatch: pytest.MonkeyPatch, packs: bool
+) -> None:
+    model = make_language_model()
+    weights = sum(weight.numel() for weight in model.parameters())
+    rows = Rows([[1] * 64] * 64, [""] * 64, learned=[b"\0" + b"\1" * 63] * 64)
+    objective = Language(packs=packs, tokens_per_forward=4_096, hidden_size=32)
+    kept = kept_bytes(model, rows, objective, range(4))  # 256 tokens
+    whole = 16 * weights + 16 * 1.25 * (kept.total + 2 * kept.largest)
+
+    def chosen(free: float) -> int:
+        monkeypatch.setattr(memory, "free_bytes", lambda device: int(free))
+        batches = [list(range(64))]
+        return int(choose_tokens(model, rows, batches, objective, precision="fp32", group=ALONE).value)
+
+    assert chosen(whole / 0.8 * 1.1) == 4_096
+    assert chosen(whole / 0.8 * 0.9) == 2_048
+    assert chosen(whole / 0.8 * 0.2) == 512
+    with pytest.raises(InputError, match="on one row"):
+        chosen(16 * weights)
+
+
+def test_what_is_kept_grows_with_the_tokens_and_shrinks_with_checkpointing(
+    make_language_model: Callable[[], PreTrainedModel],
+) -> None:
+    model = make_language_model().train()
+    rows = Rows([[1] * 32] * 8, [""] * 8, learned=[b"\0" + b"\1" * 31] * 8)
+    objective = Language(packs=False, tokens_per_forward=4_096, hidden_size=32)
+    half, whole = (kept_bytes(model, rows, objective, range(count)) for count in (4, 8))
+    vocabulary = model.get_input_embeddings().num_embeddings
+    assert half.largest == 4 * 31 * vocabulary * 4  # log-probabilities of the learned places in fp32
+    assert 1.7 < whole.total / half.total <= 2.0
+    compute_again(model)
+    assert kept_bytes(model, rows, objective, range(8)).total < whole.total
+    fresh = [one.gradient_checkpointing for one in model.modules() if hasattr(one, "gradient_checkpointing")]
+    memory._kept_and_computed_again(model, rows, objective, range(8))
+    assert [one.gradient_checkpointing for one in model.modules() if hasattr(one, "gradient_checkpointing")] == fresh
+
+
+def test_processes_of_a_machine_share_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "available_memory_bytes", lambda: 1_000)
+    assert free_bytes(torch.device("cpu")) == 1_000
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    assert free_bytes(torch.device("cpu")) == 250
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")  # the other two are on another machine
+    assert free_bytes(torch.device("cpu")) == 500
+
+
+def test_a_container_has_what_its_limit_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reports, "_CONTAINER", tmp_path)
+    machine = available_memory_bytes()
+    for name, text in {"max": "1000000", "current": "900000", "stat": "anon 5\ninactive_file 300000\n"}.items():
+        (tmp_path / f"memory.{name}").write_text(text)
+    assert available_memory_bytes() == 400_000  # files that were read once can go
+    (tmp_path / "memory.max").write_text("max")
+    assert available_memory_bytes() == pytest.approx(machine, rel=0.3)
+
+
+@pytest.mark.parametrize(
+    ("batch", "forward", "processes", "said"),
+    [
+        (320, 8_192, 1, None),
+        (2_560, 320, 1, None),  # 8 passes of 32 rows
+        (2_880, 320, 1, "room for 32 rows and a step takes 9"),
+        (320, 310, 1, "room for 31 rows and a step takes 2"),
+        (1_300, 8_192, 1, "room for 130 rows and a step takes 1"),
+        (320, 8_192, 2, "room for 16 rows and a step takes 1"),
+        (10**6, 8_192, 4, "room for 819 rows and a step takes 31"),
+    ],
+)
+def test_what_is_not_usual_is_told(batch: int, forward: int, processes: int, said: str | None) -> None:
+    rows = Rows([[1] * 10] * 5_000, [""] * 5_000)
+    notes = usual_or_not(batch, forward, rows, processes)
+    assert (said in notes[0]) if said else (notes == [])
+
+
+def test_all_rows_at_once_are_usual_however_few() -> None:
+    assert usual_or_not(100, 8_192, Rows([[1] * 10] * 5, [""] * 5), 1) == []
+
+
+def test_a_training_keeps_what_it_found(
+    tiny_base: Path, tiny_prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = Path(shutil.copytree(tiny_base, tmp_path / "base"))
+    config = json.loads((base / "config.json").read_text())
+    config |= {
+        "hidden_dropout_prob": 0.0,
+        "attention_probs_dropout_prob": 0.0,
+    }  # which other parts would draw otherwise
+    (base / "config.json").write_text(json.dumps(config))
+    settings = parse_settings(
+        json.dumps(
+            {
+                "schema": 1,
+                "project": "tiny",
+                "data": {"train": "rows.csv"},
+                "model": {"base": str(base)},
+                "train": {"epochs": 1, "tokens_per_batch": 500, "precision": "fp32", "learning_rate": 0.005},
+            }
+        )
+    )
+
+    def run(name: str, free: int, progress: Any = silent) -> Report:
+        monkeypatch.setattr(memory, "free_bytes", lambda device: free)
+        place = tmp_path / name
+        options = {"prepared": tiny_prepared, "output": place / "model", "reports": place / "reports"}
+        return train(settings, root=place, progress=progress, **options)
+
+    def stop(what: str, done: int, total: int) -> None:
+        if what.startswith("train,") and done == 2:
+            signal.raise_signal(signal.SIGTERM)
+
+    little, much = 1_500_000, 10**12
+    found = run("whole", little).parameters["tokens_per_forward"]
+    assert found["value"] < 500
+    assert found["reason"] == "more of the 8192 by default do not fit the memory"
+    with pytest.raises(Stopped):
+        run("stopped", little, stop)
+    assert run("stopped", much).parameters["tokens_per_forward"] == found
+    assert digest_folder(tmp_path / "stopped/model") == digest_folder(tmp_path / "whole/model")
+    assert read_training(tmp_path / "whole/model").settings["tokens_per_forward"] == found["value"]
+    assert run("roomy", much).parameters["tokens_per_forward"]["value"] == 8_192
+    one, other = (load_file(tmp_path / name / "model/model.safetensors") for name in ("whole", "roomy"))
+    for name, weight in one.items():
+        torch.testing.assert_close(other[name], weight, rtol=0, atol=1e-4)
+
+
+def test_the_same_objective_with_smaller_parts() -> None:
+    assert within(Classifier(3), 64) == Classifier(3, tokens_per_forward=64)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")
+def test_a_gpu_is_tried(make_language_model: Callable[[], PreTrainedModel]) -> None:
+    """Most of its memory is taken away: what is chosen fits what is left, and twice as much does not."""
+    model = make_language_model().to("cuda")
+    rows = Rows([[1] * 128] * 512, [""] * 512, learned=[b"\0" + b"\1" * 127] * 512)
+    objective = Language(packs=True, tokens_per_forward=65_536, hidden_size=32)
+    batches = [list(range(512))]
+    taken = torch.empty(free_bytes(model.device) - 256 * 1024**2, dtype=torch.uint8, device="cuda")
+    value = choose_tokens(model, rows, batches, objective, precision="fp32", group=ALONE).value
+    del taken
+    torch.cuda.empty_cache()
+    assert 128 <= value < 65_536
+    assert choose_tokens(model, rows, batches, objective, precision="fp32", group=ALONE).value == 65_536
