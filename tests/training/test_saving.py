@@ -129,6 +129,29 @@ def test_a_signal_within_an_evaluation_saves_and_the_evaluation_is_done_again(
     assert again[1]["step"] == first and "validation_loss" in again[1]
 
 
+@pytest.mark.parametrize(("seconds", "saved"), [(29.0, False), (31.0, True)])
+def test_the_last_step_is_saved_where_that_is_worth_a_first_save(
+    tmp_path: Path,
+    make_model: Callable[[], PreTrainedModel],
+    train_rows: Rows,
+    validation_rows: Rows,
+    steps: list[Scheduled],
+    seconds: float,
+    saved: bool,
+) -> None:
+    """What follows, as writing answers, takes minutes and saves nothing."""
+    lines: list[Any] = []
+    clock = Clock(0.0)
+
+    def asked() -> int:  # looked at once a step: all seconds go by before the last
+        clock.now = seconds if figures(lines) and lines[-1].get("step") == steps[-2].step else clock.now
+        return 0
+
+    options = {"clock": clock, "asked": asked, "every_seconds": 1_000.0}
+    run(tmp_path, make_model(), train_rows, validation_rows, steps, lines, **options)
+    assert saved_steps(tmp_path) == ([steps[-1].step] if saved else [])
+
+
 def test_saves_as_often_as_pays_and_says_so_once(
     tmp_path: Path,
     make_model: Callable[[], PreTrainedModel],

@@ -187,7 +187,7 @@ def fit(
             record(figures := _advance(learner, train, now, course, watch))
             progress(_told(course, figures), now.step, len(steps))
             if saver is not None:
-                saver.after_step(learner, course)
+                saver.after_step(learner, course, last=now is steps[-1])
         if now.evaluate:
             outputs = evaluate(model, validation, objective, group=group, progress=evaluating)
             record(_note(course, now, learner, outputs, validation))

@@ -62,14 +62,20 @@ class Saver:
         self.record({"resumed_after_step": course.step})
         return course
 
-    def after_step(self, learner: Learner, course: Course) -> None:
+    def after_step(self, learner: Learner, course: Course, *, last: bool = False) -> None:
         """Save where it is time; save and stop where a signal to any process of the group asked for it.
+
+        Args:
+            learner: as the step has left it.
+            course: at this step.
+            last: of the schedule. What comes after it, as writing answers, may be stopped too and saves nothing: what
+                is worth a first save is saved before.
 
         Raises:
             Stopped: a signal asked for an end.
             InputError: the checkpoint cannot be written.
         """
-        late = self.clock() - self._last >= self._interval
+        late = self.clock() - self._last >= (min(self._interval, FIRST_SAVE_SECONDS) if last else self._interval)
         due, number = learner.group.most(late, self.asked())
         if due or number:
             self._save(learner, course)
