@@ -68,6 +68,7 @@ def main() -> None:
                 disable_tqdm=True,
                 train_sampling_strategy="group_by_length" if settings.get("grouped") else "random",
                 bf16=settings.get("bf16", False),
+                use_cpu=not torch.cuda.is_available(),  # else it takes no bf16 there
             )
             return Trainer(net, arguments, train_dataset=train, data_collator=collate)
 

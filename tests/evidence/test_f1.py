@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from statsmodels.stats.proportion import proportion_confint
 
 from modelyard.evidence.f1 import Marks, f1, judged_labels, macro_f1
@@ -43,22 +44,21 @@ def test_one_label_has_wilsons_interval_of_the_jaccard_index() -> None:
         )
 
 
+def f1_ends(right: int, either: int) -> NDArray[np.float64]:
+    ends = np.array(proportion_confint(right, either, method="wilson"))
+    return 2 * ends / (1 + ends)
+
+
 def test_the_mean_of_two_labels_by_hand() -> None:
-    # J is 2/4 and 1/3. What a row adds to F1 is 2 / (1 + J)^2 / (rows of J) x (right - J either):
-    # 2/9 x (1/2, 1/2, -1/2, 0, -1/2) of the first label and 3/8 x (0, 2/3, -1/3, -1/3, 0) of the second
-    of_rows = np.array([1 / 9, 1 / 9 + 1 / 4, -1 / 9 - 1 / 8, -1 / 8, -1 / 9]) / 2
-    estimate = 7 / 12
-    share = estimate / (2 - estimate)  # 7/17
-    effective = share * (1 - share) / (float((of_rows**2).sum()) / (2 / (1 + share) ** 2) ** 2)
-    z = 1.959963984540054
-    centre, reach = (
-        share + z**2 / (2 * effective),
-        z * np.sqrt(share * (1 - share) / effective + (z / effective / 2) ** 2),
-    )
-    low, high = (centre - reach) / (1 + z**2 / effective), (centre + reach) / (1 + z**2 / effective)
+    # J is 2/4 and 1/3; right - J either is (1/2, 1/2, -1/2, 0, -1/2) of the first and (0, 2/3, -1/3, -1/3, 0) of the
+    # second label, row by row: their correlation
+    together = (1 / 3 + 1 / 6) / np.sqrt(1 * (4 / 9 + 1 / 9 + 1 / 9))
+    distances = np.abs(np.array([f1_ends(2, 4) - 4 / 6, f1_ends(1, 3) - 2 / 4]))
+    low, high = np.sqrt((distances**2).sum(axis=0) + 2 * together * distances.prod(axis=0)) / 2
     found = macro_f1(TRUTH, GIVEN)
     assert found is not None
-    assert (found.low, found.high) == pytest.approx((2 * low / (1 + low), 2 * high / (1 + high)))
+    assert (found.low, found.high) == pytest.approx((7 / 12 - low, 7 / 12 + high))
+    assert found.method == "square-and-add"
 
 
 def test_a_label_that_nobody_has_or_is_given_is_left_out() -> None:
@@ -71,15 +71,28 @@ def test_a_label_that_nobody_has_or_is_given_is_left_out() -> None:
     assert given is not None and given.estimate == pytest.approx((4 / 6 + 2 / 4 + 0) / 3)  # given six times for nothing
 
 
-@pytest.mark.parametrize("measure", [f1, macro_f1])
-def test_all_right_or_all_wrong_is_not_certain(measure: Callable[[Marks, Marks], Interval | None]) -> None:
+def test_all_right_or_all_wrong_is_not_certain() -> None:
     truth = np.repeat(np.eye(3, dtype=bool), 4, axis=0)
-    right, wrong = measure(truth, truth), measure(truth, np.zeros_like(truth))
-    assert right and wrong
-    low, _ = proportion_confint(12, 12, method="wilson")
-    assert (right.estimate, right.high) == (1.0, 1.0)
-    assert right.low == pytest.approx(2 * low / (1 + low)) and right.low < 0.9
-    assert (wrong.low, wrong.estimate) == (0.0, 0.0) and wrong.high > 0.3
+    nothing = np.zeros_like(truth)
+    of_all, missed = f1(truth, truth), f1(truth, nothing)
+    mean, missed_mean = macro_f1(truth, truth), macro_f1(truth, nothing)
+    assert of_all and missed and mean and missed_mean
+    assert (of_all.estimate, of_all.high, mean.estimate, mean.high) == (1.0, 1.0, 1.0, 1.0)
+    assert of_all.low == pytest.approx(f1_ends(12, 12)[0])
+    assert mean.low == pytest.approx(1 - np.sqrt(2 * 3) * (1 - f1_ends(4, 4)[0]) / 3)
+    assert (missed.low, missed.estimate, missed_mean.low, missed_mean.estimate) == (0.0, 0.0, 0.0, 0.0)
+    assert missed.high > 0.3 and missed_mean.high > 0.3
+
+
+@pytest.mark.parametrize("wrong", [0, 1, 5])
+def test_a_rare_label_that_is_all_right_neither_vanishes_nor_rules(wrong: int) -> None:
+    """Of 1,000, 1,000 and 2 rows: the two say little, and the many that they can lower the mean by a third at most."""
+    truth = np.repeat(np.eye(3, dtype=bool), [1_000, 1_000, 2], axis=0)
+    given = truth.copy()
+    given[:wrong] = [False, True, False]
+    found = macro_f1(truth, given)
+    assert found is not None
+    assert 2 / 3 < found.low < 1 - (1 - f1_ends(2, 2)[0]) / 3
 
 
 def test_a_label_that_is_all_right_makes_the_mean_no_surer() -> None:
@@ -114,6 +127,16 @@ def of_one_label() -> float:
     return float((2 * right * shares / (shares + given)).mean())
 
 
+def rare_label(draw: np.random.Generator, rows: int) -> Drawn:
+    """Three classes of 50, 47 and 3 in 100; an answer is right in 97, so that the rare one is often all right."""
+    truth = draw.choice(3, rows, p=RARE)
+    given = np.where(draw.random(rows) < 0.97, truth, (truth + draw.integers(1, 3, rows)) % 3)
+    return truth[:, None] == np.arange(3), given[:, None] == np.arange(3)
+
+
+RARE = np.array([0.5, 0.47, 0.03])
+
+
 def several_labels(draw: np.random.Generator, rows: int) -> Drawn:
     """Five labels of 30 in 100; rows are easy or hard as a whole, so that their labels are wrong together."""
     truth, easy = draw.random((rows, 5)) < 0.3, draw.random((rows, 1)) < 0.7
@@ -144,3 +167,13 @@ def test_covers_the_truth_as_often_as_it_says(
     found = [measure(*drawn(draw, rows)) for _ in range(3_000)]
     held = sum(one is not None and one.low <= true <= one.high for one in found)
     assert 2_826 <= held <= 2_874  # 2,850 expected, two standard deviations of a binomial either way
+
+
+def test_covers_at_least_as_often_with_a_rare_label() -> None:
+    given = 0.97 * RARE + 0.015 * (1 - RARE)
+    true = float((2 * 0.97 * RARE / (RARE + given)).mean())
+    draw = np.random.default_rng(12)
+    found = [macro_f1(*rare_label(draw, 500)) for _ in range(3_000)]
+    held = sum(one is not None and one.low <= true <= one.high for one in found)
+    assert held >= 2_826
+    assert np.median([one.high - one.low for one in found if one is not None]) < 0.25

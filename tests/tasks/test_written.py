@@ -68,6 +68,13 @@ def test_all_figures_of_some_rows() -> None:
     assert found["rouge_2"].method == "range"  # no pair of words anywhere
 
 
+def test_what_a_tokenizer_writes_otherwise_is_the_same_text() -> None:
+    """T5's writes NFKC and one space for a line's end."""
+    found = judged([Pair("好,我们走吧(真的!) 再见", "好，我们走吧（真的！）\n再见")] * 2, seed=0).figures
+    assert found["exact_match"].estimate == 1.0
+    assert found["bleu"].estimate == pytest.approx(100.0)
+
+
 def test_a_long_text_is_read_in_time() -> None:
     long = " ".join(str(number) for number in range(20_000))
     assert rouge(Pair(long, long))["rouge_l"] == 1.0

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import PreTrainedModel
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel
 
 from modelyard.tasks.classification import load_tokenizer
 from modelyard.training.base import load_causal, load_seq2seq
@@ -29,10 +29,22 @@ def alone(model: PreTrainedModel, ids: list[int], end: int, most: int) -> list[i
     return [token for token in written if token != end]
 
 
-@pytest.mark.parametrize("family", ["causal", "pairs"])
-def test_answers_in_a_batch_are_those_alone(tiny_decoder: Path, tiny_pair_model: Path, family: str) -> None:
-    folder = tiny_decoder if family == "causal" else tiny_pair_model
-    model, tokenizer = (load_causal if family == "causal" else load_seq2seq)(folder).train(), load_tokenizer(folder)
+def absolute_positions() -> PreTrainedModel:
+    """A GPT-2, which numbers its places: padded on the left it must not count the padding."""
+    torch.manual_seed(3)
+    return GPT2LMHeadModel(
+        GPT2Config(vocab_size=320, n_embd=32, n_layer=2, n_head=2, n_positions=64, initializer_range=0.2)
+    )
+
+
+@pytest.mark.parametrize("family", ["rotary", "absolute", "pairs"])
+def test_answers_in_batches_are_those_alone(
+    tiny_decoder: Path, tiny_pair_model: Path, family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modelyard.training.writing.TOKENS_TOGETHER", 40)  # two batches, one of rows of unlike length
+    load = {"rotary": lambda: load_causal(tiny_decoder), "pairs": lambda: load_seq2seq(tiny_pair_model)}
+    model = load.get(family, absolute_positions)().train()
+    tokenizer = load_tokenizer(tiny_decoder)
     asked = [Asked(tokenizer.encode(text).ids, f"rows:{n}", "wanted") for n, text in enumerate(QUESTIONS)]
     before = model.generation_config
     found = write(model, tokenizer, asked, Ends(token=7, new_tokens=9))
@@ -56,28 +68,33 @@ def rows_of(*pairs: tuple[list[int], list[int]]) -> Rows:
 
 
 def test_answers_end_as_those_of_train() -> None:
-    assert ends_of(rows_of(([1], [5, 6, 9]), ([1, 2], [9]), ([3], [5, 8]))) == Ends(token=9, new_tokens=3)
+    assert ends_of(rows_of(([1], [5, 6, 9]), ([1, 2], [9]), ([3], [5, 5, 5, 8]))) == Ends(token=9, new_tokens=3)
     assert ends_of(rows_of(([1, 2], []))) is None
 
 
+def test_rows_that_end_each_otherwise_are_cut_and_nothing_is_asked(caplog: pytest.LogCaptureFixture) -> None:
+    assert ends_of(rows_of(([1], [5]), ([1], [5]), ([1], [6]), ([1], [7]), ([1], [8]))) is None
+    assert "of 5 train rows 2 end with the same token" in caplog.text
+
+
 def test_only_whole_rows_with_room_are_asked() -> None:
-    rows = rows_of(([1], [5, 9]), ([1], [5, 5]), ([1, 2, 3], [9]), ([2], [9]))
-    wanted: dict[str, str | None] = {"rows:0": "a", "rows:1": "cut", "rows:2": "no room", "rows:3": None}
-    assert questions(rows, wanted, 9, most_tokens=2, seed=0) == [Asked([1], "rows:0", "a")]
+    rows = rows_of(([1], [5, 9]), ([1], [5, 5]), ([1, 2, 3], [9]), ([2], [9]), ([2], [5, 5, 9]))
+    wanted = {"rows:0": "a", "rows:1": "cut", "rows:2": "no room", "rows:3": None, "rows:4": "longer than is written"}
+    assert questions(rows, wanted, Ends(9, 2), most_tokens=2, seed=0) == [Asked([1], "rows:0", "a")]
 
 
 def test_many_rows_are_drawn_from_by_the_seed() -> None:
     rows = rows_of(*(([number], [9]) for number in range(10, 1_010)))
     wanted: dict[str, str | None] = dict.fromkeys(rows.sources, "a")
-    one, other = (questions(rows, wanted, 9, most_tokens=5, seed=seed) for seed in (1, 2))
+    one, other = (questions(rows, wanted, Ends(9, 2), most_tokens=5, seed=seed) for seed in (1, 2))
     assert len(one) == len({ask.source for ask in one}) == MOST_ASKED
     assert one != other
-    assert one == questions(rows, wanted, 9, most_tokens=5, seed=1)
+    assert one == questions(rows, wanted, Ends(9, 2), most_tokens=5, seed=1)
 
 
 def test_the_last_answer_is_the_one_that_is_asked_for() -> None:
     row = Rows([[1, 2, 3, 4, 9]], ["rows:0"], learned=[b"\0\1\0\1\1"])
-    assert questions(row, {"rows:0": "a"}, 9, most_tokens=5, seed=0)[0].ids == [1, 2, 3]
+    assert questions(row, {"rows:0": "a"}, Ends(9, 2), most_tokens=5, seed=0)[0].ids == [1, 2, 3]
 
 
 def test_answers_are_kept_line_by_line(tmp_path: Path) -> None:

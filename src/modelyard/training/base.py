@@ -264,10 +264,14 @@ def alike(logits: torch.Tensor, others: torch.Tensor) -> bool:
     return not bool((logits - others).abs().max() > _SAME * logits.std())
 
 
-def positions_of(model: PreTrainedModel) -> tuple[int, str]:
+def positions_of(model: PreTrainedModel, unlimited: int = DEFAULT_POSITIONS) -> tuple[int, str]:
     """The most tokens that the model reads, and where that stands.
 
     RoBERTa and its kin number positions from the padding token's id plus one, and lose those before it.
+
+    Args:
+        model: any.
+        unlimited: what is taken of a model that names no limit.
     """
     for name, module in model.named_modules():
         if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding):
@@ -276,7 +280,7 @@ def positions_of(model: PreTrainedModel) -> tuple[int, str]:
     named = getattr(model.config, "max_position_embeddings", None)
     if isinstance(named, int) and named > 0:
         return named, f"the model's config names {named} positions"
-    return DEFAULT_POSITIONS, f"the model names no limit, so {DEFAULT_POSITIONS}"
+    return unlimited, f"the model names no limit, so {unlimited}"
 
 
 def check_tokenizer(tokenizer: Tokenizer, model: PreTrainedModel, folder: Path) -> None:

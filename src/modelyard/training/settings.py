@@ -9,7 +9,7 @@ from modelyard.project.load import FILE_NAME
 from modelyard.project.model import ModelSection
 from modelyard.project.train import TrainSection
 from modelyard.training import derive, lora
-from modelyard.training.base import positions_of
+from modelyard.training.base import DEFAULT_POSITIONS, positions_of
 from modelyard.training.batches import Rows
 from modelyard.training.derive import Defaults, Derived
 
@@ -39,8 +39,10 @@ def max_length(
     Raises:
         InputError: the project wants more than the model reads.
     """
-    positions, where = positions_of(model)
+    # relative positions, as T5's, have no last one: an encoder keeps to what encoders are trained at
     wanted = section.max_length_tokens
+    most = max(wanted or 0, defaults.longest) if model.config.is_encoder_decoder else DEFAULT_POSITIONS
+    positions, where = positions_of(model, most)
     if wanted is not None and wanted > positions:
         raise InputError(
             Problem(

@@ -1,6 +1,7 @@
 """What a trained model writes: it is asked with prompts of the validation split, and answers greedily."""
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ MOST_ASKED = 128
 MOST_NEW_TOKENS = 512
 TOKENS_TOGETHER = 4_096
 """Of one batch, the answers included: what is kept of every token is a small part of the weights."""
+log = logging.getLogger(__name__)
 
 
 class Asked(NamedTuple):
@@ -56,33 +58,36 @@ class Ends(NamedTuple):
 
 
 def ends_of(train: Rows) -> Ends | None:
-    """As the train rows end: with their most common last token, or after as many as 99.9% of their answers have.
+    """As the train rows end: with their most common last token, or after as many as 99.9% of such answers have.
 
-    None where every row was cut before its answer.
+    None where not even half of the rows end alike: they were cut, or nothing is set behind an answer, and the commonest
+    token is a word like any other.
     """
-    whole = [(row, marks) for row, marks in zip(train.ids, train.learned, strict=True) if marks[-1] == 1]
-    if not whole:
+    ended = [(row[-1], len(row) - _answer(marks)) for row, marks in zip(train.ids, train.learned, strict=True)]
+    counts = Counter(token for token, length in ended if length)
+    token, count = max(counts.items(), key=lambda item: item[1], default=(0, 0))
+    if 2 * count < len(ended) or not count:
+        log.warning("the model is asked nothing: of %d train rows %d end with the same token", len(ended), count)
         return None
-    token, _ = Counter(row[-1] for row, _ in whole).most_common(1)[0]
-    needed = int(np.quantile([len(row) - _answer(marks) for row, marks in whole], COVERED, method="inverted_cdf"))
+    needed = int(np.quantile([length for last, length in ended if last == token], COVERED, method="inverted_cdf"))
     return Ends(token, min(needed, MOST_NEW_TOKENS))
 
 
-def questions(rows: Rows, wanted: Mapping[str, str | None], end: int, *, most_tokens: int, seed: int) -> list[Asked]:
-    """At most `MOST_ASKED` rows that are whole, drawn by the seed, in their order.
+def questions(rows: Rows, wanted: Mapping[str, str | None], ends: Ends, *, most_tokens: int, seed: int) -> list[Asked]:
+    """At most `MOST_ASKED` rows, drawn by the seed, in their order; none that was cut or wants a longer answer.
 
     Args:
         rows: of a split, cut.
         wanted: source of each row -> its last answer as text; None where there is none.
-        end: token id that a whole row ends with.
+        ends: of the answers.
         most_tokens: of a question, so that the model has places left for an answer.
         seed: of the draw.
     """
     whole = [
         Asked(ids[: _answer(marks)], source, text)
         for ids, marks, source in zip(rows.ids, rows.learned, rows.sources, strict=True)
-        if ids[-1] == end
-        and marks[-1] == 1
+        if ids[-1] == ends.token
+        and 0 < len(ids) - _answer(marks) <= ends.new_tokens
         and (text := wanted[source]) is not None
         and 0 < _answer(marks) <= most_tokens
     ]
@@ -120,9 +125,9 @@ def write_to_rows(
     ends = ends_of(train)
     if ends is None:
         return []
-    # the answer of an encoder and decoder takes no places of the question's
-    room = positions if model.config.is_encoder_decoder else positions - ends.new_tokens
-    asked = questions(rows, wanted, ends.token, most_tokens=room, seed=seed)
+    # the answer of an encoder and decoder takes no places of the question's, which were cut to what it reads
+    room = max(rows.lengths) if model.config.is_encoder_decoder else positions - ends.new_tokens
+    asked = questions(rows, wanted, ends, most_tokens=room, seed=seed)
     return write(model, tokenizer, asked, ends, group=group, progress=progress)
 
 
