@@ -19,8 +19,7 @@ class Interval(BaseModel):
         unit: what the numbers are: `fraction`, `rows`, `ms`, `bytes`, `ratio`.
         method: how the ends were found: `count`, `wilson`, `tango`, `bca`, `bootstrap-percentile`, `bootstrap` (of one
             model), `order-statistics`, `newcombe`, `kolmogorov`, `bootstrap-process`, `noncentral-chi2` (of two
-            sets of rows), `linearised` (of a ratio), `wilson-effective` and `square-and-add` (of F1),
-            `range`.
+            sets of rows), `linearised` (of a ratio), `wilson-effective` (of F1), `range`.
 
     A count over all rows is exact: its width is zero. A `range` has too few observations for 95%: its ends are the
     smallest and the largest seen, and no limit can be judged by it.
