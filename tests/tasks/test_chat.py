@@ -74,7 +74,7 @@ def test_special_tokens_and_calls_reach_the_template() -> None:
         ("{{ ''.__class__.__mro__ }}", "the chat template refuses it"),
         ("{% for i in range(10000000) %}x{% endfor %}", "the chat template refuses it"),
         ("{{ 1 // 0 }}", "the chat template refuses it"),
-        ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "the chat template refuses it"),
+        ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "the chat template calls itself or nests too deeply"),
         ("{{ messages | length }}", "does not write the last answer"),
     ],
 )

@@ -68,7 +68,7 @@ def test_a_template_without_an_end_is_ended(what: str, monkeypatch: pytest.Monke
 
 def test_a_template_that_takes_all_memory_is_refused() -> None:
     with writing(slow(HUGE)) as write:
-        with pytest.raises(ValueError, match="the chat template refuses it"):
+        with pytest.raises(ValueError, match=r"^the chat template takes more than 4 GiB$"):
             write(turns("slow"), "a:1")
         assert write(turns("quick"), "a:2").text.startswith("<user>quick")  # the next one is written all the same
 

@@ -84,6 +84,7 @@ def render(messages: Sequence[Mapping[str, Any]], template: Template) -> Rendere
     Raises:
         ValueError: the template refuses the conversation, or does not write its last answer behind what it is asked
             with; the message says which.
+        MemoryError: the template takes more than there is.
     """
     turns = [_turn(message) for message in messages]
     places = [place for place, turn in enumerate(turns) if turn["role"] == "assistant"]
@@ -131,6 +132,11 @@ def _written(turns: Sequence[dict[str, Any]], template: Template, *, asks: bool 
             date_string=DATE,
             **template.tokens,
         )
+    except MemoryError:  # whoever bounds it knows how much it was
+        raise
+    except RecursionError as error:
+        raise ValueError("the chat template calls itself or nests too deeply") from error
     except Exception as error:  # a stranger's program may end in any way
-        raise ValueError(f"the chat template refuses it: {str(error).strip()[:200]}") from error
+        reason = str(error).strip()[:200] or type(error).__name__
+        raise ValueError(f"the chat template refuses it: {reason}") from error
     return str(rendered[0])

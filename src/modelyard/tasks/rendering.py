@@ -102,6 +102,8 @@ def _answer(turns: Turns, template: Template) -> dict[str, Any]:
         rendered = render(turns, template)
     except ValueError as error:
         return {"refused": str(error)}
+    except MemoryError:
+        return {"refused": f"the chat template takes more than {MEMORY_BYTES // 1024**3} GiB"}
     if len(rendered.text) > MAX_CHARACTERS:
         return {"refused": f"the chat template makes more than {MAX_CHARACTERS:,} characters of it"}
     return rendered._asdict()
