@@ -1,6 +1,8 @@
 """What a person reads: blocking verdicts first, passes grouped, the next step beside every no."""
 
 import json
+import os
+import sys
 import threading
 from pathlib import Path
 
@@ -135,6 +137,7 @@ def test_the_end_of_a_run_that_makes_a_language_model(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)  # where it is called by its name
     monkeypatch.chdir(tmp_path)
     gained = judge(
         Interval(low=1.0, estimate=2.0, high=3.0, n=9, unit="nats", method="linearised"),

@@ -98,6 +98,13 @@ def test_init_of_pairs_without_a_model_or_without_pairs(
     assert call("init", str(tmp_path / "two"), "--data", str(data), *named) == 0
     fields = load_project(tmp_path / "two").settings.data.fields
     assert (fields.prompt, fields.completion) == ("body", "queue")
+    labelled = ["--label", "queue", "--model", str(tiny_pair_model)]  # may be a classifier's base, too
+    assert call("init", str(tmp_path / "three"), "--data", str(data), *labelled) == 0
+    assert load_project(tmp_path / "three").settings.task == "classification"
+    capsys.readouterr()
+    wrong = ["--task", "causal_lm", "--text", "bdy"]
+    assert call("init", str(tmp_path / "four"), "--data", str(data), *wrong) == 2
+    assert "error: --text: the file has no column 'bdy'" in capsys.readouterr().err
 
 
 def test_init_of_a_language_model_from_rows_with_labels(data: Path, tiny_decoder: Path) -> None:

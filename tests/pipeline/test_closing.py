@@ -161,6 +161,9 @@ def test_a_pipeline_that_ends_with_train_ends_with_its_report(project: Project) 
     assert not closing.releases and closing.trained is not None and closing.trained.stage == "train"
     assert closing.stages[1].outcomes == {"PASS": 1}  # a stage without a gate: its warnings
     assert close(project, met, ["check"], {}, Failure("check", 1)).trained is None
+    assert close(project, met, met, {}, Failure("train", 2)).trained is None
+    own = [*met, "own"]
+    assert close(project, own, own, {}, Failure("own", 2)).trained == closing.trained  # the model stands all the same
     assert close(project, [*met, "release"], met, {}, None).trained is None  # there `release` has the last word
 
 

@@ -104,22 +104,29 @@ def test_a_comparison_says_nothing_about_a_release(make: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ends", "state", "outcome"),
+    ("ends", "shown", "state", "outcome"),
     [
-        ((-3.0, -2.0, -1.0), "trained", "PASS"),
-        ((1.0, 2.0, 3.0), "worse", "FAIL"),
-        ((-1.0, 0.0, 1.0), "doubted", "INCONCLUSIVE"),
+        ((-3.0, -2.0, -1.0), ("\u22123.00", "\u22122.00", "\u22121.00"), "trained", "PASS"),
+        ((1.0, 2.0, 3.0), ("1.00", "2.00", "3.00"), "worse", "FAIL"),
+        ((-1.0, 0.0, 1.0), ("\u22121.00", "0.00", "1.00"), "doubted", "INCONCLUSIVE"),
     ],
 )
 def test_a_language_model_ends_with_its_training(
-    make_language: Callable[..., Any], ends: tuple[float, float, float], state: str, outcome: str
+    make_language: Callable[..., Any],
+    ends: tuple[float, float, float],
+    shown: tuple[str, str, str],
+    state: str,
+    outcome: str,
 ) -> None:
     gained = Interval(low=ends[0], estimate=ends[1], high=ends[2], n=60, unit="nats", method="linearised")
     found = summarise(collect(make_language(gained)))
     assert (found.state, found.outcome, found.blocking) == (state, outcome, 0)
     judged, against = found.figures
     assert judged.value == "2.50"  # a perplexity has no unit
-    assert "2.00 to 3.25" in judged.below and "nats" in against.value
+    assert "2.00 to 3.25, trained model, 60 validation rows" in judged.below
+    low, estimate, high = shown
+    assert f">{estimate} nats<" in against.value and f">{estimate} 纳特<" in against.value
+    assert f">{low} to {high} a token, the same 60 validation rows<" in against.below
 
 
 def test_a_language_model_before_its_training(make_language: Callable[..., Any]) -> None:
@@ -129,24 +136,27 @@ def test_a_language_model_before_its_training(make_language: Callable[..., Any])
     assert (found.state, found.last, found.next, found.figures) == ("open", "check", "train", [])
 
 
-@pytest.mark.parametrize(("task", "near"), [("causal_lm", "0.5"), ("seq2seq_lm", "BLEU")])
-def test_what_a_language_model_writes_is_told(make_language: Callable[..., Any], task: str, near: str) -> None:
+@pytest.mark.parametrize(
+    ("task", "near", "value"), [("causal_lm", "ROUGE-L", "50.50%"), ("seq2seq_lm", "BLEU", "31.25")]
+)
+def test_what_a_language_model_writes_is_told(
+    make_language: Callable[..., Any], task: str, near: str, value: str
+) -> None:
     folder = make_language(Interval(low=-3, estimate=-2, high=-1, n=60, unit="nats", method="linearised"))
     report = read_report(folder / "reports" / "train.json")
-    values = {"exact_match": (0.25, "fraction"), "rouge_l": (0.505, "fraction"), "bleu": (31.25, "BLEU")}
+    shares = {"exact_match": (0.25, "fraction"), "rouge_l": (0.505, "fraction"), "bleu": (31.25, "BLEU")}
     written = [
         Measurement(
             name=name,
             subject="validation",
-            interval=Interval(low=0.0, estimate=value, high=value, n=9, unit=unit, method="bca"),
+            interval=Interval(low=0.0, estimate=share, high=share, n=9, unit=unit, method="wilson"),
         )
-        for name, (value, unit) in values.items()
+        for name, (share, unit) in shares.items()
     ]
     write_report(folder / "reports", report.model_copy(update={"measurements": [*report.measurements, *written]}))
     dataset = folder / "prepared" / "dataset.json"
     dataset.write_text(dataset.read_text().replace("causal_lm", task))
     figures = summarise(collect(folder)).figures
-    assert [bool(figure.value) for figure in figures] == [True] * 4
-    assert ("BLEU" in figures[3].name) == (near == "BLEU")
-    if near == "BLEU":
-        assert figures[3].value == "31.25"
+    assert [figure.value for figure in figures[2:]] == ["25.00%", value]
+    assert "wanted text" in figures[2].name and f"{near} of its answers" in figures[3].name
+    assert ">0.00 to 25.00, 9 validation rows<" in figures[2].below

@@ -92,6 +92,7 @@ def test_git_holds_the_settings_and_not_the_secret(tmp_path: Path, data: Path, t
     (folder / "reports").mkdir()
     (folder / "reports" / "check.json").touch()
     (folder / "reports" / "check.run.json").touch()
+    (folder / "reports" / "train.answers.jsonl").touch()
     assert git(folder, "status", "--porcelain", "--untracked-files=all") == "?? reports/check.json\n"
 
 

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from modelyard.artifacts.reports import ANSWERS_FILE, METRICS_FILE
 from modelyard.training.group import Group, _let_go, joined
-from modelyard.training.train import ANSWERS_FILE, METRICS_FILE
 
 STEPS = 50
 TOLERANCE = 1e-5

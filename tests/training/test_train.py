@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 from modelyard.artifacts.files import digest_file, digest_folder
 from modelyard.artifacts.model import check_model_folder, read_training
 from modelyard.artifacts.prepared import read_prepared
-from modelyard.artifacts.reports import read_report, read_run_record, write_report
+from modelyard.artifacts.reports import METRICS_FILE, read_report, read_run_record, write_report
 from modelyard.engines.opening import open_engine
 from modelyard.errors import GateFailed, InputError, Stopped
 from modelyard.evidence.judge import Verdict, exit_status
@@ -25,7 +25,7 @@ from modelyard.project.load import parse_settings
 from modelyard.project.schema import ProjectSchema
 from modelyard.tasks.classification import encode, load_tokenizer
 from modelyard.training.loop import Fitted
-from modelyard.training.train import METRICS_FILE, train
+from modelyard.training.train import train
 from modelyard.training.watching import VARYING
 
 FAST = {"learning_rate": 0.005, "epochs": 12}

@@ -12,12 +12,13 @@ from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, PreTrained
 
 from modelyard.artifacts.files import digest_folder
 from modelyard.artifacts.model import check_model_folder, read_classifier, read_training
+from modelyard.artifacts.reports import ANSWERS_FILE
 from modelyard.errors import InputError, Stopped
 from modelyard.evidence.report import Report
 from modelyard.project.load import parse_settings
 from modelyard.tasks.chat import read_template
 from modelyard.tasks.classification import load_tokenizer
-from modelyard.training.train import ANSWERS_FILE, train
+from modelyard.training.train import train
 
 PrepareLanguage = Callable[..., Path]
 

@@ -21,7 +21,7 @@ class Training(BaseModel):
 
     Attributes:
         schema_version: `schema` in JSON.
-        task: `classification`, `multi_label_classification` or `causal_lm`.
+        task: `classification`, `multi_label_classification`, `causal_lm` or `seq2seq_lm`.
         labels: label names in the order of a classifier's outputs; none of a language model.
         base: digest of the base model's folder.
         prepared: digest of the prepared folder's `dataset.json`.

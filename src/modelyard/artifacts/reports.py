@@ -19,6 +19,10 @@ from modelyard.evidence.report import Report, RunRecord
 
 ORDER = ("check", "train", "compress", "audit", "release")
 """The stages in the order of the pipeline."""
+METRICS_FILE = "train.metrics.jsonl"
+"""Beside the reports: the figures of every step of a training."""
+ANSWERS_FILE = "train.answers.jsonl"
+"""Beside the reports: what a trained language model wrote to rows of validation."""
 LIBRARIES = ("modelyard", "torch", "transformers", "tokenizers", "onnxruntime", "openvino", "nncf", "polars", "numpy")
 
 

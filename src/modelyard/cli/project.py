@@ -52,7 +52,6 @@ def init(
     from modelyard.scaffold.head import read_head
     from modelyard.scaffold.init import check_target, choose_base, create_project, require_git, task_of_model
 
-    task = task or task_of_model(model)
     _check_task(task, label)
     check_target(name)
     require_git()
@@ -61,7 +60,10 @@ def init(
         typer.echo(shown(f"rows   {len(head.bad_rows)} cannot be read, the first is {head.bad_rows[0]}"))
         typer.echo("       `modelyard run` refuses them; with data.skip_bad_rows: true it leaves them out")
     wanted = [part.strip() for part in slices.split(",") if part.strip()]
-    columns = _fields(head, task, named_fields(fields), text=text, label=label, slices=wanted, group=group)
+    named = named_fields(fields)
+    if task is None and label is None and "label" not in named:  # a T5 or BART may be a classifier's base, too
+        task = task_of_model(model)
+    columns = _fields(head, task, named, text=text, label=label, slices=wanted, group=group)
     base = choose_base(model, head.values(columns.text)[:200], cache_folder(), task=columns.task)
     for what, guess in columns.roles.items():
         typer.echo(shown(f"{what:6} {guess.column}  ({guess.why})"))
@@ -96,10 +98,14 @@ def _fields(
     """What the columns are, for the task that was named, else for the one that they look like."""
     from modelyard.scaffold.init import choose_fields, choose_language_fields, looks_like_language
 
-    named |= {role: column for role, column in (("text", text), ("label", label)) if column}
+    given = {role: column for role, column in (("text", text), ("label", label)) if column}
+    named |= given
     guessed = task is None and not named and looks_like_language(head)
     if task in LANGUAGE_TASKS or guessed or not named.keys() <= {"text", "label"}:
-        return choose_language_fields(head, named, slices=slices, group=group, task=task or "causal_lm")
+        options = {role: f"--{role}" for role in given}
+        return choose_language_fields(
+            head, named, slices=slices, group=group, task=task or "causal_lm", options=options
+        )
     text, label = named.get("text"), named.get("label")
     found = _completed(choose_fields(head, text=text, label=label, slices=slices, group=group), head)
     return found if task is None else replace(found, task=task)

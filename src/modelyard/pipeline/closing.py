@@ -57,7 +57,7 @@ class Closing:
         waivers: a sentence and the lines that would waive what could not be told; empty where none would help.
         folder: of the project.
         releases: whether the pipeline has a stage `release`; where it has none it ends with `train` or before.
-        trained: the report of `train`, where that stands and is the last word.
+        trained: the report of `train` where it made a model and no release follows.
         refused: why `predict` and `serve` would refuse it (a key that is no longer trusted, a changed file).
     """
 
@@ -133,7 +133,7 @@ def close(
         tuple(told) if status == 3 else (),
         folder=project.folder,
         releases=releases,
-        trained=None if releases or failure is not None else reports.get("train"),
+        trained=None if releases or (failure and failure.stage == "train") else reports.get("train"),
     )
 
 

@@ -12,7 +12,6 @@ import polars as pl
 
 from modelyard.data.personal.find import find_personal, redact
 
-ANSWERS = "train.answers.jsonl"
 MAX_ANSWERS = 30
 MAX_LINE_BYTES = 1024**2
 FIRST_CHARACTERS = 2_000

@@ -17,14 +17,22 @@ from modelyard.artifacts.documents import read_document
 from modelyard.artifacts.files import digest_file
 from modelyard.artifacts.release import MARK as MANIFEST
 from modelyard.artifacts.release import Manifest
-from modelyard.artifacts.reports import ORDER, find_reports, read_report, read_run_record, reports_folder
+from modelyard.artifacts.reports import (
+    ANSWERS_FILE,
+    METRICS_FILE,
+    ORDER,
+    find_reports,
+    read_report,
+    read_run_record,
+    reports_folder,
+)
 from modelyard.compression.reference import FOLDER as REFERENCE
 from modelyard.compression.reference import read_reference
 from modelyard.data.change.history import History, history_file, show
 from modelyard.errors import InputError, Problem
 from modelyard.evidence.report import Report, RunRecord
-from modelyard.reporting.answers import ANSWERS, Answer, read_answers
-from modelyard.reporting.curves import METRICS, Curves, read_curves
+from modelyard.reporting.answers import Answer, read_answers
+from modelyard.reporting.curves import Curves, read_curves
 from modelyard.reporting.mistakes import Mistakes, find_mistakes
 from modelyard.reporting.prepared import Data, read_data
 
@@ -120,8 +128,8 @@ def collect(place: Path) -> Collected:
         runs=_read_runs(folder, unread),
         report_digests={path.stem: digest_file(path) for path in reports},
         data=data,
-        curves=_tried("training", root / "model", unread, lambda: read_curves(folder / METRICS, root / "model")),
-        answers=_tried("training", folder / ANSWERS, unread, lambda: read_answers(folder / ANSWERS)) or [],
+        curves=_tried("training", root / "model", unread, lambda: read_curves(folder / METRICS_FILE, root / "model")),
+        answers=_tried("training", folder / ANSWERS_FILE, unread, lambda: read_answers(folder / ANSWERS_FILE)) or [],
         ladder=_tried("ladder", root / "candidates", unread, lambda: _read_ladder(root / "candidates")),
         mistakes=_tried("mistakes", root / "candidates" / REFERENCE, unread, lambda: _read_mistakes(root, data)),
         release=_tried("release", root / "release", unread, lambda: _read_release(root)),

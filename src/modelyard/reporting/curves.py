@@ -11,7 +11,6 @@ from typing import Any
 
 from modelyard.artifacts.model import MARK, Training, read_training
 
-METRICS = "train.metrics.jsonl"
 MAX_STEPS = 1_000_000
 MAX_LINE_BYTES = 64 * 1024
 FIGURES = ("learning_rate", "gradient_norm", "tokens_per_second", "padding_share", "utilisation")

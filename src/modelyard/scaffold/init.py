@@ -110,7 +110,13 @@ def with_task(fields: Fields, head: Head) -> Fields:
 
 
 def choose_language_fields(
-    head: Head, named: Mapping[str, str], *, slices: list[str], group: str | None, task: str = "causal_lm"
+    head: Head,
+    named: Mapping[str, str],
+    *,
+    slices: list[str],
+    group: str | None,
+    task: str = "causal_lm",
+    options: Mapping[str, str] | None = None,
 ) -> Fields:
     """Columns of what a language model learns, by their names: conversations, else prompts with answers, else texts.
 
@@ -120,12 +126,13 @@ def choose_language_fields(
         slices: columns to judge by as well.
         group: column whose rows never cross splits.
         task: `causal_lm` or `seq2seq_lm`.
+        options: role -> the option that named its column, where that is not `--fields`.
 
     Raises:
         InputError: a named column is not in the file, or the names say nothing, or no pair for `seq2seq_lm`.
     """
-    options = {f"--fields {role}": column for role, column in named.items()} | {"--group": group}
-    if problems := _unknown_columns(head, options, slices):
+    typed = {(options or {}).get(role, f"--fields {role}"): column for role, column in named.items()}
+    if problems := _unknown_columns(head, {**typed, "--group": group}, slices):
         raise InputError(problems)
     shape = recognise(head.columns, named, "--data")
     if shape.name == "preference":

@@ -32,7 +32,7 @@ class Learned(NamedTuple):
 def encode_texts(tokenizer: Tokenizer, texts: Sequence[str], end: int) -> list[Learned]:
     """Whole texts, each with the end token behind it: every token but the first is learned."""
     encodings = tokenizer.encode_batch(list(texts))
-    return [_marked([(_ended(_plain(encoding), end), True)]) for encoding in encodings]
+    return [_marked([(ended(_plain(encoding), end), True)]) for encoding in encodings]
 
 
 def encode_answers(tokenizer: Tokenizer, prompts: Sequence[str], completions: Sequence[str], end: int) -> list[Learned]:
@@ -46,7 +46,7 @@ def encode_answers(tokenizer: Tokenizer, prompts: Sequence[str], completions: Se
     rows = []
     for prompt, both, completion in zip(map(_plain, alone), map(_plain, joined), completions, strict=True):
         begins = both[: len(prompt)] == prompt
-        answer = _ended(both[len(prompt) :] if begins else _continued(tokenizer, completion), end)
+        answer = ended(both[len(prompt) :] if begins else _continued(tokenizer, completion), end)
         rows.append(_marked([(prompt, False), (answer, True)]))
     return rows
 
@@ -83,6 +83,11 @@ def pieces(row: Learned, most: int) -> Iterator[Learned]:
             yield Learned(row.ids[start : start + most], marks)
 
 
+def ended(ids: Sequence[int], end: int) -> list[int]:
+    """Token ids with the end token behind them, once."""
+    return list(ids) if ids and ids[-1] == end else [*ids, end]
+
+
 def perplexity(losses: NDArray[np.float64], tokens: NDArray[np.float64]) -> Interval:
     """The exponential of the mean loss of a token, with its interval over rows.
 
@@ -97,10 +102,6 @@ def perplexity(losses: NDArray[np.float64], tokens: NDArray[np.float64]) -> Inte
 
 _MOST_NATS = 700.0
 """The exponential of more is no finite number."""
-
-
-def _ended(ids: Sequence[int], end: int) -> list[int]:
-    return list(ids) if ids and ids[-1] == end else [*ids, end]
 
 
 def _plain(encoding: Encoding) -> list[int]:

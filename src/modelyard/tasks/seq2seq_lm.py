@@ -8,9 +8,7 @@ from collections.abc import Sequence
 
 from tokenizers import Tokenizer
 
-from modelyard.tasks.causal_lm import Learned
-
-UNCUT = 2**31 - 1
+from modelyard.tasks.causal_lm import Learned, ended
 
 
 def encode_pairs(tokenizer: Tokenizer, sources: Sequence[str], targets: Sequence[str], end: int) -> list[Learned]:
@@ -23,7 +21,7 @@ def encode_pairs(tokenizer: Tokenizer, sources: Sequence[str], targets: Sequence
         end: id of the token that ends a text.
     """
     read = [list(encoding.ids) for encoding in tokenizer.encode_batch(list(sources))]
-    written = [_ended(list(encoding.ids), end) for encoding in tokenizer.encode_batch(list(targets))]
+    written = [ended(encoding.ids, end) for encoding in tokenizer.encode_batch(list(targets))]
     return [joined(source or [end], target) for source, target in zip(read, written, strict=True)]
 
 
@@ -55,7 +53,3 @@ def shortened(side: Sequence[int], most: int, closing: int) -> list[int]:
     if len(side) <= most:
         return list(side)
     return [*side[: most - closing], *side[len(side) - closing :]]
-
-
-def _ended(ids: list[int], end: int) -> list[int]:
-    return ids if ids and ids[-1] == end else [*ids, end]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 RESAMPLES = 1_000
 """As many as sacrebleu takes; Koehn (2004), Statistical significance tests for machine translation evaluation."""
 MOST_WORDS = 5_000
-"""Of a text that ROUGE-L reads."""
+"""Of a text that ROUGE reads."""
 HAN_SHARE = 0.5
 _HAN = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
 _WORD = re.compile(rf"[{_HAN}]|[^\W_{_HAN}]+")

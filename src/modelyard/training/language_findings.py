@@ -50,10 +50,10 @@ def perplexities(losses: Numbers, tokens: Numbers, frame: pl.DataFrame, slices: 
         slices: columns of `frame`.
     """
     parts = [("overall", np.ones(len(losses), np.bool_)), *scopes(frame, label=None, slices=slices)]
-    judged = [(scope, rows & (tokens > 0)) for scope, rows in parts]
+    parts = [(scope, rows & (tokens > 0)) for scope, rows in parts]
     return [
         Measurement(name="perplexity", scope=scope, subject=SUBJECT, interval=perplexity(losses[rows], tokens[rows]))
-        for scope, rows in judged
+        for scope, rows in parts
         if rows.any()
     ]
 

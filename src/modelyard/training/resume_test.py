@@ -22,7 +22,7 @@ import psutil
 
 from modelyard.artifacts.files import digest_file, list_files, scratch_folder
 from modelyard.artifacts.prepared import MARK as DATASET_FILE
-from modelyard.artifacts.reports import read_report, recording, write_report
+from modelyard.artifacts.reports import METRICS_FILE, read_report, recording, write_report
 from modelyard.errors import InputError, ModelyardError, Problem
 from modelyard.evidence.interval import Interval, at_most
 from modelyard.evidence.judge import judge
@@ -32,7 +32,7 @@ from modelyard.progress import Progress, silent
 from modelyard.project.schema import ProjectSchema
 from modelyard.training.checkpoint import checkpoints_of, saved_steps
 from modelyard.training.launch import launch
-from modelyard.training.train import METRICS_FILE, STAGE, Excerpt, train
+from modelyard.training.train import STAGE, Excerpt, train
 from modelyard.training.watching import VARYING
 
 NAME = "resume-test"

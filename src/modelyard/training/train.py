@@ -18,7 +18,7 @@ from modelyard.artifacts.files import check_output, digest_file, replacing_folde
 from modelyard.artifacts.model import MARK, Training
 from modelyard.artifacts.prepared import MARK as DATASET_FILE
 from modelyard.artifacts.prepared import Prepared, read_prepared
-from modelyard.artifacts.reports import recording, refuse_failed, write_report
+from modelyard.artifacts.reports import ANSWERS_FILE, METRICS_FILE, recording, refuse_failed, write_report
 from modelyard.errors import InputError, Problem
 from modelyard.evidence.interval import Interval
 from modelyard.evidence.judge import Verdict
@@ -59,8 +59,6 @@ if TYPE_CHECKING:
     from peft import LoraModel
 
 STAGE = "train"
-METRICS_FILE = "train.metrics.jsonl"
-ANSWERS_FILE = "train.answers.jsonl"
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ from modelyard.errors import InputError
         (["text"], "text", {"text": "text"}),
         (["id", "正文"], "text", {"text": "正文"}),
         (["text", "label"], "text_label", {"text": "text", "label": "label"}),
+        (["text", "label", "article", "summary"], "text_label", {"text": "text", "label": "label"}),
+        (["source_text", "target_text"], "prompt_completion", {"prompt": "source_text", "completion": "target_text"}),
         (["instruction", "input", "output"], "prompt_completion",
          {"prompt": "instruction", "input": "input", "completion": "output"}),
         (["prompt", "completion"], "prompt_completion", {"prompt": "prompt", "completion": "completion"}),
