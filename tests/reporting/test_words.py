@@ -1,4 +1,6 @@
+import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from string import Formatter
 
@@ -17,6 +19,18 @@ from modelyard.evidence.judge import judge
 from modelyard.reporting.words import both, chinese_of, has, read_sentences, read_words, sentence, svg_words, words
 
 HERE = Path(modelyard.reporting.__file__).parent
+TRAINING = HERE.parent / "training"
+DERIVED = (
+    *("max_length_tokens", "epochs", "tokens_per_batch", "evaluations_per_epoch", "learning_rate"),
+    "tokens_per_forward",
+)
+HEADLINES = (
+    "accuracy on validation 7%, 95% interval 7% to 7% (n=7)",
+    "accuracy on validation 7%, 95% interval 7% to 7% (n=7); macro-F1 7%, 7% to 7%",
+    "exact match on validation 7%, 95% interval 7% to 7% (n=7); macro-F1 7%, 7% to 7%",
+    "perplexity on validation 7, 95% interval 7 to 7 (n=7); of the base model 7",
+    "perplexity on validation 7, 95% interval 7 to 7 (n=7); of the tokens' frequencies 7",
+)
 HAN = re.compile(r"[\u4e00-\u9fff]")
 HALF_WIDTH = re.compile(r"[\u4e00-\u9fff][,;:?!()]|[,;:?!()][\u4e00-\u9fff]")
 SAME = {"column.n"}  # needs no Chinese
@@ -110,3 +124,102 @@ def test_the_chinese_of_why_a_candidate_was_not_chosen() -> None:
     said = [str(reason) for reason in reasons if reason] + [str(Reason("slower than b"))]
     assert len(said) == 7
     assert [text for text in said if chinese_of(text) is None] == []
+
+
+def said(node: ast.expr | None, names: dict[str, ast.expr]) -> str:
+    """A string of the code with 7 for what is filled in; empty for what is no string."""
+    if isinstance(node, ast.Name):
+        return said(names.get(node.id), {})
+    if isinstance(node, ast.JoinedStr):
+        return "".join(str(part.value) if isinstance(part, ast.Constant) else "7" for part in node.values)
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+
+
+def code_of_training() -> Iterator[tuple[ast.AST, dict[str, ast.expr]]]:
+    """Every node of the code of a training, with what is assigned to the names of its module."""
+    for path in TRAINING.glob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        names = {
+            target.id: node.value
+            for node in tree.body
+            if isinstance(node, ast.Assign)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
+        yield from ((node, names) for node in ast.walk(tree))
+
+
+def calls_of_training(*functions: str) -> Iterator[tuple[ast.Call, dict[str, ast.expr]]]:
+    for node, names in code_of_training():
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in functions:
+            yield node, names
+
+
+def test_the_chinese_of_every_reason_of_a_setting_is_the_same_behind_its_name() -> None:
+    reasons = {said(call.args[1], names) for call, names in calls_of_training("Derived")} - {""}
+    assert len(reasons) >= 12
+    for reason in reasons:
+        chinese = chinese_of(reason)
+        assert chinese is not None, reason
+        for name in DERIVED:
+            assert chinese_of(f"{name} 7: {reason}") == f"{name} 7：{chinese}", reason
+
+
+def test_the_chinese_of_every_reason_of_a_precision() -> None:
+    tree = ast.parse((TRAINING / "precision.py").read_text(encoding="utf-8"))
+    returned = [node.value for node in ast.walk(tree) if isinstance(node, ast.Return)]
+    values = [value.elts[1] if isinstance(value, ast.Tuple) else value for value in returned]
+    reasons = {reason for value in values if " " in (reason := said(value, {}))}
+    assert len(reasons) >= 5
+    assert "; 7 is left out: 7" in {said(node, {}) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)}
+    for reason in [*reasons, *(f"{reason}; bf16 is left out: 7" for reason in reasons)]:
+        chinese = chinese_of(reason)
+        assert chinese is not None, reason
+        assert chinese_of(f"precision fp32: {reason}") == f"精度 fp32：{chinese}", reason
+
+
+def test_the_chinese_of_every_next_step_of_a_training() -> None:
+    steps = {
+        said(argument.value, names)
+        for call, names in calls_of_training("judge", "_judged")
+        for argument in call.keywords
+        if argument.arg == "next_step"
+    } - {""}
+    assert len(steps) >= 6
+    assert [step for step in steps if chinese_of(step) is None] == []
+
+
+def test_the_chinese_of_every_note_of_a_training() -> None:
+    notes = set()
+    for node, _ in code_of_training():
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "note":
+            notes.add(said(node.value, {}))
+    for function in ast.parse((TRAINING / "train.py").read_text(encoding="utf-8")).body:
+        if isinstance(function, ast.FunctionDef) and function.returns and ast.unparse(function.returns) == "list[str]":
+            notes |= {said(node, {}) for node in ast.walk(function) if isinstance(node, ast.JoinedStr)}
+    # no part of a note, and not those of settings, which stand above
+    whole = {note for note in notes if len(note.split()) > 3 and not note.startswith(";")}
+    kept = "the weights are those of step 7 of 7, with the lowest validation loss"  # and that it stopped early, or not
+    whole = (whole - {f"{kept}7"}) | {kept, f"{kept}; stopped early after 7 evaluations without a lower loss"}
+    assert len(whole) >= 6
+    assert [note for note in whole if chinese_of(note) is None] == []
+
+
+def test_the_chinese_of_what_a_training_came_to() -> None:
+    begun = {
+        said(node.value, {})[:20]
+        for node, _ in code_of_training()
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "headline"
+    }
+    assert {text for text in begun if not text.startswith("7")} == {headline[:20] for headline in HEADLINES}
+    assert [headline for headline in HEADLINES if chinese_of(headline) is None] == []
+
+
+def test_a_note_is_not_garbled() -> None:
+    assert chinese_of(
+        "learning_rate 0.0001: 0.0001 at 32 rows for 135.0M weights (Touvron et al. 2023), times the square root of "
+        "32.0 rows a step over 32 (Malladi et al. 2022)"
+    ) == (
+        "learning_rate 0.0001：0.0001（135.0M 个权重、32 行时的值，Touvron et al. 2023），再乘以每步 32.0 行与 32 行"
+        "之比的平方根（Malladi et al. 2022）"
+    )
