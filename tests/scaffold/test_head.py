@@ -92,5 +92,7 @@ def test_a_parquet_file_without_rows(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is a folder"):
+        read_head(tmp_path)
     with pytest.raises(InputError, match="is not a file"):
         read_head(tmp_path / "a.csv")

@@ -17,6 +17,9 @@ def read_head(path: Path) -> Head:
     Raises:
         InputError: there is no such file, it is of no kind that is read, or it holds no rows that can be read.
     """
+    if path.is_dir():
+        step = "name one of its files, put the others beside it in the project's data/, and set data.train: data"
+        raise InputError(Problem(f"{str(path)!r} is a folder", step, "--data"))
     if not path.is_file():
         raise InputError(Problem(f"{str(path)!r} is not a file", "name a data file", "--data"))
     if file_format(path) is None:

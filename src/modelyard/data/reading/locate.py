@@ -12,7 +12,10 @@ from modelyard.errors import Problem
 FORMATS = {".csv": "csv", ".tsv": "tsv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 COMPRESSED = (".gz", ".zst")
 MAX_FILES = 1_000_000
-_READ = "CSV, TSV, JSON, JSONL and Parquet are read, also .gz and .zst"
+_READ = (
+    "CSV, TSV, JSON, JSONL and Parquet are read, also .gz and .zst; a plain text is a line "
+    '{"text": "…"} of a JSONL file'
+)
 
 
 def file_format(path: Path) -> str | None:
