@@ -158,6 +158,10 @@ def test_the_end_of_a_run_that_makes_a_language_model(
         "0 nats; next: train less",
         "see it   modelyard report --html",
     ]
+    own = Failure("own", 2)  # a stage after it
+    show_closing(Closing(stages, 2, own, None, None, False, folder=tmp_path, releases=False, trained=train))
+    said = capsys.readouterr().out
+    assert "own ended with exit status 2; what it said stands above\nmodel    model/, a Hugging Face folder\n" in said
 
 
 def test_the_end_of_a_run_that_made_no_model(capsys: pytest.CaptureFixture[str]) -> None:
