@@ -112,6 +112,22 @@ def test_what_is_slow_says_how_long_it_will_go_on(
     ]
 
 
+def test_what_is_quick_and_done_again_and_again_says_nothing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
+    with progress_bar() as progress:
+        for _ in range(5):
+            progress("evaluate", 30, 30)
+            now[0] += 20.0
+        progress("evaluate", 10, 30)  # a slow one
+        now[0] += 20.0
+        progress("evaluate", 30, 30)
+        progress("evaluate", 30, 30)
+    assert capsys.readouterr().err == "evaluate: 30 of 30\n"
+
+
 def test_every_problem_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     show_error(InputError([Problem("one [red]is[/red] wrong", "mend it", "a.csv:3"), Problem("two", "mend that")]))
     err = capsys.readouterr().err

@@ -289,8 +289,10 @@ def _plain_lines(first: str) -> Iterator[Progress]:
     def progress(what: str, done: int, total: int) -> None:
         nonlocal now
         name, moment = what.partition(",")[0], time.monotonic()
-        if done < reached.get(name, 0):  # it is done once more, as an evaluation is
+        before = reached.get(name, 0)
+        if done < before or (total and before == total):  # it is done once more, as an evaluation is
             del begun[name], last[name]
+            slow.discard(name)
         reached[name] = done
         start, had = begun.setdefault(name, (moment, done))
         now = f"{what}: {done}{f' of {total}' if total else ''}"
