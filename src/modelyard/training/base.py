@@ -56,11 +56,16 @@ _LARGEST = {
         4_096: "num_attention_heads n_head n_heads num_heads num_key_value_heads encoder_attention_heads "
         "decoder_attention_heads",
         100_000: "num_local_experts num_experts n_routed_experts n_shared_experts",
-        1_000_000: "type_vocab_size",
+        1_000_000: "type_vocab_size num_labels",
     }.items()
     for name in names.split()
 }
-_MAY_BE_ZERO = {"type_vocab_size", "n_shared_experts"}
+_MAY_BE_ZERO = {"type_vocab_size", "n_shared_experts", "num_labels"}
+_LARGEST_LISTED = {"attention_types": 1_000}
+"""Of the numbers in a list: GPT-Neo's repeat kinds of layers."""
+_LARGEST_ELSE = 10_000_000
+"""Of those in any other list, as ids of tokens are."""
+_MOST_LABELS = 1_000_000
 
 
 def find_base(base: str, revision: str | None, *, root: Path, fresh: bool = False) -> Path:
@@ -120,7 +125,7 @@ def load_with_new_head(
     auto = AutoModelForSequenceClassification
     try:
         if fresh:
-            model = draw(auto, folder, seed=seed, **named)
+            model = draw(auto, folder, seed=seed, special=_special_ids(folder), **named)
             _answers(model, _probe(model))
         else:
             model, found = _from_files(auto, folder, seed=seed, ignore_mismatched_sizes=True, **named)
@@ -192,8 +197,7 @@ def _load_whole(auto: Any, folder: Path, wanted: str, *, seed: int, fresh: bool)
     lacking: list[str] = []
     try:
         if fresh:
-            model = draw(auto, folder, seed=seed)
-            _take_special_tokens(model, folder)
+            model = draw(auto, folder, seed=seed, special=_special_ids(folder))
         else:
             model, found = _from_files(auto, folder, seed=seed)
             lacking = sorted(found["missing_keys"])
@@ -205,14 +209,11 @@ def _load_whole(auto: Any, folder: Path, wanted: str, *, seed: int, fresh: bool)
     return model
 
 
-def _take_special_tokens(model: PreTrainedModel, folder: Path) -> None:
-    """Let a new model begin and end texts with its tokenizer's tokens: those of the config are often the family's."""
+def _special_ids(folder: Path) -> dict[str, int]:
+    """What a new model begins, ends and fills texts with, by its tokenizer: a config's are often the family's."""
     tokenizer = load_tokenizer(folder)
-    for name in ("bos_token", "eos_token", "pad_token"):
-        found = token_id(folder, tokenizer, name)
-        for settings in (model.config, model.generation_config):
-            if found is not None and settings is not None:
-                setattr(settings, f"{name}_id", found)
+    found = {f"{name}_id": token_id(folder, tokenizer, name) for name in ("bos_token", "eos_token", "pad_token")}
+    return {name: number for name, number in found.items() if number is not None}
 
 
 def _from_files(auto: Any, folder: Path, *, seed: int, **named: Any) -> tuple[PreTrainedModel, dict[str, Any]]:  # noqa: ANN401
@@ -337,7 +338,17 @@ def _parts(config: dict[str, Any]) -> list[dict[str, Any]]:
     parts = [config]
     for part in parts:  # grows as it is walked
         parts += [value for value in part.values() if isinstance(value, dict)]
+        parts += [item for value in part.values() for item in _listed(value) if isinstance(item, dict)]
     return parts
+
+
+def _listed(value: object) -> list[Any]:
+    """What stands in a list and in those within it; nothing where it is none."""
+    items = list(value) if isinstance(value, list) else []
+    for item in items:  # grows as it is walked
+        if isinstance(item, list):
+            items += item
+    return items
 
 
 def _part_problems(part: dict[str, Any], path: Path, next_step: str) -> list[Problem]:
@@ -347,6 +358,14 @@ def _part_problems(part: dict[str, Any], path: Path, next_step: str) -> list[Pro
         if most is not None and value is not None and not (isinstance(value, int) and least <= value <= most):
             message = f"{name} is {value!r}: a whole number from {least} to {most:,}"
             problems.append(Problem(message, next_step, str(path)))
+        listed = _LARGEST_LISTED.get(name, _LARGEST_ELSE)
+        if beyond := [item for item in _listed(value) if isinstance(item, int) and abs(item) > listed]:
+            message = f"{name} holds {beyond[0]}: a whole number in a list is {listed:,} at most"
+            problems.append(Problem(message, next_step, str(path)))
+        if name == "id2label" and isinstance(value, dict) and len(value) > _MOST_LABELS:
+            problems.append(
+                Problem(f"id2label names {len(value):,} labels of {_MOST_LABELS:,} at most", next_step, str(path))
+            )
         if name.endswith("_implementation") and "/" in str(value):
             message = f"{name} is {value!r}: code that would be downloaded and run"
             problems.append(Problem(message, "leave it out of config.json", str(path)))

@@ -27,13 +27,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from modelyard.artifacts.documents import read_document
+from modelyard.artifacts.documents import read_document, read_object
 from modelyard.artifacts.files import digest_file, leftovers, replacing_folder, write_json
 from modelyard.artifacts.reports import installed_versions
 from modelyard.errors import InputError, Problem
 from modelyard.training.derive import Derived
 from modelyard.training.group import Group
-from modelyard.training.sharding import divided, is_sharded, put, whole
+from modelyard.training.sharding import divided, is_sharded, put, undivided, whole
 from modelyard.training.step import Learner, Precision
 
 MARK = "state.json"
@@ -58,7 +58,7 @@ class Course:
         updated: whether any step changed the weights; fp16 skips those whose gradient is not finite.
         history: one entry per evaluation.
         best_step: with the lowest validation loss; 0 before the first evaluation.
-        best_weights: by name, on the CPU; of a sharded training in the first process.
+        best_weights: by name, on the CPU; of a sharded training what is divided in the first process only.
         best_outputs: of the validation rows, shape (rows, width of the objective).
     """
 
@@ -102,7 +102,7 @@ class State(BaseModel):
         training: as in `About`.
         precision: as in `About`.
         precision_reason: as in `About`.
-        tokens_per_forward: as in `About`.
+        tokens_per_forward: as in `About`; None in those of versions that had the objective's own.
         tokens_per_forward_reason: as in `About`.
         step: as in `Course`, like those up to `best_step`.
         scaler: of the loss in fp16; empty otherwise.
@@ -123,8 +123,8 @@ class State(BaseModel):
     training: dict[str, Any]
     precision: Precision
     precision_reason: str
-    tokens_per_forward: int = Field(ge=1)
-    tokens_per_forward_reason: str
+    tokens_per_forward: int | None = Field(default=None, ge=1)
+    tokens_per_forward_reason: str = ""
     step: int = Field(ge=1)
     loss_sum: float
     weight_seen: int
@@ -150,12 +150,15 @@ class Saved:
     folder: Path
     state: State
 
-    def differences(self, processes: int, *, sharded: bool = False) -> list[str]:
+    def differences(
+        self, processes: int, *, sharded: bool = False, tokens_per_forward: float | None = None
+    ) -> list[str]:
         """What is not as it was when this was saved, in words: the steps are the same, the last bits may not be.
 
         Args:
             processes: that train together now.
             sharded: whether they divide the model among them.
+            tokens_per_forward: of a forward pass now; None: as many as then.
         """
         now = installed_versions()
         found = list(self.state.elsewhere)
@@ -170,6 +173,9 @@ class Saved:
             found.append(f"{self.state.processes} processes, now {processes}")
         if self.state.sharded != sharded:
             found.append("whole, now sharded" if sharded else "sharded, now whole")
+        then = self.state.tokens_per_forward
+        if None not in (then, tokens_per_forward) and then != tokens_per_forward:
+            found.append(f"{then} tokens a forward pass, now {tokens_per_forward:g}")
         return list(dict.fromkeys(found))
 
 
@@ -230,6 +236,7 @@ def _write(
         for name, tensors in files:
             _write_tensors(_apart(tensors), place / name)
             digests[name] = digest_file(place / name)
+            del tensors  # or they stay until the next file's are gathered
         state = State(
             training=dict(about.training),
             precision=about.precision,
@@ -253,19 +260,23 @@ def _write(
 def newest(folder: Path, training: Mapping[str, Any]) -> Saved | None:
     """The newest whole checkpoint of a training; one that is damaged is passed over with a warning.
 
+    Only such a one: the next save removes it.
+
     Args:
         folder: of the checkpoints.
         training: as in `About`.
 
     Raises:
-        InputError: it belongs to another training; all that differs is named.
+        InputError: it belongs to another training, of which all that differs is named, or is of another version.
     """
     for place in _places(folder):
+        next_step = f"go on with the Modelyard that wrote it, or remove {folder} to begin anew"
         try:
-            state = read_document(place / MARK, State, next_step="remove the checkpoint")
+            read_object(place / MARK, next_step=next_step)
         except InputError as error:
             log.warning("%s is passed over: %s", place, error.problems[0].message)
             continue
+        state = read_document(place / MARK, State, next_step=next_step)
         if damaged := _damaged(place, state):
             log.warning("%s is passed over: %s missing or not as written", place, ", ".join(damaged))
             continue
@@ -314,7 +325,7 @@ def restore(saved: Saved, learner: Learner) -> Course:
     best = load_file(saved.folder / _BEST) if state.best_step else {}
     outputs = best.pop(_OUTPUTS).numpy() if best else np.empty(0, np.float32)
     if sharded and not learner.group.first:
-        best = {}
+        best = undivided(learner.model, best)
     return Course(**state.model_dump(include=set(_OF_COURSE)), best_weights=best, best_outputs=outputs)
 
 

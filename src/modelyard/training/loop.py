@@ -176,7 +176,6 @@ def fit(
     torch.manual_seed(seed + group.rank)  # every process drops out its own
     learner = make_learner(model.train(), objective, precision=precision, group=group)
     course = Course() if saver is None else saver.begin(learner)
-
     evaluating = _stoppable(progress, saver, learner, course)
     if watch is not None:
         watch.begin(course.step)
@@ -187,7 +186,7 @@ def fit(
             record(figures := _advance(learner, train, now, course, watch))
             progress(_told(course, figures), now.step, len(steps))
             if saver is not None:
-                saver.after_step(learner, course, last=now is steps[-1])
+                saver.after_step(learner, course, last=_may_be_last(now, steps, course))
         if now.evaluate:
             outputs = evaluate(model, validation, objective, group=group, progress=evaluating)
             record(_note(course, now, learner, outputs, validation))
@@ -198,6 +197,12 @@ def fit(
     _refuse_no_update(course, train, now)
     put_from_first(model, course.best_weights)
     return Fitted(course.best_step, course.history, course.best_outputs, stopped_early=now.step < steps[-1].step)
+
+
+def _may_be_last(now: Scheduled, steps: Sequence[Scheduled], course: Course) -> bool:
+    """Whether no step may come after this one, whose evaluation is still before it."""
+    judged = now.evaluate and now.epoch >= 1.0 and bool(course.history)
+    return now is steps[-1] or (judged and evaluations_since_best(course.history) >= PATIENCE - 1)
 
 
 def _stoppable(progress: Progress, saver: Saver | None, learner: Learner, course: Course) -> Progress:

@@ -4,11 +4,12 @@ The gradient does not depend on it but for rounding: a batch in parts gives that
 says when it has no more, so it is tried; a CPU's process is killed, so it is estimated.
 """
 
+import contextlib
 import dataclasses
 import logging
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -26,6 +27,8 @@ from modelyard.training.step import DTYPES, Precision
 
 TRAINED_BYTES = 16
 """Of a weight that is trained in fp32: itself, its gradient, both moments of AdamW."""
+TRIED_BYTES = 20
+"""Of a weight on a CPU: the step that is tried before the first takes as much beside the model on a copy of it."""
 USED_SHARE = 0.8
 """Of the memory that is free: an estimate may be wrong, and others use the machine."""
 ABOVE_COUNTED = 1.25
@@ -37,6 +40,21 @@ log = logging.getLogger(__name__)
 
 Holds = Callable[[Objective, list[int]], bool]
 """Whether the memory holds a step in which the rows of a part go through the model at once."""
+
+
+@contextlib.contextmanager
+def telling_what_lacks() -> Iterator[None]:
+    """Let a device that runs out of memory end the training with an error that a user can read.
+
+    Raises:
+        InputError: it does.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        said = "; ".join(str(error).split(". ")[:3]).rstrip(".")
+        message = f"training needs more memory than the device has: {said}"
+        raise InputError(Problem(message, _LESS_OR_MORE, "modelyard.yaml")) from error
 
 
 def free_bytes(device: torch.device) -> int:
@@ -51,6 +69,25 @@ def free_bytes(device: torch.device) -> int:
 def within(objective: Objective, tokens: int) -> Objective:
     """The same objective with forward passes of at most so many tokens."""
     return dataclasses.replace(objective, tokens_per_forward=tokens)
+
+
+def check_copy(model: PreTrainedModel, group: Group) -> None:
+    """Refuse a model on a CPU with whose copy no step can be tried; nothing is allocated.
+
+    A GPU says so itself. All processes ask at one time, before any takes what it asks for.
+
+    Args:
+        model: as it will be trained.
+        group: the processes that train together.
+
+    Raises:
+        InputError: the memory of one of them is too small.
+    """
+    if is_sharded(model):  # which is tried itself
+        return
+    needed, free = _learner_bytes(model), free_bytes(model.device)
+    if not all(group.gather(model.device.type == "cuda" or needed <= USED_SHARE * free)):
+        raise _too_small(model, f"a copy of them, gradient and moments take {needed / 1e9:.1f} GB")
 
 
 def choose_tokens(
@@ -85,7 +122,7 @@ def choose_tokens(
     most = tokens = objective.tokens_per_forward
     found: int | None = None
     while shares and found is None:
-        part = _largest(shares, rows, within(objective, tokens))
+        part = largest(shares, rows, within(objective, tokens))
         if holds(objective, part):
             found = tokens
         elif len(part) == 1:
@@ -97,7 +134,8 @@ def choose_tokens(
     chosen = group.gather(found if shares else most)
     smallest = min(0 if value is None else value for value in chosen)
     if smallest == 0:
-        raise _too_small(model, rows, most)
+        tried = f"forward passes of {most} tokens down to one row of up to {max(rows.lengths)}"
+        raise _too_small(model, f"tried were {tried}")
     if smallest == most:
         return Derived(most, "the most of one forward pass by default, and they fit the memory")
     log.warning("forward passes of %d tokens in the place of %d: more do not fit the memory", smallest, most)
@@ -134,14 +172,20 @@ def _size(part: Sequence[int], rows: Rows, objective: Objective) -> int:
     return sum(lengths) if objective.packs else len(lengths) * max(lengths)
 
 
-def _largest(shares: Sequence[Sequence[int]], rows: Rows, objective: Objective) -> list[int]:
-    """The part with the most tokens, of equal ones that with the longest row."""
+def largest(shares: Sequence[Sequence[int]], rows: Rows, objective: Objective) -> list[int]:
+    """The part of some batches with the most tokens, of equal ones that with the longest row."""
     parts = (
         part
         for share in shares
         for part in cut(share, rows.lengths, objective.tokens_per_forward, packs=objective.packs)
     )
-    return max(parts, key=lambda part: (_size(part, rows, objective), max(rows.lengths[index] for index in part)))
+
+    def taken(part: list[int]) -> tuple[int, int]:
+        # to lay every part of the plan in lines would take longer than to count its tokens
+        places = _size(part, rows, objective) if objective.packs else objective.places(rows, part)
+        return places, max(rows.lengths[index] for index in part)
+
+    return max(parts, key=taken)
 
 
 def _trying(model: PreTrainedModel, rows: Rows, precision: Precision, group: Group) -> Holds:
@@ -209,36 +253,56 @@ def _kept_and_computed_again(model: PreTrainedModel, rows: Rows, objective: Obje
     return Kept(kept.total + 2 * (plain.total - kept.total) // len(layers), kept.largest)
 
 
-def _estimating(model: PreTrainedModel, rows: Rows) -> Holds:
-    """By what a small part keeps, a token. In fp32, which keeps most.
+def _some(part: Sequence[int], rows: Rows, objective: Objective) -> list[int]:
+    """The longest rows of a part, so many that they have a few tokens: padded ones are as wide as the part."""
+    longest = sorted(part, key=lambda index: rows.lengths[index], reverse=True)
+    fewer = (longest[:count] for count in range(1, len(longest)))
+    return next((some for some in fewer if _size(some, rows, objective) >= PROBE_TOKENS), longest)
 
-    Beside it stand the gradient and both moments of every trained weight, and a copy of the best weights. The largest
-    tensor that is kept, as a rule the logits, is there twice more: as it was computed, and as its gradient.
+
+def pass_bytes(model: PreTrainedModel, rows: Rows, objective: Objective, part: Sequence[int]) -> float:
+    """What a forward and a backward pass of a part take, by what a small part keeps, a token. In fp32: it keeps most.
+
+    The largest tensor that is kept, as a rule the logits, is there twice more: as it was computed, and as its gradient.
+    Not counted is what grows faster than the tokens: with dropout, attention on a CPU keeps tokens x width of a line x
+    heads numbers a layer, and of packed rows the lines of a small part are narrower.
+    """
+    model.train()
+    some = _some(part, rows, objective)
+    kept = _kept_and_computed_again(model, rows, objective, some)
+    times = objective.places(rows, part) / objective.places(rows, some)
+    return times * ABOVE_COUNTED * (kept.total + 2 * kept.largest)
+
+
+def _learner_bytes(model: PreTrainedModel) -> int:
+    """Beside a model: the gradient and both moments of every trained weight, and one more copy of all.
+
+    It is that of the best weights, and before the first step the one on which a step is tried.
     """
     weights = list(model.parameters())
-    learner = sum(12 * weight.numel() for weight in weights if weight.requires_grad)
-    learner += sum(4 * weight.numel() for weight in weights)
+    return sum(4 * weight.numel() + 12 * weight.numel() * weight.requires_grad for weight in weights)
+
+
+def _estimating(model: PreTrainedModel, rows: Rows) -> Holds:
+    """By what the passes of a part take beside the learner."""
+    learner = _learner_bytes(model)
 
     def holds(objective: Objective, part: list[int]) -> bool:
-        model.train()
-        some = part[:: max(1, _size(part, rows, objective) // PROBE_TOKENS)]
-        kept = _kept_and_computed_again(model, rows, objective, some)
-        times = objective.places(rows, part) / objective.places(rows, some)
-        needed = learner + times * ABOVE_COUNTED * (kept.total + 2 * kept.largest)
-        share = 1.0 if len(part) == 1 else USED_SHARE
-        return bool(needed <= share * free_bytes(model.device))
+        needed = learner + pass_bytes(model, rows, objective, part)
+        return bool(needed <= USED_SHARE * free_bytes(model.device))
 
     return holds
 
 
-def _too_small(model: PreTrainedModel, rows: Rows, most: int) -> InputError:
+_LESS_OR_MORE = (
+    "set train.activation_checkpointing: true, train.lora_rank or a smaller model.max_length_tokens, train sharded in "
+    "several processes, or take a machine with more memory"
+)
+
+
+def _too_small(model: PreTrainedModel, why: str) -> InputError:
     weights, free = sum(weight.numel() for weight in model.parameters()), free_bytes(model.device)
     message = (
-        f"the memory holds no step of {weights / 1e6:,.1f}M weights on one row: {free / 1e9:.1f} GB are free, tried "
-        f"were forward passes of {most} tokens down to one row of up to {max(rows.lengths)}"
+        f"the memory holds no step of {weights / 1e6:,.1f}M weights on one row: {free / 1e9:.1f} GB are free, {why}"
     )
-    next_step = (
-        "set train.activation_checkpointing: true, train.lora_rank or a smaller model.max_length_tokens, train sharded "
-        "in several processes, or take a machine with more memory"
-    )
-    return InputError(Problem(message, next_step, "modelyard.yaml"))
+    return InputError(Problem(message, _LESS_OR_MORE, "modelyard.yaml"))

@@ -16,7 +16,7 @@ from modelyard.progress import Progress, silent
 from modelyard.training.batches import Rows
 from modelyard.training.derive import SET
 from modelyard.training.group import ALONE, Group
-from modelyard.training.memory import TRAINED_BYTES, free_bytes
+from modelyard.training.memory import TRAINED_BYTES, USED_SHARE, free_bytes, largest, pass_bytes
 from modelyard.training.objective import Objective
 from modelyard.training.sharding import is_sharded, tried_out
 from modelyard.training.step import Learner, Precision, make_learner, take_step
@@ -28,6 +28,7 @@ ROUNDS = 5  # timed steps of each format, after one that is not counted
 HOPELESS = 5
 # timing two formats costs as much as about 12 steps: below this it cannot pay
 LEAST_STEPS = 60
+NO_ROOM = "the memory does not hold a copy of the model for every format: train.precision sets one"
 
 
 def candidates(device: torch.device) -> list[Precision]:
@@ -137,18 +138,50 @@ def choose_precision(
         return cast("Precision", wanted), SET, {}
     if len(batches) < LEAST_STEPS:
         return "fp32", f"training takes {len(batches)} steps, too few for timing other formats to pay", {}
-    copies = len(_formats(model)) * TRAINED_BYTES * sum(weight.numel() for weight in model.parameters())
-    if copies > free_bytes(model.device) and not is_sharded(model):
-        return "fp32", "the memory does not hold a copy of the model for every format: train.precision sets one", {}
     typical = sorted(batches, key=lambda batch: sum(rows.lengths[index] for index in batch))[len(batches) // 2]
+    if not (is_sharded(model) or _has_room(model, rows, typical, objective)):
+        return "fp32", NO_ROOM, {}
+    try:
+        found = _timed(model, rows, typical, objective, group, progress)
+    except torch.OutOfMemoryError:
+        if is_sharded(model):  # the others are in the midst of a pass
+            raise
+        found = None
+    if found is None:
+        torch.cuda.empty_cache()  # what the error's traceback held is free only now
+        return "fp32", NO_ROOM, {}
+    seconds, failed = found
+    if "fp32" in failed:
+        raise failed["fp32"]
+    chosen = pick(seconds)
+    left_out = "".join(f"; {name} is left out: {error.problems[0].message}" for name, error in failed.items())
+    return chosen, _reason(chosen, [name for name in seconds if name != chosen]) + left_out, seconds
 
+
+def _has_room(model: PreTrainedModel, rows: Rows, batch: Sequence[int], objective: Objective) -> bool:
+    """Whether the memory holds a copy of the model for every format and, where a GPU does not say so, a step of one."""
+    needed: float = len(_formats(model)) * TRAINED_BYTES * sum(weight.numel() for weight in model.parameters())
+    if model.device.type != "cuda":
+        needed += pass_bytes(model, rows, objective, largest([batch], rows, objective))
+    return needed <= USED_SHARE * free_bytes(model.device)
+
+
+def _timed(
+    model: PreTrainedModel,
+    rows: Rows,
+    batch: Sequence[int],
+    objective: Objective,
+    group: Group,
+    progress: Progress,
+) -> tuple[dict[str, list[float]], dict[str, InputError]]:
+    """What `time_in_turns` gives of a step on a batch in every format."""
     learner_in = _trials(model, objective, group)
 
     def step_in(precision: Precision) -> Callable[[], None]:
         learner = learner_in(precision)
 
         def run() -> None:
-            take_step(learner, rows, typical, learning_rate=0.0, step=0)
+            take_step(learner, rows, batch, learning_rate=0.0, step=0)
             if model.device.type == "cuda":
                 torch.cuda.synchronize()
 
@@ -156,12 +189,7 @@ def choose_precision(
 
     work: dict[str, Callable[[], None]] = {name: step_in(name) for name in _formats(model)}
     with tried_out(model):
-        seconds, failed = time_in_turns(work, clock=_clock(model, group), progress=progress)
-    if "fp32" in failed:
-        raise failed["fp32"]
-    chosen = pick(seconds)
-    left_out = "".join(f"; {name} is left out: {error.problems[0].message}" for name, error in failed.items())
-    return chosen, _reason(chosen, [name for name in seconds if name != chosen]) + left_out, seconds
+        return time_in_turns(work, clock=_clock(model, group), progress=progress)
 
 
 def _formats(model: PreTrainedModel) -> list[Precision]:
@@ -188,13 +216,16 @@ def _clock(model: PreTrainedModel, group: Group) -> Callable[[], float]:
 def step_on_copies(model: PreTrainedModel, rows: Rows, objective: Objective) -> None:
     """A whole step over the shortest and the longest row, in each format that a GPU trains in; on a CPU in fp32.
 
-    Every process takes all of these rows, so that what an operation raises it raises in all.
+    Every process takes all of these rows, so that what an operation raises it raises in all. On a CPU `check_copy` has
+    seen that there is room.
     """
     order = sorted(range(len(rows.ids)), key=lambda index: len(rows.ids[index]))
     formats: list[Precision] = _formats(model) if model.device.type == "cuda" else ["fp32"]
     learner_in = _trials(model, objective, ALONE)
+    # told by the training itself; a sharded process that has no more memory leaves the others in the midst of a pass
+    passed_over = (InputError,) if is_sharded(model) else (InputError, torch.OutOfMemoryError)
     for precision in formats:
-        with tried_out(model), suppress(InputError, torch.OutOfMemoryError):  # both are told by the training itself
+        with tried_out(model), suppress(*passed_over):
             # twice the shortest: two rows that lie side by side take a kernel of their own
             take_step(learner_in(precision), rows, [order[0], order[0], order[-1]], learning_rate=0.0, step=0)
 

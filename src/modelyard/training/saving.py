@@ -68,8 +68,8 @@ class Saver:
         Args:
             learner: as the step has left it.
             course: at this step.
-            last: of the schedule. What comes after it, as writing answers, may be stopped too and saves nothing: what
-                is worth a first save is saved before.
+            last: it may be, of the schedule or as the training stops early. What comes after it, as writing answers,
+                may be stopped too and saves nothing: what is worth a first save is saved before.
 
         Raises:
             Stopped: a signal asked for an end.
@@ -103,7 +103,10 @@ class Saver:
         start = self.clock()
         trained = earlier + start - self._began
         size, sharded = learner.group.size, is_sharded(learner.model)
-        elsewhere = [] if self.saved is None else self.saved.differences(size, sharded=sharded)
+        tokens = self.about.tokens_per_forward.value
+        elsewhere = (
+            [] if self.saved is None else self.saved.differences(size, sharded=sharded, tokens_per_forward=tokens)
+        )
         save(
             self.folder,
             learner,

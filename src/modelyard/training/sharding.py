@@ -7,7 +7,7 @@ nothing. The rest of the training asks the functions here, which leave a model t
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 import torch.distributed as dist
@@ -18,6 +18,9 @@ from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from modelyard.errors import InputError, Problem
+
+_LAYERDROP = ("layerdrop", "encoder_layerdrop", "decoder_layerdrop")
+"""Share of layers that a pass leaves out, in a config (Fan et al. 2020): the others would wait for their weights."""
 
 
 def check_sharding(*, precision: str, lora_rank: int | None) -> None:
@@ -48,7 +51,8 @@ def shard(model: PreTrainedModel, device: torch.device) -> None:
         device: its kind; of several GPUs the current one is taken.
 
     Raises:
-        InputError: transformers does not know the model's layers, or it has a weight without a dimension to cut.
+        InputError: transformers does not know the model's layers, or leaves some out at random, or it has a weight
+            without a dimension to cut.
     """
     # the class of a layer that transformers can compute again, which is every family's but the oldest
     layers = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
@@ -59,6 +63,11 @@ def shard(model: PreTrainedModel, device: torch.device) -> None:
     if scalars := [name for name, weight in model.named_parameters() if weight.ndim == 0]:
         message = f"train.sharded is true: the weight {scalars[0]} of this {kind} is one number, which has no parts"
         raise InputError(Problem(message, next_step, "modelyard.yaml"))
+    for module in model.modules():
+        for name in _LAYERDROP if isinstance(module, PreTrainedModel) else ():
+            if share := getattr(module.config, name, None):
+                message = f"train.sharded is true and {name} is {share}: each process would leave out other layers"
+                raise InputError(Problem(message, f"set {name} to 0 in the base's config.json", "modelyard.yaml"))
     mesh = init_device_mesh(device.type, (dist.get_world_size(),))
     # torch's caches keep the mesh until the process ends, and the mesh its group, whose threads then run into the end
     # of Python and abort it now and then; without an entry the group is found by its name
@@ -142,27 +151,37 @@ def put_from_first(model: PreTrainedModel, tensors: Mapping[str, torch.Tensor]) 
         return
     parts = {}
     for name, like in model.state_dict().items():
-        tensor = tensors[name] if name in tensors else torch.empty(like.shape, dtype=like.dtype)
+        # what is not divided every process has
+        absent = isinstance(like, DTensor) and name not in tensors
+        tensor = torch.empty(like.shape, dtype=like.dtype) if absent else tensors[name]
         parts[name] = divided(tensor, like, source=0)
     model.load_state_dict(parts)
 
 
-def gathered(model: PreTrainedModel, load: Callable[[], PreTrainedModel], first: bool) -> PreTrainedModel | None:
-    """A model on the CPU in the first process, None in the others; all of them call it.
+def gathered(model: PreTrainedModel, *, first: bool) -> dict[str, torch.Tensor]:
+    """A model's state, whole and on the CPU, in the first process, nothing in the others; all of them call it.
+
+    Tied weights are one tensor under several names, as `save_pretrained` needs them.
 
     Args:
         model: which leaves its device where it is not sharded.
-        load: gives a plain one of its kind, whose weights do not matter.
         first: whether this process is the first.
     """
     if not is_sharded(model):
-        return model.to("cpu") if first else None
-    plain = load() if first else None
-    own = {} if plain is None else plain.state_dict()
-    for name, weight in whole(model.state_dict(), first=first):
-        if first:
-            own[name].copy_(weight)
-    return plain
+        return model.to("cpu").state_dict() if first else {}
+    state = model.state_dict()
+    names: dict[int, str] = {}
+    named = model.named_parameters(remove_duplicate=False)
+    tied = {name: names.setdefault(id(weight), name) for name, weight in named}
+    once = {name: weight for name, weight in state.items() if tied.get(name, name) == name}
+    found = dict(whole(once, first=first))
+    return {name: found[tied.get(name, name)] for name in state} if first else {}
+
+
+def undivided(model: PreTrainedModel, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Those tensors of a model that every process has whole: of a sharded one its buffers."""
+    own = model.state_dict()
+    return {name: tensor for name, tensor in tensors.items() if not isinstance(own.get(name), DTensor)}
 
 
 def generated(model: PreTrainedModel, **given: torch.Tensor) -> torch.Tensor:
