@@ -98,6 +98,7 @@ def choose_tokens(
     *,
     precision: Precision,
     group: Group,
+    most: int | None = None,
     holds: Holds | None = None,
 ) -> Derived:
     """Tokens of a forward pass: the objective's, or the half, a quarter and so on, until the memory holds the largest.
@@ -106,20 +107,22 @@ def choose_tokens(
         model: as it will be trained; its gradients are cleared.
         rows: of the train split.
         batches: of every step that is planned.
-        objective: what is minimised, with the most tokens there are.
+        objective: what is minimised, with the tokens by default.
         precision: of the forward pass.
         group: the processes that train together; all take the smallest number that one of them finds.
+        most: that the training had before it went on; None: those by default.
         holds: whether a part fits; None: tried on a GPU, estimated on a CPU.
 
     Raises:
         InputError: not even one row fits.
     """
+    usual, most = objective.tokens_per_forward, most or objective.tokens_per_forward
     if is_sharded(model):  # a process that ran out of memory would leave the others in the midst of a pass
-        return Derived(objective.tokens_per_forward, "the most of one forward pass by default, untried where sharded")
+        return Derived(most, "the most of one forward pass by default, untried where sharded")
     if holds is None:
         holds = _trying(model, rows, precision, group) if model.device.type == "cuda" else _estimating(model, rows)
     shares = [share for batch in batches if (share := group.share(batch))]
-    most = tokens = objective.tokens_per_forward
+    tokens = most
     found: int | None = None
     while shares and found is None:
         part = largest(shares, rows, within(objective, tokens))
@@ -136,10 +139,11 @@ def choose_tokens(
     if smallest == 0:
         tried = f"forward passes of {most} tokens down to one row of up to {max(rows.lengths)}"
         raise _too_small(model, f"tried were {tried}")
-    if smallest == most:
-        return Derived(most, "the most of one forward pass by default, and they fit the memory")
-    log.warning("forward passes of %d tokens in the place of %d: more do not fit the memory", smallest, most)
-    return Derived(smallest, f"more of the {most} by default do not fit the memory")
+    if smallest == usual:
+        return Derived(usual, "the most of one forward pass by default, and they fit the memory")
+    if smallest < most:
+        log.warning("forward passes of %d tokens in the place of %d: more do not fit the memory", smallest, most)
+    return Derived(smallest, f"more of the {usual} by default do not fit the memory")
 
 
 def usual_or_not(tokens_per_batch: float, tokens_per_forward: float, rows: Rows, processes: int) -> list[str]:

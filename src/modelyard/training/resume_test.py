@@ -54,7 +54,7 @@ class Kill(NamedTuple):
 
 @dataclass(frozen=True)
 class Work:
-    """What processes of their own train: `settings` and places as in `train`, the excerpt's steps, and where to."""
+    """What processes of their own train: `settings` and places as in `train`, the excerpt's own, and where to."""
 
     settings: ProjectSchema
     root: Path
@@ -62,6 +62,7 @@ class Work:
     steps: int
     folder: Path
     processes: int
+    tokens_per_forward: int | None = None
 
     @property
     def model(self) -> Path:
@@ -101,9 +102,16 @@ def resume_test(
         progress("train in peace", 0, 1)
         whole = Work(settings, root.absolute(), prepared.absolute(), steps, scratch / "whole", processes)
         _run(whole)
-        chosen = read_report(whole.folder / f"{STAGE}.json").parameters["precision"]["value"]
-        section = settings.train.model_copy(update={"precision": chosen})  # measured again it might be another
-        killed = replace(whole, settings=settings.model_copy(update={"train": section}), folder=scratch / "killed")
+        # measured again they might be others
+        used = read_report(whole.folder / f"{STAGE}.json").parameters
+        chosen, tokens = used["precision"]["value"], int(used["tokens_per_forward"]["value"])
+        section = settings.train.model_copy(update={"precision": chosen})
+        killed = replace(
+            whole,
+            settings=settings.model_copy(update={"train": section}),
+            folder=scratch / "killed",
+            tokens_per_forward=tokens,
+        )
         done = _kill_again_and_again(killed, whole, kills, random.Random(seed), progress)
         report = _report(whole, killed, done, chosen, seed)
         write_report(reports, report)
@@ -141,6 +149,7 @@ def _run(work: Work, by: signal.Signals | None = None, step: int = 0, delay: flo
     work.folder.mkdir(exist_ok=True)
     task = {"root": str(work.root), "prepared": str(work.prepared), "steps": work.steps, "folder": str(work.folder)}
     task |= {"processes": work.processes, "settings": work.settings.model_dump_json(by_alias=True)}
+    task |= {"tokens_per_forward": work.tokens_per_forward}
     errors = work.folder / "errors.txt"
     command = [sys.executable, "-P", "-m", "modelyard.training.resume_test", json.dumps(task)]
     with (
@@ -287,7 +296,7 @@ def train_excerpt(task: dict[str, Any]) -> int:
             prepared=Path(task["prepared"]),
             output=folder / "model",
             reports=folder,
-            excerpt=Excerpt(task["steps"], every_seconds=0.0),
+            excerpt=Excerpt(task["steps"], every_seconds=0.0, tokens_per_forward=task["tokens_per_forward"]),
         )
     except ModelyardError as error:
         sys.stderr.write(f"{error}\n")
