@@ -1,8 +1,10 @@
 """Checkpoints: what goes in comes back, the newest whole one is found, another training's is refused."""
 
+import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -111,6 +113,36 @@ def test_a_damaged_one_is_passed_over_with_a_warning(
     assert "step-000000002 is passed over" in caplog.text and name in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [({"schema": 2}, "state.json has schema 2, this Modelyard reads 1"), ({"optimiser": "adam"}, "optimiser: Extra")],
+)
+def test_one_of_another_version_is_refused_and_stays(
+    tmp_path: Path, learner: Learner, train_rows: Rows, change: dict[str, Any], said: str
+) -> None:
+    take_step(learner, train_rows, [0], learning_rate=1e-3, step=1)
+    write(tmp_path, learner, 1)
+    path = tmp_path / "step-000000001/state.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(InputError, match=said):
+        newest(tmp_path, FACTS)
+    assert saved_steps(tmp_path) == [1]
+
+
+def test_one_of_a_version_without_tokens_of_a_forward_pass_is_gone_on_from(
+    tmp_path: Path, learner: Learner, train_rows: Rows
+) -> None:
+    take_step(learner, train_rows, [0], learning_rate=1e-3, step=1)
+    write(tmp_path, learner, 1)
+    path = tmp_path / "step-000000001/state.json"
+    state = json.loads(path.read_text())
+    assert state.pop("tokens_per_forward") == 8_192 and state.pop("tokens_per_forward_reason") == "default"
+    path.write_text(json.dumps(state))
+    saved = newest(tmp_path, FACTS)
+    assert saved is not None and saved.state.tokens_per_forward is None
+    assert saved.differences(1, tokens_per_forward=512) == []
+
+
 def test_another_trainings_is_refused_with_all_that_differs(tmp_path: Path, learner: Learner, train_rows: Rows) -> None:
     take_step(learner, train_rows, [0], learning_rate=1e-3, step=1)
     write(tmp_path, learner, 1)
@@ -211,3 +243,5 @@ def test_where_it_went_on_elsewhere_is_not_forgotten(tmp_path: Path, learner: Le
     saved = newest(tmp_path, FACTS)
     assert saved is not None
     assert saved.differences(2) == ["8 threads, now 4", "1 processes, now 2"]
+    assert saved.differences(1, tokens_per_forward=8_192) == ["8 threads, now 4"]
+    assert saved.differences(1, tokens_per_forward=512)[1:] == ["8192 tokens a forward pass, now 512"]

@@ -25,6 +25,7 @@ from modelyard.artifacts.reports import own_peak_bytes
 from modelyard.errors import InputError, Stopped
 from modelyard.evidence.report import Report
 from modelyard.project.load import parse_settings
+from modelyard.tasks.classification import load_tokenizer
 from modelyard.training.base import digest_base, find_base, load_causal, load_seq2seq, load_with_new_head
 from modelyard.training.surroundings import quiet_transformers
 from modelyard.training.train import train
@@ -112,6 +113,26 @@ def test_texts_end_as_the_tokenizer_says(folder_of: MakeFolder) -> None:
     assert model.config.eos_token_id == model.generation_config.eos_token_id == 2  # <|im_end|>
 
 
+@pytest.mark.parametrize(("config", "name"), [(LLAMA, "<|im_start|>"), (BERT, "[SEP]")], ids=["llama", "bert"])
+def test_padding_is_the_tokenizers(folder_of: MakeFolder, config: PreTrainedConfig, name: str) -> None:
+    folder = folder_of(config, pad_token_id=7)
+    (folder / "tokenizer_config.json").write_text(json.dumps({"pad_token": name, "eos_token": name}))
+    number = load_tokenizer(folder).token_to_id(name)
+    with quiet_transformers():
+        model = causal(folder) if config is LLAMA else load_with_new_head(folder, ["a", "b"], seed=0, fresh=True)
+    embedding = model.get_input_embeddings()
+    assert (model.config.pad_token_id, embedding.padding_idx) == (number, number)
+    assert not embedding.weight[number].any() and embedding.weight[7].any()
+
+
+def test_labels_are_limited(folder_of: MakeFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = folder_of(BERT, id2label={str(number): "a" for number in range(4)})
+    assert find_base(str(folder), None, root=folder, fresh=True) == folder
+    monkeypatch.setattr("modelyard.training.base._MOST_LABELS", 3)
+    with pytest.raises(InputError, match="id2label names 4 labels of 3 at most"):
+        find_base(str(folder), None, root=folder, fresh=True)
+
+
 def test_they_are_drawn_as_transformers_draws_them(folder_of: MakeFolder) -> None:
     torch.manual_seed(5)
     expected = GPT2LMHeadModel(GPT2)
@@ -166,10 +187,10 @@ def test_pickles_are_refused_all_the_same_and_old_weights_asked_for(folder_of: M
 
 def test_as_many_weights_as_the_memory_holds(folder_of: MakeFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = folder_of(GPT2)
-    monkeypatch.setattr("modelyard.training.fresh.free_bytes", lambda device: 16 * GPT2_WEIGHTS)
+    monkeypatch.setattr("modelyard.training.fresh.free_bytes", lambda device: 20 * GPT2_WEIGHTS)
     assert sum(weight.numel() for weight in causal(folder).parameters()) == GPT2_WEIGHTS
-    monkeypatch.setattr("modelyard.training.fresh.free_bytes", lambda device: 16 * GPT2_WEIGHTS - 1)
-    with pytest.raises(InputError, match=rf"at least {GPT2_WEIGHTS:,} weights .* at 16 bytes each, and .* GB are free"):
+    monkeypatch.setattr("modelyard.training.fresh.free_bytes", lambda device: 20 * GPT2_WEIGHTS - 1)
+    with pytest.raises(InputError, match=rf"at least {GPT2_WEIGHTS:,} weights .* at 20 bytes each, .* GB are free"):
         causal(folder)
 
 
@@ -178,13 +199,15 @@ def test_as_many_weights_as_the_memory_holds(folder_of: MakeFolder, monkeypatch:
     [
         {"n_embd": 65_536, "n_layer": 1_000},  # 5e13 weights
         {"model_type": "mixtral", "num_local_experts": 100_000, "hidden_size": 65_536},
+        {"model_type": "gpt_neo", "num_layers": 1, "attention_types": [[["global"], 1]]}
+        | {"hidden_size": 32, "num_heads": 2, "max_position_embeddings": 1_000_000},  # squared, in a buffer
     ],
 )
 def test_what_is_too_large_is_never_allocated(folder_of: MakeFolder, changes: dict[str, Any]) -> None:
     folder = folder_of(GPT2, **changes)
     find_base(str(folder), None, root=folder, fresh=True)  # every size by itself is within its limit
     before = own_peak_bytes()
-    with pytest.raises(InputError, match=r"config.json asks for at least [\d,]{9,} weights"):
+    with pytest.raises(InputError, match=r"config.json asks for at least [\d,]{9,} weights .*, and [\d.]+ GB are free"):
         causal(folder)
     assert own_peak_bytes() - before < 500e6
 
@@ -207,6 +230,10 @@ def test_a_config_that_is_larger_than_its_weights_is_not_filled_up(tiny_decoder:
         ({"n_inner": 1.5}, "n_inner is 1.5"),
         ({"text_config": {"hidden_size": 10**8}}, "hidden_size is 100000000"),
         ({"num_local_experts": 10**9}, "num_local_experts is 1000000000"),
+        ({"num_labels": 10**9}, "num_labels is 1000000000"),
+        ({"attention_types": [[["global"], 10**9]]}, "attention_types holds 1000000000: .* is 1,000 at most"),
+        ({"eos_token_id": [2, 10**9]}, "eos_token_id holds 1000000000: .* is 10,000,000 at most"),
+        ({"parts": [[{"hidden_size": 10**8}]]}, "hidden_size is 100000000"),
         ({"_attn_implementation": "evil/kernel"}, "code that would be downloaded and run"),
     ],
 )

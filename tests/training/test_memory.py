@@ -1,13 +1,16 @@
 """Tokens of a forward pass by what the memory holds: halved until they fit, the smallest of all, kept in between."""
 
 import dataclasses
+import itertools
 import json
+import math
 import shutil
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -26,9 +29,20 @@ from modelyard.training.batches import Rows
 from modelyard.training.classifier import Classifier
 from modelyard.training.group import ALONE, Group
 from modelyard.training.language import Language
-from modelyard.training.memory import choose_tokens, free_bytes, kept_bytes, usual_or_not, within
-from modelyard.training.step import compute_again
-from modelyard.training.train import train
+from modelyard.training.memory import (
+    check_copy,
+    choose_tokens,
+    free_bytes,
+    kept_bytes,
+    largest,
+    pass_bytes,
+    telling_what_lacks,
+    usual_or_not,
+    within,
+)
+from modelyard.training.seq2seq import Seq2Seq
+from modelyard.training.step import compute_again, make_learner, take_step
+from modelyard.training.train import Excerpt, train
 
 ROWS = Rows([[1] * length for length in [10] * 40 + [30]], [""] * 41)
 BATCHES = [list(range(20)), list(range(20, 41))]
@@ -98,25 +112,38 @@ def test_all_processes_take_the_smallest(make_model: Callable[[], PreTrainedMode
         tried(model, 199, group=Three(others=(64, None)))
 
 
+def measured(model: PreTrainedModel, rows: Rows, objective: Language) -> int:
+    """Bytes that a step over all rows takes beside the model at most."""
+    learner = make_learner(model.train(), objective, precision="fp32")
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profiled:
+        take_step(learner, rows, range(len(rows.ids)), learning_rate=0.0, step=1)
+    results = profiled.profiler.kineto_results  # type: ignore[union-attr]
+    found = [event for event in results.events() if event.name() == "[memory]"]
+    changes = [event.nbytes() for event in sorted(found, key=lambda event: event.start_ns())]
+    return max(itertools.accumulate(changes))
+
+
 @pytest.mark.parametrize("packs", [True, False])
 def test_a_cpu_is_estimated(
     make_language_model: Callable[[], PreTrainedModel], monkeypatch: pytest.MonkeyPatch, packs: bool
 ) -> None:
+    """Against what torch's profiler says that a step takes in earnest, and the copy of the best weights."""
     model = make_language_model()
     weights = sum(weight.numel() for weight in model.parameters())
     rows = Rows([[1] * 64] * 64, [""] * 64, learned=[b"\0" + b"\1" * 63] * 64)
     objective = Language(packs=packs, tokens_per_forward=4_096, hidden_size=32)
-    kept = kept_bytes(model, rows, objective, range(4))  # 256 tokens
-    whole = 16 * weights + 16 * 1.25 * (kept.total + 2 * kept.largest)
+    half, whole = (
+        4 * weights + measured(make_language_model(), rows, within(objective, tokens)) for tokens in (2_048, 4_096)
+    )
 
     def chosen(free: float) -> int:
         monkeypatch.setattr(memory, "free_bytes", lambda device: int(free))
         batches = [list(range(64))]
         return int(choose_tokens(model, rows, batches, objective, precision="fp32", group=ALONE).value)
 
-    assert chosen(whole / 0.8 * 1.1) == 4_096
-    assert chosen(whole / 0.8 * 0.9) == 2_048
-    assert chosen(whole / 0.8 * 0.2) == 512
+    assert chosen(1.5 * whole / 0.8) == 4_096
+    assert chosen(whole / 0.8) == 2_048
+    assert chosen(half / 0.8) == 1_024
     with pytest.raises(InputError, match="on one row"):
         chosen(16 * weights)
 
@@ -134,8 +161,72 @@ def test_what_is_kept_grows_with_the_tokens_and_shrinks_with_checkpointing(
     compute_again(model)
     assert kept_bytes(model, rows, objective, range(8)).total < whole.total
     fresh = [one.gradient_checkpointing for one in model.modules() if hasattr(one, "gradient_checkpointing")]
-    memory._kept_and_computed_again(model, rows, objective, range(8))
+    again = memory._kept_and_computed_again(model, rows, objective, range(8))
+    assert again == whole  # of two layers one is there when it is computed again, and its gradients
     assert [one.gradient_checkpointing for one in model.modules() if hasattr(one, "gradient_checkpointing")] == fresh
+
+
+@pytest.mark.parametrize("last", [True, False])
+def test_padding_of_a_part_is_counted(make_model: Callable[[], PreTrainedModel], last: bool) -> None:
+    """One long row among short ones makes all of them wide, wherever it lies."""
+    model = make_model().train()
+    lengths = [2] * 63
+    lengths.insert(63 if last else 1, 60)
+    rows, part = Rows([[1] * length for length in lengths], [""] * 64, np.zeros(64, np.int64)), list(range(64))
+    found = kept_bytes(model, rows, Classifier(0), part)
+    assert found.total < pass_bytes(model, rows, Classifier(0), part) < 2 * (found.total + 2 * found.largest)
+
+
+def test_the_largest_part_of_pairs_is_that_of_both_sides() -> None:
+    """Two rows of 1,024 tokens, one with a long source and one with a long target, take 2 x 2,000 places."""
+    sides = [(1_000, 24), (24, 1_000), (600, 600), (600, 600)]
+    rows = Rows(
+        [[1] * sum(pair) for pair in sides],
+        [""] * 4,
+        learned=[b"\0" * source + b"\1" * target for source, target in sides],
+    )
+    assert largest([[0, 1], [2, 3]], rows, Seq2Seq(0, 0, tokens_per_forward=4_096)) == [0, 1]
+
+
+def test_one_row_may_take_four_fifths_too(
+    make_model: Callable[[], PreTrainedModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model()
+    needed = 16 * sum(weight.numel() for weight in model.parameters()) + 10**6
+    monkeypatch.setattr(memory, "pass_bytes", lambda *given: 10**6)
+    options: Any = {"precision": "fp32", "group": ALONE}
+    monkeypatch.setattr(memory, "free_bytes", lambda device: math.ceil(needed / 0.8))
+    assert choose_tokens(model, ROWS, [[0]], Classifier(0), **options).value == 8_192
+    monkeypatch.setattr(memory, "free_bytes", lambda device: math.floor(needed / 0.8) - 1)
+    with pytest.raises(InputError, match="on one row"):
+        choose_tokens(model, ROWS, [[0]], Classifier(0), **options)
+
+
+def test_a_copy_to_try_a_step_on_must_fit(
+    make_model: Callable[[], PreTrainedModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy, its gradient and two moments take 16 bytes a weight."""
+    model = make_model()
+    weights = sum(weight.numel() for weight in model.parameters())
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 20 * weights)
+    check_copy(model, ALONE)
+    with pytest.raises(InputError, match="a copy of them"):
+        check_copy(model, Three(others=(True, False)))  # type: ignore[arg-type]
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 20 * weights - 20)
+    with pytest.raises(InputError, match=r"holds no step of .*a copy of them, gradient and moments take .*lora_rank"):
+        check_copy(model, ALONE)
+
+
+def test_no_memory_while_steps_are_taken_is_told() -> None:
+    said = (
+        "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.10 GiB of which 1.20 GiB is "
+        "free. Process 7 has 77.89 GiB memory in use."
+    )
+    with (
+        pytest.raises(InputError, match=r"2\.00 GiB; GPU 0 has .* 1\.20 GiB is free\. Next: .*activation_check"),
+        telling_what_lacks(),
+    ):
+        raise torch.OutOfMemoryError(said)
 
 
 def test_processes_of_a_machine_share_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,11 +292,11 @@ def test_a_training_keeps_what_it_found(
         )
     )
 
-    def run(name: str, free: int, progress: Any = silent) -> Report:
+    def run(name: str, free: int, progress: Any = silent, excerpt: Excerpt | None = None) -> Report:
         monkeypatch.setattr(memory, "free_bytes", lambda device: free)
         place = tmp_path / name
         options = {"prepared": tiny_prepared, "output": place / "model", "reports": place / "reports"}
-        return train(settings, root=place, progress=progress, **options)
+        return train(settings, root=place, progress=progress, excerpt=excerpt, **options)
 
     def stop(what: str, done: int, total: int) -> None:
         if what.startswith("train,") and done == 2:
@@ -224,6 +315,13 @@ def test_a_training_keeps_what_it_found(
     one, other = (load_file(tmp_path / name / "model/model.safetensors") for name in ("whole", "roomy"))
     for name, weight in one.items():
         torch.testing.assert_close(other[name], weight, rtol=0, atol=1e-4)
+    with pytest.raises(Stopped):
+        run("tighter", much, stop)
+    tighter = run("tighter", little)
+    assert tighter.parameters["tokens_per_forward"] == found
+    assert f"elsewhere than it began (8192 tokens a forward pass, now {found['value']})" in str(tighter.notes)
+    pinned = run("pinned", little, excerpt=Excerpt(2, 1_000.0, tokens_per_forward=300))
+    assert pinned.parameters["tokens_per_forward"]["value"] == 300
 
 
 def test_the_same_objective_with_smaller_parts() -> None:
@@ -239,8 +337,20 @@ def test_a_gpu_is_tried(make_language_model: Callable[[], PreTrainedModel]) -> N
     objective = Language(packs=True, tokens_per_forward=65_536, hidden_size=32)
     batches = [list(range(512))]
     taken = torch.empty(free_bytes(model.device) - 256 * 1024**2, dtype=torch.uint8, device="cuda")
-    value = choose_tokens(model, rows, batches, objective, precision="fp32", group=ALONE).value
-    del taken
-    torch.cuda.empty_cache()
+    value = int(choose_tokens(model, rows, batches, objective, precision="fp32", group=ALONE).value)
     assert 128 <= value < 65_536
+    with pytest.raises(torch.OutOfMemoryError):
+        take_step(
+            make_learner(model.train(), within(objective, 2 * value), precision="fp32"),
+            rows,
+            batches[0],
+            learning_rate=0.0,
+            step=1,
+        )
+    model.zero_grad(set_to_none=True)
+    torch.cuda.empty_cache()
+    learner = make_learner(model.train(), within(objective, value), precision="fp32")
+    assert math.isfinite(take_step(learner, rows, batches[0], learning_rate=0.0, step=1).loss_sum)
+    del taken, learner
+    torch.cuda.empty_cache()
     assert choose_tokens(model, rows, batches, objective, precision="fp32", group=ALONE).value == 65_536

@@ -11,7 +11,16 @@ from modelyard.errors import InputError, Problem
 from modelyard.training.batches import Rows
 from modelyard.training.classifier import Classifier
 from modelyard.training.derive import SET
-from modelyard.training.precision import LEAST_STEPS, candidates, check_precision, choose_precision, pick, time_in_turns
+from modelyard.training.memory import kept_bytes
+from modelyard.training.precision import (
+    LEAST_STEPS,
+    NO_ROOM,
+    candidates,
+    check_precision,
+    choose_precision,
+    pick,
+    time_in_turns,
+)
 
 
 @pytest.mark.parametrize(
@@ -133,6 +142,38 @@ def test_auto_times_whole_steps_and_leaves_the_model_alone(
     )
     assert all(torch.equal(before[name], weight) for name, weight in model.state_dict().items())
     assert all(weight.grad is None for weight in model.parameters())
+
+
+@pytest.mark.parametrize(("share", "timed"), [(1.0, False), (4.0, True)])
+def test_without_room_for_copies_and_a_step_nothing_is_timed(
+    make_model: Callable[[], PreTrainedModel],
+    train_rows: Rows,
+    monkeypatch: pytest.MonkeyPatch,
+    share: float,
+    timed: bool,
+) -> None:
+    """A CPU has room for the copies in both formats within 80% and for a step of 40 rows, or for the copies alone."""
+    model, batch = make_model(), list(range(40))
+    copies = 2 * 16 * sum(weight.numel() for weight in model.parameters())
+    activations = kept_bytes(model.train(), train_rows, Classifier(0), batch).total
+    monkeypatch.setattr(
+        "modelyard.training.precision.free_bytes", lambda device: (copies + (share - 1) * activations) / 0.8 + 1
+    )
+    monkeypatch.setattr("modelyard.training.precision.take_step", lambda *given, **options: None)
+    chosen, reason, seconds = choose_precision(model, train_rows, [batch] * LEAST_STEPS, Classifier(0), wanted="auto")
+    assert (bool(seconds), reason == NO_ROOM) == (timed, not timed)
+    assert timed or chosen == "fp32"
+
+
+def test_a_gpu_without_room_for_the_trial_trains_in_fp32(
+    make_model: Callable[[], PreTrainedModel], train_rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*given: Any, **options: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("modelyard.training.precision.take_step", full)
+    found = choose_precision(make_model(), train_rows, [[0]] * LEAST_STEPS, Classifier(0), wanted="auto")
+    assert found == ("fp32", NO_ROOM, {})
 
 
 def autocast_overflows(module: torch.nn.Module, inputs: Any, output: torch.Tensor) -> torch.Tensor:

@@ -71,6 +71,8 @@ def test_one_byte_that_differs_fails(
 
     def spoil(work: proof.Work, *kill: Any) -> bool:
         killed = train(work, *kill)
+        # by default as many as the memory holds, which the second training must not ask again
+        assert work.tokens_per_forward == {"whole": None, "killed": 8_192}[work.folder.name]
         path = work.folder / name
         if work.folder.name == "killed" and not kill:
             path.write_text(path.read_text().replace("1", "2", 1))

@@ -152,6 +152,33 @@ def test_the_last_step_is_saved_where_that_is_worth_a_first_save(
     assert saved_steps(tmp_path) == ([steps[-1].step] if saved else [])
 
 
+@pytest.mark.parametrize(("seconds", "saved"), [(29.0, False), (31.0, True)])
+def test_so_is_the_step_whose_evaluation_may_end_the_training_early(
+    tmp_path: Path,
+    make_model: Callable[[], PreTrainedModel],
+    train_rows: Rows,
+    validation_rows: Rows,
+    seconds: float,
+    saved: bool,
+) -> None:
+    """At a learning rate of 0 the first evaluation stays the best, and the fifth is the last."""
+    steps = list(
+        schedule(train_rows.lengths, epochs=3, tokens_per_batch=300, learning_rate=0.0, evaluations_per_epoch=2, seed=3)
+    )
+    fifth = [now.step for now in steps if now.evaluate][4]
+    lines: list[Any] = []
+    clock = Clock(0.0)
+
+    def asked() -> int:  # looked at after every step and within every evaluation
+        clock.now = seconds if figures(lines) and figures(lines)[-1]["step"] == fifth - 1 else clock.now
+        return 0
+
+    options = {"clock": clock, "asked": asked, "every_seconds": 1_000.0}
+    fitted = run(tmp_path, make_model(), train_rows, validation_rows, steps, lines, **options)
+    assert fitted.stopped_early and len(fitted.history) == 5
+    assert saved_steps(tmp_path) == ([fifth] if saved else [])
+
+
 def test_saves_as_often_as_pays_and_says_so_once(
     tmp_path: Path,
     make_model: Callable[[], PreTrainedModel],

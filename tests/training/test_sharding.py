@@ -1,5 +1,6 @@
 """Sharded training: steps, evaluations and trials in two processes against whole ones in this; what is refused."""
 
+import dataclasses
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -14,14 +15,19 @@ from safetensors.numpy import load_file
 from torch.distributed.tensor import DTensor
 from transformers import AlbertConfig, AlbertForSequenceClassification, PreTrainedModel
 
+from modelyard.artifacts.files import digest_folder
 from modelyard.errors import InputError
 from modelyard.training.batches import Rows, cut
+from modelyard.training.checkpoint import About, Course, newest, restore, save
 from modelyard.training.classifier import Classifier
+from modelyard.training.derive import Derived
 from modelyard.training.group import Group
 from modelyard.training.launch import launch
 from modelyard.training.loop import evaluate
+from modelyard.training.precision import LEAST_STEPS, choose_precision, step_on_copies
 from modelyard.training.sharding import (
     check_sharding,
+    gathered,
     is_sharded,
     no_gradients,
     put_from_first,
@@ -108,6 +114,57 @@ def test_a_models_own_parts_are_gathered_and_given_back(
     assert all(torch.equal(weight, expected[name]) for name, weight in other.state_dict().items())
 
 
+def test_it_is_written_as_a_whole_model_is(
+    in_a_group: None, make_language_model: Callable[[], PreTrainedModel], tmp_path: Path
+) -> None:
+    """Tied weights are written once, and no second model is made for it."""
+    model, other = make_language_model(), make_language_model()
+    other.save_pretrained(tmp_path / "whole", state_dict=gathered(other, first=True))
+    shard(model, CPU)
+    assert gathered(model, first=False) == {}
+    model.save_pretrained(tmp_path / "sharded", state_dict=gathered(model, first=True))
+    assert digest_folder(tmp_path / "sharded") == digest_folder(tmp_path / "whole")
+    assert "lm_head.weight" not in load_file(tmp_path / "sharded/model.safetensors")
+
+
+def test_what_is_not_divided_every_process_gets_back(
+    in_a_group: None, make_model: Callable[[], PreTrainedModel], train_rows: Rows, tmp_path: Path
+) -> None:
+    """As BART's bias of its logits is a buffer: the best one is not that of the model that goes on."""
+    model = make_model()
+    model.final_bias = torch.nn.Buffer(torch.zeros(2))
+    shard(model, CPU)
+    learner = make_learner(model, Classifier(0), precision="fp32")
+    take_step(learner, train_rows, [0, 1], learning_rate=1e-3, step=1)
+    best = dict(whole(model.state_dict(), first=True)) | {"final_bias": torch.ones(2)}
+    outputs = np.zeros((1, 2), np.float32)
+    course = Course(step=1, weight_seen=2, best_step=1, best_weights=best, best_outputs=outputs)
+    save(tmp_path, learner, course, About({}, "fp32", "set", Derived(64, "")), trained_seconds=1.0, restarts=0)
+    saved = newest(tmp_path, {})
+    assert saved is not None
+    second = restore(saved, dataclasses.replace(learner, group=Group(1, 2)))
+    assert list(second.best_weights) == ["final_bias"]
+    put_from_first(model, second.best_weights)
+    assert torch.equal(model.final_bias, torch.ones(2))
+
+
+def test_no_memory_in_one_process_is_not_passed_over(
+    in_a_group: None, make_model: Callable[[], PreTrainedModel], train_rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others are in the midst of a pass."""
+
+    def full(*_: Any, **options: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    model = make_model()
+    shard(model, CPU)
+    monkeypatch.setattr("modelyard.training.precision.take_step", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        step_on_copies(model, train_rows, Classifier(0))
+    with pytest.raises(torch.OutOfMemoryError):
+        choose_precision(model, train_rows, [[0]] * LEAST_STEPS, Classifier(0), wanted="auto")
+
+
 def test_a_whole_model_is_left_as_it_is(make_model: Callable[[], PreTrainedModel]) -> None:
     weights = make_model().state_dict()
     assert all(weights[name] is tensor for name, tensor in whole(weights, first=False))
@@ -152,6 +209,10 @@ def test_what_cannot_be_sharded_is_refused(in_a_group: None, make_model: Callabl
     config = AlbertConfig(vocab_size=9, embedding_size=4, hidden_size=4, num_attention_heads=1, intermediate_size=4)
     with pytest.raises(InputError, match="transformers knows no layers of a albert to divide"):
         shard(AlbertForSequenceClassification(config), CPU)
+    skipping = make_model()
+    skipping.config.encoder_layerdrop = 0.05
+    with pytest.raises(InputError, match=r"encoder_layerdrop is 0\.05: .* set encoder_layerdrop to 0 in"):
+        shard(skipping, CPU)
     model = make_model()
     model.scale = torch.nn.Parameter(torch.tensor(1.0))
     with pytest.raises(InputError, match="the weight scale of this bert is one number"):
