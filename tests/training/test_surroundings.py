@@ -1,10 +1,12 @@
 """What training changes about the process is put back, also after an error."""
 
 import os
+import platform
 import sys
 from contextlib import suppress
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from transformers.utils import logging as transformers_logging
@@ -12,6 +14,7 @@ from transformers.utils import logging as transformers_logging
 from modelyard.training import surroundings
 from modelyard.training.surroundings import (
     allow_what_has_none,
+    hand_back_freed,
     keeping_freed_memory,
     quiet_transformers,
     reproducible,
@@ -106,9 +109,23 @@ def test_keeping_freed_memory_sets_both_thresholds_and_puts_them_back(monkeypatc
     assert libc.calls[2:] == [(-3, 32 << 20), (-1, 64 << 20), ("trim", 0)]
 
 
-@pytest.mark.parametrize("platform", ["darwin", "linux"])
-def test_keeping_freed_memory_does_without_glibc(monkeypatch: pytest.MonkeyPatch, platform: str) -> None:
-    monkeypatch.setattr(sys, "platform", platform)
+@pytest.mark.parametrize("name", ["darwin", "linux"])
+def test_keeping_freed_memory_does_without_glibc(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(sys, "platform", name)
     monkeypatch.setattr(surroundings.ctypes, "CDLL", lambda name: object())
     with keeping_freed_memory():
         pass
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="no glibc, which keeps freed memory")
+def test_freed_memory_is_handed_back() -> None:
+    """A small tensor behind each large one keeps the heap from shrinking by itself."""
+    own = psutil.Process().memory_info
+    with keeping_freed_memory():
+        large = [(torch.ones(1 << 20), torch.ones(16)) for _ in range(64)]  # 4 MiB each
+        small = [few for _, few in large]
+        del large
+        before = own().rss
+        hand_back_freed()
+        assert before - own().rss > 128 << 20
+    assert len(small) == 64

@@ -174,7 +174,7 @@ class Saved:
         if self.state.sharded != sharded:
             found.append("whole, now sharded" if sharded else "sharded, now whole")
         then = self.state.tokens_per_forward
-        if None not in (then, tokens_per_forward) and then != tokens_per_forward:
+        if then is not None and tokens_per_forward is not None and then != tokens_per_forward:
             found.append(f"{then} tokens a forward pass, now {tokens_per_forward:g}")
         return list(dict.fromkeys(found))
 

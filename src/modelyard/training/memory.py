@@ -24,6 +24,7 @@ from modelyard.training.group import Group
 from modelyard.training.objective import Objective
 from modelyard.training.sharding import is_sharded
 from modelyard.training.step import DTYPES, Precision
+from modelyard.training.surroundings import hand_back_freed
 
 TRAINED_BYTES = 16
 """Of a weight that is trained in fp32: itself, its gradient, both moments of AdamW."""
@@ -36,6 +37,10 @@ ABOVE_COUNTED = 1.25
 PROBE_TOKENS = 256
 USUAL_ROWS = (32, 128)
 USUAL_PASSES = 8
+_LESS_OR_MORE = (
+    "set train.activation_checkpointing: true, train.lora_rank or a smaller model.max_length_tokens, train sharded in "
+    "several processes, or take a machine with more memory"
+)
 log = logging.getLogger(__name__)
 
 Holds = Callable[[Objective, list[int]], bool]
@@ -61,6 +66,7 @@ def free_bytes(device: torch.device) -> int:
     """What is free on a device; of the machine's own memory this process's share with those that train beside it."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
+    hand_back_freed()  # as of a copy on which a step was tried
     # torchrun says how many are on this machine, `launch` starts all on one
     beside = os.environ.get("LOCAL_WORLD_SIZE") or os.environ.get("WORLD_SIZE", "1")
     return available_memory_bytes() // int(beside)
@@ -296,12 +302,6 @@ def _estimating(model: PreTrainedModel, rows: Rows) -> Holds:
         return bool(needed <= USED_SHARE * free_bytes(model.device))
 
     return holds
-
-
-_LESS_OR_MORE = (
-    "set train.activation_checkpointing: true, train.lora_rank or a smaller model.max_length_tokens, train sharded in "
-    "several processes, or take a machine with more memory"
-)
 
 
 def _too_small(model: PreTrainedModel, why: str) -> InputError:

@@ -250,7 +250,8 @@ def _report(
 
 def _fitting(ready: Ready, saved: Saved | None, excerpt: Excerpt | None, group: Group) -> tuple[Ready, list[str]]:
     """Forward passes of as many tokens as the memory holds, and of no more than before; a note on unusual ones."""
-    precision = "fp32" if ready.settings.train.precision == "auto" else ready.settings.train.precision
+    wanted = ready.settings.train.precision
+    precision: Precision = "fp32" if wanted == "auto" else wanted
     if excerpt is not None and excerpt.tokens_per_forward is not None:
         room = Derived(excerpt.tokens_per_forward, SET)
     else:
