@@ -149,16 +149,16 @@ def test_what_is_not_divided_every_process_gets_back(
 
 
 def test_no_memory_in_one_process_is_not_passed_over(
-    in_a_group: None, make_model: Callable[[], PreTrainedModel], train_rows: Rows, monkeypatch: pytest.MonkeyPatch
+    in_a_group: None, make_model: Callable[[], PreTrainedModel], train_rows: Rows
 ) -> None:
     """The others are in the midst of a pass."""
 
-    def full(*_: Any, **options: Any) -> Any:
+    def full(*_: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     model = make_model()
     shard(model, CPU)
-    monkeypatch.setattr("modelyard.training.precision.take_step", full)
+    model.base_model.encoder.layer[1].register_forward_pre_hook(full)
     with pytest.raises(torch.OutOfMemoryError):
         step_on_copies(model, train_rows, Classifier(0))
     with pytest.raises(torch.OutOfMemoryError):
