@@ -135,17 +135,22 @@ def said(node: ast.expr | None, names: dict[str, ast.expr]) -> str:
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
 
 
+def assigned(tree: ast.Module) -> dict[str, ast.expr]:
+    """What is assigned to the names of a module."""
+    return {
+        target.id: node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+
+
 def code_of_training() -> Iterator[tuple[ast.AST, dict[str, ast.expr]]]:
     """Every node of the code of a training, with what is assigned to the names of its module."""
     for path in TRAINING.glob("*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        names = {
-            target.id: node.value
-            for node in tree.body
-            if isinstance(node, ast.Assign)
-            for target in node.targets
-            if isinstance(target, ast.Name)
-        }
+        names = assigned(tree)
         yield from ((node, names) for node in ast.walk(tree))
 
 
@@ -169,7 +174,7 @@ def test_the_chinese_of_every_reason_of_a_precision() -> None:
     tree = ast.parse((TRAINING / "precision.py").read_text(encoding="utf-8"))
     returned = [node.value for node in ast.walk(tree) if isinstance(node, ast.Return)]
     values = [value.elts[1] if isinstance(value, ast.Tuple) else value for value in returned]
-    reasons = {reason for value in values if " " in (reason := said(value, {}))}
+    reasons = {reason for value in values if " " in (reason := said(value, assigned(tree)))}
     assert len(reasons) >= 5
     assert "; 7 is left out: 7" in {said(node, {}) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)}
     for reason in [*reasons, *(f"{reason}; bf16 is left out: 7" for reason in reasons)]:
