@@ -21,7 +21,6 @@ from transformers import (
     AutoModelForSequenceClassification,
     BertConfig,
     GPT2Config,
-    PreTrainedModel,
 )
 
 from modelyard.evidence.interval import Interval, at_most
@@ -31,6 +30,7 @@ from modelyard.evidence.timing import time_ratio
 from modelyard.training.batches import Rows
 from modelyard.training.classifier import Classifier
 from modelyard.training.language import Language
+from modelyard.training.memory import kept_bytes
 from modelyard.training.objective import Objective
 from modelyard.training.step import compute_again, make_learner, take_step
 from modelyard.training.surroundings import keeping_freed_memory
@@ -57,23 +57,6 @@ def models() -> dict[str, tuple[Any, Rows, Objective]]:
     }
 
 
-def kept_bytes(model: PreTrainedModel, rows: Rows, objective: Objective) -> int:
-    """Bytes that a forward pass leaves for the backward pass."""
-    weights = {weight.untyped_storage().data_ptr() for weight in model.parameters()}
-    found: dict[int, int] = {}
-
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in weights:
-            found[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        losses = objective.row_losses(model, rows, range(ROWS))
-    del losses
-    return sum(found.values())
-
-
 def main() -> None:
     """Count, time, judge, write."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -88,7 +71,7 @@ def main() -> None:
             model = make().train()
             if again:
                 compute_again(model)
-            kept[again] = kept_bytes(model, rows, objective)
+            kept[again] = kept_bytes(model, rows, objective, range(ROWS)).total
             learners[again] = make_learner(model, objective, precision="fp32")
         with keeping_freed_memory():
             for number in range(options.rounds + 1):

@@ -19,6 +19,14 @@ def test_one_row_has_a_range_of_no_width() -> None:
     assert (interval.low, interval.estimate, interval.high, interval.method) == (1.5, 1.5, 1.5, "range")
 
 
+def test_rows_that_are_all_alike_tell_nothing_of_others() -> None:
+    """Of 3 and 6 in 2 and 4, and of a row that counts nothing: no width, and no limit can be judged by it."""
+    interval = ratio_of_sums(np.array([3.0, 6.0, 0.0]), np.array([2.0, 4.0, 0.0]), unit="nats")
+    assert (interval.low, interval.estimate, interval.high, interval.method) == (1.5, 1.5, 1.5, "range")
+    one_apart = ratio_of_sums(np.array([3.0, 6.0, 1.0]), np.array([2.0, 4.0, 0.0]), unit="nats")
+    assert one_apart.method == "linearised" and one_apart.high > one_apart.low
+
+
 def test_as_a_bootstrap_over_rows_has_it() -> None:
     draw = np.random.default_rng(1)
     tokens = draw.integers(1, 200, 400).astype(float)

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 from modelyard.errors import InputError
 from modelyard.training.batches import Rows
 from modelyard.training.classifier import Classifier, forward
+from modelyard.training.memory import kept_bytes
 from modelyard.training.step import WEIGHT_DECAY, compute_again, make_learner, take_step
 
 
@@ -163,23 +164,6 @@ def test_on_a_gpu_the_loss_is_that_of_the_cpu(
     assert result.loss_sum == pytest.approx(reference.loss_sum, rel=1e-5 if precision == "fp32" else 0.02)
 
 
-def saved_bytes(model: PreTrainedModel, rows: Rows, batch: list[int]) -> int:
-    """Bytes that a forward pass leaves for the backward pass, weights aside."""
-    weights = {weight.untyped_storage().data_ptr() for weight in model.parameters()}
-    found: dict[int, int] = {}
-
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in weights:
-            found[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        loss = Classifier(0).row_losses(model, rows, batch).sum()
-    del loss
-    return sum(found.values())
-
-
 def test_layers_that_are_computed_again_keep_less_and_give_the_same_bits(
     make_model: Callable[[], PreTrainedModel], train_rows: Rows
 ) -> None:
@@ -188,7 +172,7 @@ def test_layers_that_are_computed_again_keep_less_and_give_the_same_bits(
         model = make_model().train()  # with dropout
         if again:
             compute_again(model)
-        kept = saved_bytes(model, train_rows, batch)
+        kept = kept_bytes(model, train_rows, Classifier(0), batch).total
         torch.manual_seed(5)
         result = take_step(
             make_learner(model, Classifier(0), precision="fp32"), train_rows, batch, learning_rate=1e-3, step=1

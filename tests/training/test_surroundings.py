@@ -112,9 +112,11 @@ def test_keeping_freed_memory_sets_both_thresholds_and_puts_them_back(monkeypatc
 @pytest.mark.parametrize("name", ["darwin", "linux"])
 def test_keeping_freed_memory_does_without_glibc(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(sys, "platform", name)
-    monkeypatch.setattr(surroundings.ctypes, "CDLL", lambda name: object())
+    asked: list[object] = []
+    monkeypatch.setattr(surroundings.ctypes, "CDLL", lambda library: asked.append(library) or object())
     with keeping_freed_memory():
         pass
+    assert asked == ([None] if name == "linux" else [])  # no library is looked for elsewhere
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="no glibc, which keeps freed memory")

@@ -244,7 +244,7 @@ def test_a_learning_rate_that_ruins_the_model_is_told(
     prepare_language: PrepareLanguage,
     tmp_path: Path,
 ) -> None:
-    rows = [{"text": "the film was good and the story was bright " * 3} for n in range(12)]
+    rows = [{"text": f"the film {n} was good and the story was bright " * 3} for n in range(12)]
     first = run(tiny_decoder, prepare_language("text", rows), tmp_path / "first", epochs=20)
     assert first.verdicts[0].outcome == "PASS"
     worse = run(tmp_path / "first/model", tmp_path / "prepared-text", tmp_path / "worse", epochs=1, learning_rate=0.9)

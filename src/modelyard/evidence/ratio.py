@@ -21,11 +21,13 @@ def ratio_of_sums(numerators: NDArray[np.float64], denominators: NDArray[np.floa
         unit: of the ratio.
 
     Returns:
-        A `range` of no width where one row is all there is.
+        A `range` of no width where one row is all there is, or all have the same ratio: they tell nothing of others.
     """
     rows, total = len(numerators), float(denominators.sum())
     ratio = float(numerators.sum()) / total
-    if rows < 2:
+    counted = denominators > 0.0
+    alike = np.ptp(numerators[counted] / denominators[counted]) == 0.0 and not numerators[~counted].any()
+    if rows < 2 or alike:
         return Interval(low=ratio, estimate=ratio, high=ratio, n=rows, unit=unit, method="range")
     from scipy.stats import t
 

@@ -137,8 +137,6 @@ def _score(metric: "BLEU", row: NDArray[np.int64]) -> float:
 
 def _mean(scores: NDArray[np.float64]) -> Interval:
     found = ratio_of_sums(scores, np.ones(len(scores)), unit="fraction")
-    if np.ptp(scores) == 0:
-        return found.model_copy(update={"method": RANGE})  # rows that are all alike tell nothing of others
     ends = {"low": max(0.0, found.low), "high": min(1.0, found.high)}
     return found.model_copy(update=ends)
 

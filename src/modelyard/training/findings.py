@@ -7,7 +7,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from modelyard.artifacts.prepared import scopes
-from modelyard.evidence.interval import RANGE, at_least, at_most
+from modelyard.evidence.interval import at_least, at_most
 from modelyard.evidence.judge import Verdict, judge
 from modelyard.evidence.paired import drop, tango
 from modelyard.evidence.proportion import wilson
@@ -92,11 +92,8 @@ def better_than_shares(
     """
     shares = (train.sum(axis=0, dtype=np.int64) + 1) / (len(train) + 2)
     difference = losses - np.where(labels == 1, -np.log(shares), -np.log1p(-shares)).mean(axis=1)
-    interval = ratio_of_sums(difference, np.ones(len(losses)), unit="nats")
-    if (difference == difference[0]).all():
-        interval = interval.model_copy(update={"method": RANGE})  # no row tells more than the first
     return judge(
-        interval,
+        ratio_of_sums(difference, np.ones(len(losses)), unit="nats"),
         at_most(0.0),
         rule="better_than_shares",
         scope=f"split:{SUBJECT}",

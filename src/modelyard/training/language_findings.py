@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from modelyard.artifacts.prepared import scopes
-from modelyard.evidence.interval import RANGE, at_most
+from modelyard.evidence.interval import at_most
 from modelyard.evidence.judge import Verdict, judge
 from modelyard.evidence.ratio import ratio_of_sums
 from modelyard.evidence.report import Measurement
@@ -153,11 +153,8 @@ def _learned(ids: Sequence[int], marks: bytes) -> NDArray[np.int64]:
 def _judged(losses: Numbers, others: Numbers, tokens: Numbers, *, rule: str, next_step: str) -> Verdict:
     """Whether the loss of a learned token is below another's on the same rows."""
     rows = tokens > 0
-    difference = ratio_of_sums((losses - others)[rows], tokens[rows], unit="nats")
-    if (losses == others).all():
-        difference = difference.model_copy(update={"method": RANGE})  # no row has told anything
     return judge(
-        difference,
+        ratio_of_sums((losses - others)[rows], tokens[rows], unit="nats"),
         at_most(0.0),
         rule=rule,
         scope=f"split:{SUBJECT}",

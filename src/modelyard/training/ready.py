@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from tokenizers import Tokenizer
 from transformers import PreTrainedModel
 
 from modelyard.artifacts.files import digest_file
@@ -77,6 +78,7 @@ class Ready:
         base: folder of the base model.
         model: to be trained.
         adapter: of LoRA, where it is wanted.
+        tokenizer: of the base.
         train: rows.
         validation: rows.
         cut: what became of the long ones.
@@ -92,6 +94,7 @@ class Ready:
     base: Path
     model: PreTrainedModel
     adapter: "LoraModel | None"
+    tokenizer: Tokenizer
     train: Rows
     validation: Rows
     cut: list[Measurement]
@@ -123,7 +126,9 @@ def make_ready(
     if settings.train.activation_checkpointing:
         compute_again(model)
     adapter = None if settings.train.lora_rank is None else lora.attach(model, settings.train.lora_rank)
-    train_rows, validation_rows, max_length, cut = _read_rows(settings, kind, data, base, model, progress)
+    tokenizer = load_tokenizer(base)
+    check_tokenizer(tokenizer, model, base)
+    train_rows, validation_rows, max_length, cut = _read_rows(settings, kind, data, base, model, tokenizer, progress)
     derived = {"max_length_tokens": max_length}
     derived |= chosen.of_training(settings.train, kind.defaults, model, train_rows, validation_rows, fresh=fresh)
     objective = kind.objective(model, train_rows)
@@ -136,6 +141,7 @@ def make_ready(
         base=base,
         model=model,
         adapter=adapter,
+        tokenizer=tokenizer,
         train=train_rows,
         validation=validation_rows,
         cut=cut,
@@ -147,11 +153,15 @@ def make_ready(
 
 
 def _read_rows(
-    settings: ProjectSchema, kind: Kind, data: Prepared, base: Path, model: PreTrainedModel, progress: Progress
+    settings: ProjectSchema,
+    kind: Kind,
+    data: Prepared,
+    base: Path,
+    model: PreTrainedModel,
+    tokenizer: Tokenizer,
+    progress: Progress,
 ) -> tuple[Rows, Rows, Derived, list[Measurement]]:
     """Train and validation rows as token ids, where they were cut, and what share of each was."""
-    tokenizer = load_tokenizer(base)
-    check_tokenizer(tokenizer, model, base)
     uncut_train = kind.read(tokenizer, base, data, "train", progress)
     uncut_validation = kind.read(tokenizer, base, data, "validation", progress)
     max_length = chosen.max_length(model_section(settings), kind.defaults, kind.needed(uncut_train), model)

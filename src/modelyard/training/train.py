@@ -22,7 +22,6 @@ from modelyard.evidence.judge import Verdict
 from modelyard.evidence.report import Measurement, Report
 from modelyard.progress import Progress, silent
 from modelyard.project.schema import ProjectSchema
-from modelyard.tasks.classification import load_tokenizer
 from modelyard.tasks.written import Pair
 from modelyard.training import lora
 from modelyard.training import settings as chosen
@@ -188,7 +187,7 @@ def _written(ready: Ready, group: Group, progress: Progress) -> list[Answer]:
     frame = ready.data.split("validation")
     return write_to_rows(
         ready.model,
-        load_tokenizer(ready.base),
+        ready.tokenizer,
         ready.train,
         ready.validation,
         dict(zip(frame["source"].to_list(), ready.kind.wanted(frame, ready.data.dataset.shape), strict=True)),
