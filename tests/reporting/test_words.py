@@ -221,6 +221,25 @@ def test_the_chinese_of_what_a_training_came_to() -> None:
     assert [headline for headline in HEADLINES if chinese_of(headline) is None] == []
 
 
+def test_the_chinese_of_every_difference_of_a_checkpoint_and_of_several_in_one_note() -> None:
+    tree = ast.parse((TRAINING / "checkpoint.py").read_text(encoding="utf-8"))
+    (function,) = (node for node in ast.walk(tree) if getattr(node, "name", "") == "differences")
+    written = {
+        node.value if isinstance(node, ast.Constant) else said(node, {})
+        for node in ast.walk(function)
+        if isinstance(node, ast.Constant | ast.JoinedStr)
+    }
+    told = sorted(text for text in written if isinstance(text, str) and re.search(r"\w, now \w", text))
+    told = [text.replace("7 7, now 7", f"{name} 7, now 7") for text in told for name in ("torch", "transformers")]
+    assert len(set(told)) == 7
+    for text in told:
+        chinese = chinese_of(text)
+        assert chinese is not None, text
+        for other in (text, "2 threads, now 1"):
+            note = f"went on after step 7 elsewhere than it began ({text}; {other}): the same rows"
+            assert chinese_of(note) == (f"第 7 步之后换了环境继续训练（{chinese}；{chinese_of(other)}）：行仍相同")
+
+
 def test_a_note_is_not_garbled() -> None:
     assert chinese_of(
         "learning_rate 0.0001: 0.0001 at 32 rows for 135.0M weights (Touvron et al. 2023), times the square root of "

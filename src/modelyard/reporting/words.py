@@ -100,5 +100,6 @@ def chinese_of(text: str) -> str | None:
 
 
 def _value(text: str) -> str:
-    """What stands in a slot may be a sentence of a stage itself, such as the reason inside a note."""
-    return chinese_of(text) or text
+    """What stands in a slot may be sentences of a stage themselves, such as the reason or the differences in a note."""
+    parts = [chinese_of(part) for part in text.split("; ")]
+    return "；".join(part for part in parts if part) if all(parts) else chinese_of(text) or text

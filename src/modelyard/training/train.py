@@ -301,7 +301,7 @@ def _resumed(saved: Saved | None, about: About, model: PreTrainedModel, group: G
     differences = saved.differences(group.size, sharded=is_sharded(model), tokens_per_forward=tokens)
     if not differences:
         return []
-    return [f"went on after step {saved.state.step} elsewhere than it began ({', '.join(differences)}): the same rows"]
+    return [f"went on after step {saved.state.step} elsewhere than it began ({'; '.join(differences)}): the same rows"]
 
 
 def _peak(model: PreTrainedModel, precision: Precision, steps: Sequence[Scheduled], group: Group) -> float | None:
