@@ -5,7 +5,16 @@ import json
 import pytest
 
 from modelyard.data.reading.records import Chunk
-from modelyard.data.reading.shapes import MESSAGES, PROMPT, Shape, recognise, row_frame
+from modelyard.data.reading.shapes import (
+    MESSAGES,
+    PROMPT,
+    Shape,
+    label_sets,
+    listed,
+    looks_like_list,
+    recognise,
+    row_frame,
+)
 from modelyard.errors import InputError
 
 
@@ -133,3 +142,47 @@ def test_turns_are_stored_alike_whatever_format_they_came_in() -> None:
     ]
     assert frame["text"].to_list() == ["问\n答", None, None, None]
     assert frame["text_type"].to_list() == [None, None, "a string that is no JSON list of turns", "no list of turns"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "found"),
+    [
+        # as str() of a list writes them in Python 3, which pandas' to_csv calls
+        (str(["b", "a"]), ["a", "b"]),
+        (str(["it's", 'he said "no"', 'it\'s "both"']), ['he said "no"', "it's", 'it\'s "both"']),
+        (str(["退款", "a\\b", "tab\t", "\u200b"]), ["a\\b", "tab", "\u200b", "退款"]),
+        ("[]", []),
+        (" [ 'a' ,'a' ]\n", ["a"]),
+        ('["a", "b"]', ["a", "b"]),  # JSON
+    ],
+)
+def test_lists_of_labels_as_json_and_as_python_prints_them(cell: str, found: list[str]) -> None:
+    assert looks_like_list(cell)
+    assert listed(cell) == found
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "['a' 'b']",  # NumPy; Python itself would join the two
+        "['a'\n 'b']",
+        "['a', 1]",
+        "['a', None]",
+        "['a', ['b']]",
+        "[u'a']",
+        "['a',]",
+        "['a'] + ['b']",
+        "[__import__('os').getcwd()]",
+        r"['\U00110000']",
+        r"['\d']",
+        "['" + "x" * 300_000 + "']",
+    ],
+)
+def test_other_lists_are_not_guessed_at(cell: str) -> None:
+    frame, _ = row_frame(
+        Chunk({"text": ["a text"], "label": [cell]}, [1]),
+        Shape(name="text_labels", columns={"text": "text", "label": "label"}),
+    )
+    assert frame["label"].to_list() == [None]
+    assert frame["label_type"].to_list() == ['a list that is no JSON, which is written ["a", "b"]']
+    assert label_sets(["['a', 'b']", cell]) == ['["a", "b"]', cell]

@@ -44,7 +44,7 @@ from modelyard.data.change.two_sample import rows_to_tell, tell_apart
 from modelyard.data.characters import row_scripts
 from modelyard.data.problems import raise_found
 from modelyard.data.reading.locate import locate
-from modelyard.data.reading.shapes import Shape, label_sets, looks_like_list
+from modelyard.data.reading.shapes import Shape, label_sets, listed, looks_like_list
 from modelyard.data.reading.table import read_table
 from modelyard.data.rules import normalised
 from modelyard.errors import InputError, Problem
@@ -340,7 +340,7 @@ def _single(labels: pl.Series) -> pl.Series:
     first = next((label for label in labels if label is not None), "")
     if not looks_like_list(first):
         return labels
-    single = [json.loads(label) if looks_like_list(label) else [label] for label in labels.drop_nulls()]
+    single = [listed(label) if looks_like_list(label) else [label] for label in labels.drop_nulls()]
     return pl.Series("label", [one for several in single for one in several], dtype=pl.String)
 
 

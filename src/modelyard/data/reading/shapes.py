@@ -14,6 +14,7 @@ OpenAI chat format (`messages` of `role` and `content`), TRL's preference format
 have several labels where the column of the label holds lists.
 """
 
+import ast
 import difflib
 import json
 import re
@@ -76,6 +77,12 @@ SPEAKERS = {
 MAX_TURNS = 10_000
 MAX_LABELS = 1_000
 """Of one row."""
+MAX_PRINTED = 256 * 1024
+"""Characters of a list as Python prints it: 1,000 labels of the 200 characters that a label may have, and quotes."""
+_ESCAPE = r"\\(?:[\\'nrt]|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})"
+_ITEM = rf"""(?:'(?:[^'\\\n]|{_ESCAPE})*'|"(?:[^"\\\n]|{_ESCAPE})*")"""
+_PRINTED = re.compile(rf"\s*\[\s*(?:{_ITEM}(?:\s*,\s*{_ITEM})*)?\s*\]\s*")
+"""What `repr` makes of a list of texts, as pandas' to_csv writes them: nothing else is a literal here."""
 
 
 class Shape(BaseModel):
@@ -303,7 +310,7 @@ def _label_list(cell: str | None) -> _Labels:
     """A row's set of labels, each once; a cell that is no list is one label, an empty list none of them."""
     if cell is None or not cell.strip():
         return _Labels()
-    found = _json_list(cell)
+    found = _list(cell)
     if found is None and looks_like_list(cell):
         return _Labels(problem='a list that is no JSON, which is written ["a", "b"]')
     found = [cell] if found is None else found
@@ -326,8 +333,11 @@ def holds_lists(cells: Sequence[str | None]) -> bool:
 
 
 def looks_like_list(cell: str) -> bool:
-    """Whether a cell is a list, as JSON or as Python prints one."""
-    return _json_list(cell) is not None or re.fullmatch(r"\s*\[('[^']*'(,\s*'[^']*')*)?\]\s*", cell) is not None
+    """Whether a cell is meant as a list: it can be read as one, or holds quotes in brackets, as NumPy prints one."""
+    if _list(cell) is not None:
+        return True
+    stripped = cell.strip()
+    return stripped.startswith("[") and stripped.endswith("]") and ("'" in stripped or '"' in stripped)
 
 
 def listed(cell: str) -> list[str]:
@@ -348,14 +358,24 @@ def unreadable_text(text: str) -> bool:
     return "\0" in text or BROKEN.search(text) is not None
 
 
-def _json_list(cell: str) -> list[Any] | None:
+def _list(cell: str) -> list[Any] | None:
+    """The list that a cell is, as JSON or, of texts alone, as Python prints one; None for any other cell."""
     if not cell.lstrip().startswith("["):
         return None
     try:
         content = json.loads(cell)
     except (ValueError, RecursionError):
-        return None
+        return _printed_list(cell)
     return content if isinstance(content, list) else None
+
+
+def _printed_list(cell: str) -> list[str] | None:
+    if len(cell) > MAX_PRINTED or _PRINTED.fullmatch(cell) is None:
+        return None
+    try:
+        return list(ast.literal_eval(cell.strip()))
+    except (ValueError, SyntaxError):  # a number of a character that there is not
+        return None
 
 
 class _Turn(NamedTuple):
