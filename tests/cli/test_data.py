@@ -84,6 +84,17 @@ def test_what_could_not_be_prepared_fails_whatever_was_asked(
     assert call("short.csv", "--output", "out/prepared", "--exit-zero") == 1
     assert "nothing was prepared" in capsys.readouterr().out
     assert not (tmp_path / "out/prepared").exists()
+    assert call("short.csv", "--exit-zero") == 0  # nothing was to be written
+    (tmp_path / "two").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / f"two/{name}.txt").write_text(f"A document of its own, which is called {name}.\n")
+    (tmp_path / "modelyard.yaml").write_text(
+        "schema: 1\nproject: p\ntask: causal_lm\ndata:\n  train: two\n  rules: {not_empty: {severity: warning}}\n"
+    )
+    for option in ([], ["--exit-zero"]):
+        assert call(*option) == 1
+        assert "no row is left for validation" in capsys.readouterr().out
+    assert (tmp_path / "reports/check.json").is_file() and not (tmp_path / "prepared").exists()
 
 
 def test_in_a_project(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

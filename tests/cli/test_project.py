@@ -61,6 +61,18 @@ def test_init_sees_conversations(tmp_path: Path, tiny_decoder: Path, capsys: pyt
     assert load_project(tmp_path / "tutor").settings.task == "causal_lm"
 
 
+def test_init_and_check_of_a_language_model_from_one_text(tmp_path: Path, tiny_decoder: Path) -> None:
+    book, folder = tmp_path / "novel.txt", tmp_path / "writer"
+    lines = (
+        f"Chapter {n}. " + f"What happened on day {n * 7919} is told here at some length. " * 50 for n in range(40)
+    )
+    book.write_text("\n\n".join(lines), encoding="utf-8")
+    assert call("init", str(folder), "--data", str(book), "--model", str(tiny_decoder)) == 0
+    assert load_project(folder).settings.task == "causal_lm"
+    assert call("check", "--project", str(folder), "--exit-zero") == 0
+    assert read_prepared(folder / "prepared").dataset.shape == "text"
+
+
 def test_init_sees_from_the_model_that_it_reads_one_text_and_writes_another(
     tmp_path: Path, tiny_pair_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -19,6 +19,7 @@ from modelyard.evidence.judge import exit_status
 from modelyard.evidence.report import Report
 from modelyard.project.data import DataSection, FieldsSection, RuleSection, UserRuleSection
 from modelyard.project.gates import GatesSection
+from modelyard.reporting.words import chinese_of
 
 Rows = list[dict[str, str]]
 
@@ -99,6 +100,68 @@ def test_labels_that_differ_by_case_are_named(tmp_path: Path, rows_of: Callable[
     verdict = next(v for v in checked(tmp_path).verdicts if v.rule == "label_spelling")
     assert verdict.outcome == "FAIL"
     assert "GOOD" in verdict.reason + verdict.next_step
+
+
+def read_texts(folder: Path, **data: object) -> tuple[Report, pl.DataFrame]:
+    """The report, and all rows of the three splits in the order of their sources."""
+    report = check(
+        DataSection(**data),
+        project="test",
+        shape=Shape(name="text", columns={"text": "text"}),
+        root=folder,
+        prepared=folder / "prepared",
+        reports=None,
+        gates=GatesSection(),
+    )
+    prepared = read_prepared(folder / "prepared")
+    splits = [prepared.split(name) for name in ("train", "validation", "test")]  # type: ignore[arg-type]
+    return report, pl.concat(splits).sort("source")
+
+
+def test_a_folder_of_texts_is_a_row_a_file(tmp_path: Path) -> None:
+    texts = {
+        "1.txt": b"A first document.\r\n\r\nIt has two paragraphs.\r\n",
+        "a/2.txt": b"\xef\xbb\xbf" + b"The second one begins with a mark.",
+        "a/3.txt": "第三个文件来自中文视窗系统，用的是旧的编码。\r\n第二行。".encode("gbk"),
+        "b/c/4.txt": "第四个是双字节的统一码，也带着标记。".encode("utf-16"),
+        "b/empty.txt": b"",
+        **{f"more/{n}.txt": f"One more document, whose number is {n}.".encode() for n in range(16)},
+    }
+    for name, data in texts.items():
+        (tmp_path / "texts" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "texts" / name).write_bytes(data)
+    report, rows = read_texts(tmp_path, train="texts")
+    assert rows.height == 20
+    assert rows.head(4).select("source", "text").rows() == [
+        ("texts/1.txt:1", "A first document.\n\nIt has two paragraphs."),
+        ("texts/a/2.txt:1", "The second one begins with a mark."),
+        ("texts/a/3.txt:1", "第三个文件来自中文视窗系统，用的是旧的编码。\n第二行。"),
+        ("texts/b/c/4.txt:1", "第四个是双字节的统一码，也带着标记。"),
+    ]
+    gone = pl.read_parquet(tmp_path / "prepared/dropped.parquet")
+    assert gone.select("source", "rule").rows() == [("texts/b/empty.txt:1", "text_empty")]
+    assert not any("passages" in note or "cut" in note for note in report.notes)
+    assert any("3.txt is not UTF-8: it was read as gb18030" in note for note in report.notes)
+
+
+def test_one_text_is_cut_into_passages_and_so_is_one_that_is_very_long(tmp_path: Path) -> None:
+    # 100 paragraphs of 1,000 characters: the blank line behind two of them is the first behind 2,000
+    book = "\n\n".join(f"{n:03} {'abcdefghi ' * 99}end.".ljust(1_000, "x") for n in range(100))
+    (tmp_path / "book.txt").write_text(book, encoding="utf-8")
+    off = {"duplicate_near": RuleSection(severity="off"), "leak_near": RuleSection(severity="off")}
+    report, rows = read_texts(tmp_path, train="book.txt", rules=off)
+    assert rows.height == 50
+    assert {"book.txt:1", "book.txt:5", "book.txt:197"} <= set(rows["source"])
+    assert rows.filter(pl.col("source") == "book.txt:5")["text"][0].startswith("002 ")
+    alone = "book.txt is the only text of train: its passages of up to 4,000 characters are the rows"
+    assert alone in report.notes and chinese_of(alone)
+    for n in range(20):
+        (tmp_path / f"{n}.txt").write_text(f"A short document, the number of which is {n}.")
+    (tmp_path / "long.txt").write_text(book.replace("abc", "Abc") * 3)
+    report, rows = read_texts(tmp_path, train=["long.txt", "[0-9]*.txt"], rules=off)
+    assert rows.height == 20 + 3  # 125 paragraphs are the first behind 125,000 characters
+    cut = "texts of more than 250,000 characters are cut into several rows at paragraphs: 1, the first is long.txt"
+    assert cut in report.notes and chinese_of(cut)
 
 
 def test_nothing_left_keeps_the_earlier_folder(tmp_path: Path, rows_of: Callable[[int], Rows]) -> None:
@@ -363,7 +426,7 @@ def test_rows_of_several_labels(tmp_path: Path) -> None:
         {"text": "a sentence about 7919", "tags": ["a", "a"]},  # the second row once more
         {"text": "its labels are missing", "tags": None},
         {"text": "one of its labels is no text", "tags": ["a", {"b": 1}]},
-        {"text": "this list is as Python prints it", "tags": "['a', 'b']"},
+        {"text": "this list is as NumPy prints it", "tags": "['a' 'b']"},
         {"text": "half of a surrogate pair hides in it", "tags": '["\\ud800"]'},
         {"text": "and a NUL character in this one", "tags": '["a\\u0000b"]'},
         {"text": "one of its labels is far too long", "tags": ["a", "x" * 201]},

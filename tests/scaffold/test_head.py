@@ -91,8 +91,15 @@ def test_a_parquet_file_without_rows(tmp_path: Path) -> None:
         read_head(tmp_path / "a.parquet")
 
 
+def test_the_first_file_of_a_folder_speaks_for_the_others(tmp_path: Path) -> None:
+    (tmp_path / "b.csv").write_text("body,queue\nanother text,b\n")
+    (tmp_path / "a.csv").write_text("body,queue\na text,a\n")
+    head = read_head(tmp_path)
+    assert head.rows == [{"body": "a text", "queue": "a"}] and not head.plain
+
+
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is a folder"):
+    with pytest.raises(InputError, match="holds no file that is read"):
         read_head(tmp_path)
     with pytest.raises(InputError, match="is not a file"):
         read_head(tmp_path / "a.csv")

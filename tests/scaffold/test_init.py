@@ -14,6 +14,7 @@ from modelyard.pipeline.stages import read_stages
 from modelyard.project.load import FILE_NAME, load_project
 from modelyard.scaffold import init as init_module
 from modelyard.scaffold.guess import Guess, Head
+from modelyard.scaffold.head import read_head
 from modelyard.scaffold.init import (
     Base,
     Fields,
@@ -218,6 +219,21 @@ def test_a_project_of_a_language_model(tmp_path: Path, tiny_decoder: Path) -> No
     assert "predict" not in (tmp_path / "tutor/README.md").read_text()
 
 
+def test_a_project_of_a_folder_holds_what_is_read_of_it(tmp_path: Path, tiny_decoder: Path) -> None:
+    for name in ("1.txt", "a/2.txt", "a/notes.md", ".git/3.txt"):
+        (tmp_path / "novels" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "novels" / name).write_text(f"The text of {name}.")
+    head = read_head(tmp_path / "novels")
+    assert head.rows == [{"text": "The text of 1.txt."}] and looks_like_language(head)
+    found = choose_language_fields(head, {}, slices=[], group=None)
+    create_project(tmp_path / "writer", tmp_path / "novels", found, Base(tiny_decoder, "tiny", "because"))
+    project = load_project(tmp_path / "writer")
+    assert (project.settings.task, project.settings.data.train) == ("causal_lm", "data/novels")
+    copied = {path.relative_to(project.folder / "data") for path in (project.folder / "data").rglob("*.*")}
+    assert copied == {Path("novels/1.txt"), Path("novels/a/2.txt")}
+    assert (project.folder / "data/novels/a/2.txt").read_text() == "The text of a/2.txt."
+
+
 def labelled_head(*cells: str | None) -> Head:
     return Head(["text", "标签"], [{"text": f"text {number}", "标签": cell} for number, cell in enumerate(cells)])
 
@@ -227,7 +243,8 @@ def labelled_head(*cells: str | None) -> Head:
     [
         (['["退款", "账单"]', "[]", '["退款"]'], "multi_label_classification", "lists of 2 different"),
         ([None, " ", "[]", '["a，b"]'], "multi_label_classification", "lists of 1 different in the first 4 rows: a，b"),
-        (["['a', 'b']", "['a']"], "multi_label_classification", "none in the first 2 rows holds a label"),
+        (["['a', 'b']", "['a']"], "multi_label_classification", "lists of 2 different in the first 2 rows: a, b"),
+        (["['a' 'b']", "['a' 'c']"], "multi_label_classification", "none in the first 2 rows holds a label"),
         (["退款", "账单，退款"], "classification", "2 different"),
         (["[urgent", "b"], "classification", "2 different"),
         ([None, None], "classification", "0 different"),

@@ -16,10 +16,8 @@ import torch
 from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
-from modelyard.artifacts import reports
 from modelyard.artifacts.files import digest_folder
 from modelyard.artifacts.model import read_training
-from modelyard.artifacts.reports import available_memory_bytes
 from modelyard.errors import InputError, Stopped
 from modelyard.evidence.report import Report
 from modelyard.progress import silent
@@ -236,16 +234,6 @@ def test_processes_of_a_machine_share_its_memory(monkeypatch: pytest.MonkeyPatch
     assert free_bytes(torch.device("cpu")) == 250
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")  # the other two are on another machine
     assert free_bytes(torch.device("cpu")) == 500
-
-
-def test_a_container_has_what_its_limit_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reports, "_CONTAINER", tmp_path)
-    machine = available_memory_bytes()
-    for name, text in {"max": "1000000", "current": "900000", "stat": "anon 5\ninactive_file 300000\n"}.items():
-        (tmp_path / f"memory.{name}").write_text(text)
-    assert available_memory_bytes() == 400_000  # files that were read once can go
-    (tmp_path / "memory.max").write_text("max")
-    assert available_memory_bytes() == pytest.approx(machine, rel=0.3)
 
 
 @pytest.mark.parametrize(

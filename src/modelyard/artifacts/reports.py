@@ -212,25 +212,9 @@ def own_peak_bytes() -> int:
     return _BYTES * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def available_memory_bytes() -> int:
-    """What is free on this machine, or in the container that this process is held in (cgroup v2).
-
-    A container's use counts the files that it has read, of which the kernel gives back those not read lately.
-    """
-    import psutil
-
-    free = int(psutil.virtual_memory().available)
-    with contextlib.suppress(OSError, ValueError, KeyError):
-        most, used = (int((_CONTAINER / name).read_text()) for name in ("memory.max", "memory.current"))
-        kept = dict(line.split() for line in (_CONTAINER / "memory.stat").read_text().splitlines())
-        free = min(free, most - used + int(kept["inactive_file"]))
-    return max(0, free)
-
-
 def _peak_memory_bytes() -> int:
     return max(own_peak_bytes(), _BYTES * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 
 
 _BYTES = 1 if sys.platform == "darwin" else 1024
 """The unit of `ru_maxrss`."""
-_CONTAINER = Path("/sys/fs/cgroup")

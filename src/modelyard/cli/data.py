@@ -61,8 +61,7 @@ def check(
     from modelyard.data.check import check as check_data
     from modelyard.evidence.judge import exit_status
 
-    if text is not None and text == label:
-        raise InputError(Problem(f"--text and --label both name {text!r}", "name two different columns", "--label"))
+    _refuse_options(files, text, label, skip_bad_rows=skip_bad_rows)
     if files:
         task = _task_of_files(
             files,
@@ -74,10 +73,6 @@ def check(
         )
         reports = reports or (output.absolute().parent / "reports" if output else None)
     else:
-        if skip_bad_rows:
-            raise InputError(
-                Problem("--skip-bad-rows is for FILES", "in a project set data.skip_bad_rows: true", "--skip-bad-rows")
-            )
         task = _task_of_project(project)
         output, reports = output or project / "prepared", reports or project / "reports"
     with progress_bar() as progress:
@@ -95,9 +90,21 @@ def check(
             progress=progress,
         )
     show_report(report, as_json=as_json)
-    # where prepared/ could not be made there is nothing that the next stage could refuse
-    made = output is None or "prepared" in report.parameters
-    raise typer.Exit(0 if exit_zero and made else exit_status(report.verdicts))
+    if output is not None and "prepared" not in report.parameters:
+        # the rule not_empty failed, also where a project calls it a warning: no folder is there for a stage to refuse,
+        # and the one of an earlier check may be. `run` reads the verdicts of a stage that ends with 1, not with 2
+        raise typer.Exit(1)
+    raise typer.Exit(0 if exit_zero else exit_status(report.verdicts))
+
+
+def _refuse_options(files: list[str] | None, text: str | None, label: str | None, *, skip_bad_rows: bool) -> None:
+    """Refuse options that contradict each other."""
+    if text is not None and text == label:
+        raise InputError(Problem(f"--text and --label both name {text!r}", "name two different columns", "--label"))
+    if skip_bad_rows and not files:
+        raise InputError(
+            Problem("--skip-bad-rows is for FILES", "in a project set data.skip_bad_rows: true", "--skip-bad-rows")
+        )
 
 
 class _Task(NamedTuple):

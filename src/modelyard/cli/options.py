@@ -35,7 +35,8 @@ ExitZero = Annotated[
     bool,
     typer.Option(
         "--exit-zero",
-        help="Exit 0 once the report is written, whatever the verdicts: the next stage refuses (dvc.yaml).",
+        help="Exit 0 once the report and the folder are written, whatever the verdicts: the next stage refuses "
+        "(dvc.yaml).",
     ),
 ]
 

@@ -23,7 +23,13 @@ TASKS = ("classification", "multi_label_classification", *LANGUAGE_TASKS)
 
 def init(
     name: Annotated[Path, typer.Argument(metavar="NAME", help="The new folder; its last part names the project.")],
-    data: Annotated[Path, typer.Option(metavar="FILE", help="CSV, TSV, JSON, JSONL or Parquet; also .gz and .zst.")],
+    data: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE|FOLDER",
+            help="CSV, TSV, JSON, JSONL, Parquet or .txt; also .gz and .zst; or a folder of them.",
+        ),
+    ],
     text: Annotated[str | None, typer.Option(metavar="COL", help="Column of the text. Default: guessed.")] = None,
     label: Annotated[str | None, typer.Option(metavar="COL", help="Column of the label. Default: guessed.")] = None,
     fields: NamedFields = "",
@@ -44,7 +50,7 @@ def init(
         ),
     ] = None,
 ) -> None:
-    """Make a project around a data file: settings, pipeline, keys, Git and DVC.
+    """Make a project around a data file or a folder of them: settings, pipeline, keys, Git and DVC.
 
     What is not named is guessed from the file and shown; what cannot be guessed is asked for on a terminal.
     """

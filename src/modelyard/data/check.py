@@ -3,9 +3,11 @@
 import contextlib
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from modelyard.artifacts.files import (
     check_output,
@@ -15,8 +17,9 @@ from modelyard.artifacts.files import (
     write_json,
     write_text,
 )
+from modelyard.artifacts.memory import available_memory_bytes
 from modelyard.artifacts.prepared import MARK, SPLITS, Dataset, Source
-from modelyard.artifacts.reports import available_memory_bytes, own_peak_bytes, recording, write_report
+from modelyard.artifacts.reports import own_peak_bytes, recording, write_report
 from modelyard.data import counting, meeting, placing, writing
 from modelyard.data.baseline import SCRIPTS, Baseline, histogram, script_shares, shares
 from modelyard.data.card import FILE as CARD
@@ -66,6 +69,16 @@ DATABASE_SHARE = 0.8
 """DuckDB keeps to its limit but for a tenth (findings: 1.05 to 1.1 GB at 1 GB)."""
 LEAST_MEMORY_BYTES = 1024**3
 MAX_PROCESSES = 64
+
+
+class _Met(NamedTuple):
+    """Rows after all rules: where they stand, what was read for them, and how many are left in each split."""
+
+    connection: meeting.Connection
+    scratch: Path
+    plan: Plan
+    read: Read
+    counts: Mapping[str, SplitCount]
 
 
 def check(
@@ -122,21 +135,17 @@ def check(
         connection = stack.enter_context(meeting.open_meeting(scratch, memory_bytes=limit, threads=os.cpu_count() or 1))
         _meet(connection, scratch, read, data, plan, index, progress)
         counts = counting.split_counts(connection, list(plan.slices.values()), several=plan.shape.several)
-        judged, notes = _look_at_labels(connection, scratch, plan, counts, data.split.seed)
-        if not judged:
-            rules.pop("label_suspect", None)
-        read.notes.extend(notes)
-        report = report_of(data, project, plan, read, counts, connection, rules, gates)
+        met = _Met(connection, scratch, plan, read, counts)
+        report = _report(met, data, project, rules, gates)
         if index is not None:
             report.parameters["benchmarks"], notes = benchmark_facts(asked, root, index)
             report.notes += [*passed_over, *notes]
         if plan.keep_fields and counts["train"].rows:
-            _add_profile(report, connection, scratch, read, shape, counts["train"].rows, tokenizer)
+            _add_profile(report, met, tokenizer)
         if empty := ", ".join(name for name in SPLITS if not counts[name].rows):
             report.notes.append(f"nothing was prepared: no row is left for {empty}")
         elif prepared is not None:
-            _write(prepared, task, plan, read, counts, connection, data.split.seed, report)
-            report.parameters["prepared"] = digest_file(prepared / MARK)
+            _write(prepared, task, met, data.split.seed, report)
         progress("apply rules", 5, 5)
         if reports is not None:
             write_report(reports, report)
@@ -240,10 +249,11 @@ def _look_through(
     files: list[Surveyed] = []
     parts: list[Part] = []
     problems: list[Problem] = []
+    of_split = Counter(split for split, _ in owners)
     for number, (split, path) in enumerate(owners):
         progress("look files through", number, len(owners))
         try:
-            file = survey(path, root, task.scratch, skip_bad_rows=task.plan.skip_bad_rows)
+            file = survey(path, root, task.scratch, skip_bad_rows=task.plan.skip_bad_rows, alone=of_split[split] == 1)
         except InputError as error:
             problems += error.problems
             continue
@@ -309,10 +319,17 @@ def _meet(
     progress("apply rules", 4, 5)
 
 
-def _look_at_labels(
-    connection: meeting.Connection, scratch: Path, plan: Plan, counts: Mapping[str, SplitCount], seed: int
-) -> tuple[bool, list[str]]:
+def _report(met: _Met, data: DataSection, project: str, rules: Mapping[str, Rule], gates: GatesSection) -> Report:
+    """Everything found, once labels were looked at: where none could be judged that rule has no verdict."""
+    judged, notes = _look_at_labels(met, data.split.seed)
+    met.read.notes.extend(notes)
+    kept = {name: rule for name, rule in rules.items() if judged or name != "label_suspect"}
+    return report_of(data, project, met.plan, met.read, met.counts, met.connection, kept, gates)
+
+
+def _look_at_labels(met: _Met, seed: int) -> tuple[bool, list[str]]:
     """Flag rows whose label is likely wrong; whether any could be judged, and in sentences what was not and why."""
+    connection, scratch, plan, _, counts = met
     if "label_suspect" not in plan.rules:
         return False, []
     if plan.shape.several:
@@ -331,34 +348,19 @@ def _look_at_labels(
     return True, unjudged_note(found.unjudged)
 
 
-def _add_profile(
-    report: Report,
-    connection: meeting.Connection,
-    scratch: Path,
-    read: Read,
-    shape: Shape,
-    population: int,
-    tokenizer: Path | None,
-) -> None:
+def _add_profile(report: Report, met: _Met, tokenizer: Path | None) -> None:
     """Put into the report what a sample of the rows of train is like."""
-    texts = text_reader(scratch, [one.rows for one in read.mapped], shape)
-    sampled = texts(placing.sampled_rows(connection, SAMPLED_ROWS))["text"]
+    texts = text_reader(met.scratch, [one.rows for one in met.read.mapped], met.plan.shape)
+    sampled = texts(placing.sampled_rows(met.connection, SAMPLED_ROWS))["text"]
+    population = met.counts["train"].rows
     found = profile(sampled, population=population, tokenizer=tokenizer)
     report.measurements += found
     report.notes += language_note(found, population)
 
 
-def _write(
-    target: Path,
-    task: str | None,
-    plan: Plan,
-    read: Read,
-    counts: Mapping[str, SplitCount],
-    connection: meeting.Connection,
-    seed: int,
-    report: Report,
-) -> None:
-    """The prepared folder, whole or not at all."""
+def _write(target: Path, task: str | None, met: _Met, seed: int, report: Report) -> None:
+    """The prepared folder, whole or not at all; the report then has its digest."""
+    connection, _, plan, read, counts = met
     slices = list(plan.slices.values())
     with replacing_folder(target, mark=MARK) as folder:
         for name in SPLITS:
@@ -381,6 +383,7 @@ def _write(
         )
         write_text(folder / CARD, dataset_card(dataset, report, {name: split.labels for name, split in counts.items()}))
         write_json(folder / MARK, dataset)
+    report.parameters["prepared"] = digest_file(target / MARK)
 
 
 def _baseline(train: SplitCount, connection: meeting.Connection) -> Baseline:

@@ -9,6 +9,7 @@ from modelyard.artifacts.prepared import DROPPED_COLUMNS
 from modelyard.data import counting, meeting, verdicts
 from modelyard.data.features import Plan
 from modelyard.data.mapping import Mapped
+from modelyard.data.reading.passages import DOCUMENT_CHARACTERS, PASSAGE_CHARACTERS
 from modelyard.data.reading.read import FileFound
 from modelyard.data.reading.survey import Surveyed
 from modelyard.data.rules import MINIMUM_CHARACTERS, MINIMUM_CJK_CHARACTERS, Rule
@@ -153,8 +154,29 @@ def _file_notes(read: Read) -> list[str]:
     ]
     if len(guessed) > 20:
         notes.append(f"{len(guessed) - 20} more files are not UTF-8")
+    notes += _text_notes(read)
     blank = sum(piece.blank_lines for pieces in read.found for piece in pieces)
     return [*notes, f"{blank} blank lines were passed over"] if blank else notes
+
+
+def _text_notes(read: Read) -> list[str]:
+    """How plain texts became rows, where a file is not just one."""
+    notes = [
+        f"{file.path} is the only text of {split}: its passages of up to {PASSAGE_CHARACTERS:,} characters are the rows"
+        for file, split in zip(read.files, read.splits, strict=True)
+        if file.kind == "passages"
+    ]
+    long = [
+        file.path
+        for file, pieces in zip(read.files, read.found, strict=True)
+        if file.kind == "text" and sum(piece.rows for piece in pieces) > 1
+    ]
+    if long:
+        notes.append(
+            f"texts of more than {DOCUMENT_CHARACTERS:,} characters are cut into several rows at paragraphs: "
+            f"{len(long):,}, the first is {long[0]}"
+        )
+    return notes
 
 
 def free_name(name: str, taken: set[str]) -> str:

@@ -73,7 +73,7 @@ class DataSection(Section):
     """The raw files and what is asked of them."""
 
     train: str | list[str]
-    """A file, a list, a folder or a glob, relative to the project. CSV, TSV, JSON, JSONL, Parquet; also .gz, .zst."""
+    """A file, a list, a folder or a glob, in the project. CSV, TSV, JSON, JSONL, Parquet, .txt; also .gz, .zst."""
     validation: str | list[str] | None = None
     """Files of their own for validation. null: split off from train."""
     test: str | list[str] | None = None

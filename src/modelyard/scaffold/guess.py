@@ -34,11 +34,19 @@ MAX_SLICE_VALUES = 20
 
 @dataclass(frozen=True)
 class Head:
-    """The first rows of a file: column names in order, rows of values as text (None: empty), and what is no row."""
+    """The first rows of a file.
+
+    Attributes:
+        columns: their names in order.
+        rows: values as text, None where they are empty.
+        bad_rows: what is no row.
+        plain: it is a plain text, whose rows are documents or passages.
+    """
 
     columns: list[str]
     rows: list[dict[str, str | None]]
     bad_rows: list[Problem] = field(default_factory=list)
+    plain: bool = False
 
     def values(self, column: str) -> list[str]:
         """The values of a column that are not empty."""

@@ -16,6 +16,7 @@ import yaml
 from modelyard.artifacts.files import replacing_folder
 from modelyard.artifacts.keys import new_key_pair
 from modelyard.artifacts.model import check_model_folder, is_only_config
+from modelyard.data.reading.locate import locate
 from modelyard.data.reading.shapes import holds_lists, recognise
 from modelyard.errors import InputError, MissingDependency, Problem
 from modelyard.progress import Progress, silent
@@ -148,7 +149,9 @@ def choose_language_fields(
 
 
 def looks_like_language(head: Head) -> bool:
-    """Whether the columns are conversations or prompts with answers, and none is a label."""
+    """Whether it is plain text, or the columns are conversations or prompts with answers and none is a label."""
+    if head.plain:
+        return True
     names = {column.strip().casefold() for column in head.columns}
     if names & set(LABEL_NAMES):
         return False
@@ -218,7 +221,7 @@ def create_project(target: Path, data: Path, fields: Fields, base: Base, progres
 
     Args:
         target: the new folder; its name is the project's.
-        data: the data file, copied into `data/`.
+        data: a file, or a folder of files that are read, copied into `data/`.
         fields: what its columns are; every role must be known.
         base: the base model, copied into `models/`.
         progress: told each step.
@@ -278,8 +281,12 @@ def require_git() -> None:
 
 
 def _copy_data(data: Path, folder: Path) -> None:
-    (folder / "data").mkdir()
-    shutil.copyfile(data, folder / "data" / data.name)
+    """The file, or of a folder what is read of it: the project then says what it was made from."""
+    place = folder / "data" / data.resolve().name if data.is_dir() else folder / "data"
+    for path in locate(str(data), Path())[0]:
+        target = place / (path.relative_to(data) if data.is_dir() else path.name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
 
 
 def _copy_base(base: Base, folder: Path) -> None:
@@ -301,7 +308,7 @@ def _write_files(folder: Path, project: str, data: Path, fields: Fields, base: B
     environment.filters.update(scalar=as_scalar, flow=as_flow)
     values = {
         "project": project,
-        "data": f"data/{data.name}",
+        "data": f"data/{data.resolve().name if data.is_dir() else data.name}",
         "task": fields.task,
         "roles": {role: _one_line(guess) for role, guess in fields.roles.items()},
         "slices": fields.slices,

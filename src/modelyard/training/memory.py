@@ -16,7 +16,7 @@ import torch
 from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from modelyard.artifacts.reports import available_memory_bytes
+from modelyard.artifacts.memory import available_memory_bytes
 from modelyard.errors import InputError, Problem
 from modelyard.training.batches import Rows, cut
 from modelyard.training.derive import Derived

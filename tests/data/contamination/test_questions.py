@@ -46,3 +46,9 @@ def test_every_file_without_such_a_column_is_refused_with_the_columns_it_has(tmp
     assert [(problem.message, problem.where) for problem in caught.value.problems] == [
         ("no column holds questions: 'stem', 'id'", str(path)) for path in paths
     ]
+
+
+def test_a_plain_text_does_not_say_what_a_question_is(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.txt", "Who wrote the first novel?\nWho read it?\n")
+    with pytest.raises(InputError, match=r'does not say where a question ends.*\{"question": "…"\}'):
+        load_questions([path], tmp_path)

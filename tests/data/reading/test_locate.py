@@ -19,7 +19,14 @@ def names_of(found: tuple[list[Path], list[str]], root: Path) -> list[str]:
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [("A.CSV", "csv"), ("a.tsv.gz", "tsv"), ("a.ndjson.zst", "jsonl"), ("a.parquet", "parquet"), ("a.txt", None)],
+    [
+        ("A.CSV", "csv"),
+        ("a.tsv.gz", "tsv"),
+        ("a.ndjson.zst", "jsonl"),
+        ("a.parquet", "parquet"),
+        ("a.txt.gz", "text"),
+        ("a.md", None),
+    ],
 )
 def test_format_by_name(name: str, kind: str | None) -> None:
     assert file_format(Path(name)) == kind
@@ -52,13 +59,23 @@ def test_a_glob_is_relative_to_the_root_however_the_root_is_named(
 
 
 def test_every_problem_at_once(tmp_path: Path) -> None:
-    fill(tmp_path, "a.txt", "empty/readme.md")
+    fill(tmp_path, "a.xlsx", "empty/readme.md")
     with pytest.raises(InputError) as caught:
-        locate(["a.txt", "nowhere.csv", "empty"], tmp_path)
+        locate(["a.xlsx", "nowhere.csv", "empty"], tmp_path)
     assert len(caught.value.problems) == 2  # the folder is not complained about on top of the names
     assert "does not exist" in str(caught.value)
     with pytest.raises(InputError, match="holds no file that is read"):
         locate("empty", tmp_path)
+
+
+def test_texts_beside_tables_are_passed_over_and_told(tmp_path: Path) -> None:
+    fill(tmp_path, "books/a/1.txt", "books/2.txt", "mixed/rows.csv", "mixed/README.txt")
+    assert names_of(locate("books", tmp_path), tmp_path) == ["books/2.txt", "books/a/1.txt"]
+    assert locate("mixed", tmp_path)[1] == ["not read, of another kind: mixed/README.txt"]
+    for name in ("mixed", "mixed/*"):
+        assert names_of(locate(name, tmp_path), tmp_path) == ["mixed/rows.csv"]
+    both = ["mixed/rows.csv", "mixed/README.txt"]  # named by itself: meant
+    assert names_of(locate(both, tmp_path), tmp_path) == sorted(both)
 
 
 def test_links_out_of_the_folder_are_refused(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import polars as pl
 from modelyard.artifacts.files import digest_file
 from modelyard.data.contamination.index import Index, build_index
 from modelyard.data.problems import raise_found
-from modelyard.data.reading.locate import shown_path
+from modelyard.data.reading.locate import file_format, shown_path
 from modelyard.data.reading.shapes import NAMES, Shape
 from modelyard.data.reading.table import first_columns, read_table
 from modelyard.errors import Problem
@@ -59,6 +59,10 @@ def load_questions(paths: Sequence[Path], root: Path) -> Index:
     problems: list[Problem] = []
     found: list[pl.DataFrame] = []
     for path in paths:
+        if file_format(path) == "text":
+            step = 'write each as a line {"question": "…"} of a .jsonl file'
+            problems.append(Problem("a plain text does not say where a question ends", step, str(path)))
+            continue
         columns = {column.strip().casefold(): column for column in reversed(first_columns(path))}
         question = next((columns[name] for name in _QUESTION if name in columns), None)
         if question is None:

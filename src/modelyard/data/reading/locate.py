@@ -9,17 +9,22 @@ from modelyard.data.problems import raise_found
 from modelyard.data.reading.kinds import foreign_file
 from modelyard.errors import Problem
 
-FORMATS = {".csv": "csv", ".tsv": "tsv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+FORMATS = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".txt": "text",
+}
 COMPRESSED = (".gz", ".zst")
 MAX_FILES = 1_000_000
-_READ = (
-    "CSV, TSV, JSON, JSONL and Parquet are read, also .gz and .zst; a plain text is a line "
-    '{"text": "…"} of a JSONL file'
-)
+_READ = "CSV, TSV, JSON, JSONL, Parquet and plain text (.txt) are read, also .gz and .zst"
 
 
 def file_format(path: Path) -> str | None:
-    """`csv`, `tsv`, `json`, `jsonl` or `parquet` by the name's ending, any compression aside; None for other files."""
+    """The kind of a file by its name's ending, any compression aside: a value of `FORMATS`; None for other files."""
     name = path.name.lower()
     for suffix in COMPRESSED:
         name = name.removesuffix(suffix)
@@ -30,8 +35,8 @@ def locate(named: str | Sequence[str], root: Path) -> tuple[list[Path], list[str
     """Find the files that a setting names.
 
     Folders are read with all below them. In folders and globs hidden files are passed over, files of other kinds are
-    not read and are named in the notes, and a symbolic link that leads out of the named folder is refused: the folder
-    would no longer say what was read.
+    not read and are named in the notes, and so are plain texts beside tables, where they are a README or a licence. A
+    symbolic link that leads out of the named folder is refused: the folder would no longer say what was read.
 
     Args:
         named: a file, a folder, a glob or several of them.
@@ -140,7 +145,11 @@ def _sorted_out(
             problems.append(_no_file(candidate, shown_path(candidate, root)))
         elif not candidate.is_dir():
             skipped.append(shown_path(candidate, root))
-    return files
+    tables = [path for path in files if file_format(path) != "text"]
+    if not tables:
+        return files
+    skipped += [shown_path(path, root) for path in files if file_format(path) == "text"]
+    return tables
 
 
 def _no_file(path: Path, where: str) -> Problem:

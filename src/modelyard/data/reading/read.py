@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from modelyard.data.reading.passages import DOCUMENT_CHARACTERS, PASSAGE_CHARACTERS, parse_text
 from modelyard.data.reading.records import (
     MAX_COLUMNS,
     Chunk,
@@ -76,6 +77,8 @@ def parse_piece(file: Surveyed, cut: Cut, parse: Parse, layout: Layout | None = 
     text = _text(file, cut)
     if file.kind == "json":
         yield from parse_json(text, parse)
+    elif file.kind in ("text", "passages"):
+        yield from parse_text(text, parse, most=DOCUMENT_CHARACTERS if file.kind == "text" else PASSAGE_CHARACTERS)
     else:
         yield from parse_delimited(text, parse, first_choice="\t" if file.kind == "tsv" else ",", layout=layout)
 

@@ -51,7 +51,7 @@ class Surveyed:
     Attributes:
         path: as reports name it.
         plain: the file to parse: UTF-8 (surrogates allowed where `broken`) or Parquet.
-        kind: `csv`, `tsv`, `json`, `jsonl`, `parquet`.
+        kind: `csv`, `tsv`, `json`, `jsonl`, `parquet`, `text`; `passages` for a text that is the only file.
         digest: of the file as it lies on disk.
         encoding: Python's name of the encoding it had; empty for Parquet.
         broken: characters that no text holds may stand in it, to be left out row by row.
@@ -69,7 +69,15 @@ class Surveyed:
     size_bytes: int
 
 
-def survey(path: Path, root: Path, scratch: Path, *, skip_bad_rows: bool = False, head: bool = False) -> Surveyed:
+def survey(
+    path: Path,
+    root: Path,
+    scratch: Path,
+    *,
+    skip_bad_rows: bool = False,
+    alone: bool = False,
+    head: bool = False,
+) -> Surveyed:
     """Look a file through.
 
     Args:
@@ -77,6 +85,7 @@ def survey(path: Path, root: Path, scratch: Path, *, skip_bad_rows: bool = False
         root: what its shown name is relative to.
         scratch: a folder for a plain copy, under a name of its own.
         skip_bad_rows: lines that hold what no text does are left to the parser.
+        alone: it is the only file of its split: where it is a plain text, its passages are the rows.
         head: only its first piece is wanted: a text that is UTF-8 so far is looked at no further, and has no digest.
 
     Raises:
@@ -85,6 +94,8 @@ def survey(path: Path, root: Path, scratch: Path, *, skip_bad_rows: bool = False
     name = shown_path(path, root)
     kind = file_format(path)
     assert kind is not None, path
+    if kind == "text" and alone:
+        kind = "passages"
     copy = scratch / f"{hashlib.sha256(str(path).encode('utf-8', 'surrogateescape')).hexdigest()[:24]}.plain"
     if kind == "parquet":
         return _survey_parquet(path, name, copy)

@@ -69,7 +69,7 @@ def read_table(
             if rows_wanted is not None and count >= rows_wanted:
                 break
             try:
-                file = survey(path, root, Path(scratch), skip_bad_rows=skip_bad_rows)
+                file = survey(path, root, Path(scratch), skip_bad_rows=skip_bad_rows, alone=len(paths) == 1)
             except InputError as error:
                 problems += error.problems
                 continue
