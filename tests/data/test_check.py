@@ -144,6 +144,16 @@ def test_a_folder_of_texts_is_a_row_a_file(tmp_path: Path) -> None:
     assert any("3.txt is not UTF-8: it was read as gb18030" in note for note in report.notes)
 
 
+def test_texts_where_labels_are_wanted_are_refused_once(tmp_path: Path) -> None:
+    for n in range(30):
+        (tmp_path / f"{n}.txt").write_text("a text without a label")
+    with pytest.raises(InputError, match="a plain text has no column 'label'") as caught:
+        checked(tmp_path, train="*.txt")
+    assert [problem.where for problem in caught.value.problems] == ["0.txt"]
+    with pytest.raises(InputError, match="has no column 'source'"):
+        read_texts(tmp_path, train="*.txt", slices=["source"])
+
+
 def test_one_text_is_cut_into_passages_and_so_is_one_that_is_very_long(tmp_path: Path) -> None:
     # 100 paragraphs of 1,000 characters: the blank line behind two of them is the first behind 2,000
     book = "\n\n".join(f"{n:03} {'abcdefghi ' * 99}end.".ljust(1_000, "x") for n in range(100))

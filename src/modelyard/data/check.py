@@ -32,7 +32,8 @@ from modelyard.data.findings import Read, dropped_names, free_name, report_of, u
 from modelyard.data.mapping import RAW, Mapped, Part, Task, bundles, file_problems
 from modelyard.data.problems import raise_found
 from modelyard.data.profile import SAMPLED_ROWS, language_note, profile
-from modelyard.data.reading.locate import locate
+from modelyard.data.reading.locate import file_format, locate, shown_path
+from modelyard.data.reading.passages import COLUMN
 from modelyard.data.reading.read import FileFound, find_layout
 from modelyard.data.reading.records import Parse
 from modelyard.data.reading.shapes import TASKS, Shape
@@ -222,6 +223,7 @@ def _read(data: DataSection, root: Path, task: Task, processes: int, progress: P
             paths[split], found = locate(names, root)
             notes += found
     _refuse_shared(paths)
+    _refuse_texts(paths, task.plan, root)
     owners = [(split, path) for split, files in paths.items() for path in files]
     with started(task, [path for _, path in owners], processes) as workers:
         files, parts, problems = _look_through(owners, root, task, progress)
@@ -283,6 +285,15 @@ def _refuse_shared(paths: Mapping[str, Sequence[Path]]) -> None:
                     Problem(f"the file is named for {first} and for {part}", "name it for one of them", str(path))
                 )
     raise_found(problems)
+
+
+def _refuse_texts(paths: Mapping[str, Sequence[Path]], plan: Plan, root: Path) -> None:
+    """Say once, and not of each of many files, that a plain text has no other column than its text."""
+    lacking = next((name for name in (*plan.shape.wanted, *plan.others) if name != COLUMN), None)
+    first = next((path for files in paths.values() for path in files if file_format(path) == "text"), None)
+    if lacking is not None and first is not None:
+        next_step = "name tables that have it; for texts alone set task: causal_lm"
+        raise InputError(Problem(f"a plain text has no column {lacking!r}", next_step, shown_path(first, root)))
 
 
 def _meet(
