@@ -23,7 +23,7 @@ from modelyard.training.batches import Rows, cut
 from modelyard.training.language import Language, language
 from modelyard.training.loop import evaluate, schedule
 from modelyard.training.step import DTYPES, Precision, make_learner, take_step
-from modelyard.training.surroundings import keeping_freed_memory, quiet_transformers, reproducible
+from modelyard.training.surroundings import keeping_freed_memory, quick_dropout, quiet_transformers, reproducible
 from modelyard.training.watching import padding_share
 
 TIMED = 3
@@ -41,7 +41,7 @@ def main() -> None:
     train, validation = rows_of(given["train"]), rows_of(given["validation"])
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     precision: Precision = "bf16" if device.type == "cuda" else "fp32"
-    with reproducible(seed), quiet_transformers(), keeping_freed_memory():
+    with reproducible(seed), quiet_transformers(), keeping_freed_memory(), quick_dropout():
         model = load_causal(Path(given["base"])).to(device)
         objective = language(model, train)
         steps = list(

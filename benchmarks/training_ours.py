@@ -23,7 +23,7 @@ from modelyard.training.classifier import Classifier
 from modelyard.training.loop import evaluate, schedule
 from modelyard.training.precision import choose_precision
 from modelyard.training.step import make_learner, take_step
-from modelyard.training.surroundings import keeping_freed_memory, quiet_transformers, reproducible
+from modelyard.training.surroundings import keeping_freed_memory, quick_dropout, quiet_transformers, reproducible
 from modelyard.training.watching import padding_share
 
 
@@ -38,7 +38,7 @@ def main() -> None:
     given = json.loads((work / "rows.json").read_text())
     train, validation = rows_of(given["train"]), rows_of(given["validation"])
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    with reproducible(seed), quiet_transformers(), keeping_freed_memory():
+    with reproducible(seed), quiet_transformers(), keeping_freed_memory(), quick_dropout():
         model = load_with_new_head(Path(given["base"]), given["labels"], seed=seed).to(device)
         objective = Classifier(int(model.config.pad_token_id))
         steps = list(

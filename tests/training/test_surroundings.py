@@ -16,6 +16,7 @@ from modelyard.training.surroundings import (
     allow_what_has_none,
     hand_back_freed,
     keeping_freed_memory,
+    quick_dropout,
     quiet_transformers,
     reproducible,
 )
@@ -45,6 +46,50 @@ def test_reproducible_leaves_what_the_user_set(monkeypatch: pytest.MonkeyPatch) 
         raise ValueError
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
     assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_quick_dropout_drops_the_share_that_is_asked_for_and_scales_the_rest() -> None:
+    ones = torch.ones(1_000, 1_000)
+    with reproducible(3), quick_dropout():
+        dropped = torch.nn.functional.dropout(ones, 0.1)
+    assert torch.equal(dropped.unique(), torch.tensor([0.0, 1 / 0.9]))
+    kept = (dropped != 0).double().mean().item()
+    assert abs(kept - 0.9) < 5 * (0.9 * 0.1 / 1e6) ** 0.5  # five standard errors of a million places
+    # no row or column goes without: an error of how bits are laid out would show there
+    for side in (0, 1):
+        assert ((dropped != 0).double().mean(dim=side) - 0.9).abs().max() < 5.5 * (0.9 * 0.1 / 1e3) ** 0.5
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.bool])
+def test_quick_dropout_draws_any_share_into_any_tensor(dtype: torch.dtype) -> None:
+    with reproducible(3), quick_dropout():
+        assert not torch.empty(5, dtype=dtype).bernoulli_(0.0).any()
+        assert torch.empty(5, dtype=dtype).bernoulli_(1.0).all()
+        assert torch.empty(0, dtype=dtype).bernoulli_(0.5).shape == (0,)
+        sideways = torch.empty(300, 700, dtype=dtype).t()  # not in the order of its memory
+        assert abs(sideways.bernoulli_(0.25).double().mean().item() - 0.25) < 5 * (0.25 * 0.75 / 210_000) ** 0.5
+
+
+def test_quick_dropout_follows_the_generator_reaches_attention_and_is_put_back() -> None:
+    token = torch.ones(1, 1, 7, 4)
+
+    def drawn() -> torch.Tensor:
+        torch.manual_seed(5)
+        hidden = torch.nn.functional.dropout(torch.ones(64), 0.5)
+        return torch.cat(
+            [
+                hidden,
+                torch.nn.functional.scaled_dot_product_attention(token, token, token, dropout_p=0.5).flatten(),
+            ]
+        )
+
+    before = drawn()
+    with quick_dropout():
+        first, second = drawn(), drawn()
+    assert torch.equal(first, second)
+    assert not torch.equal(first[:64], before[:64])
+    assert not torch.equal(first[64:], before[64:])
+    assert torch.equal(drawn(), before)
 
 
 def test_an_operation_without_a_deterministic_kernel_is_allowed_and_named() -> None:

@@ -67,7 +67,7 @@ def test_operations_of_a_token_by_hand() -> None:
 def test_utilisation_by_hand() -> None:
     rows = Rows([[1] * 10, [1] * 6], ["", ""], learned=[b"\0" * 6 + b"\1" * 4, b"\0" + b"\1" * 5])
     watch = Watch(
-        tiny(), rows, Language(packs=True, tokens_per_forward=100, hidden_size=8), steps=1, processes=2, peak=5e5
+        tiny(), rows, Language(packs=True, tokens_per_forward=100, hidden_size=64), steps=1, processes=2, peak=5e5
     )
     watch.begin(0)
     figures = watch.of_step(1, [0, 1], seconds=0.5)

@@ -48,18 +48,17 @@ class Rows:
 def plan(
     lengths: Sequence[int], *, tokens_per_batch: int, seed: int, epoch: int, packs: bool = False
 ) -> list[list[int]]:
-    """Batches of one epoch: every row once, rows times the longest of them at most `tokens_per_batch`.
+    """Batches of one epoch: every row once, their tokens at most `tokens_per_batch`.
 
     Shuffled, sorted by length within windows, cut, and the batches shuffled. The windows rise and fall by turns, so
     that the rows on both sides of a border are alike and only the last batch is a remainder.
 
     Args:
         lengths: tokens of each row.
-        tokens_per_batch: the budget, padding included; a row longer than it is a batch of its own.
+        tokens_per_batch: the budget, padding not counted; a row longer than it is a batch of its own.
         seed: of the project.
         epoch: from 0; each has an order of its own.
-        packs: rows lie side by side: they are only shuffled, and counted by their tokens; rows of unlike length fill
-            lines better.
+        packs: rows lie side by side: they are only shuffled; rows of unlike length fill lines better.
 
     Returns:
         Indices of the rows of each batch, from short to long or from long to short.
@@ -78,7 +77,7 @@ def plan(
         part = shuffled[start : start + window]
         rising = part[np.argsort(sizes[part], kind="stable")]
         ordered += (rising if number % 2 == 0 else rising[::-1]).tolist()
-    batches = cut(ordered, lengths, tokens_per_batch)
+    batches = cut(ordered, lengths, tokens_per_batch, packs=True)
     return [batches[index] for index in rng.permutation(len(batches))]
 
 

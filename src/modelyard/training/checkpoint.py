@@ -32,9 +32,10 @@ from modelyard.artifacts.files import digest_file, leftovers, replacing_folder, 
 from modelyard.artifacts.reports import installed_versions
 from modelyard.errors import InputError, Problem
 from modelyard.training.derive import Derived
+from modelyard.training.formats import Precision
 from modelyard.training.group import Group
 from modelyard.training.sharding import divided, is_sharded, put, undivided, whole
-from modelyard.training.step import Learner, Precision
+from modelyard.training.step import Learner
 
 MARK = "state.json"
 KEPT = 2

@@ -169,7 +169,7 @@ def max_length_tokens(lengths: Sequence[int], wanted: int | None, positions: int
 def tokens_per_batch(
     lengths: Sequence[int], wanted: int | None, longest: int, plan: Pretraining | None = None
 ) -> Derived:
-    """Budget of one optimiser step, padding included.
+    """Budget of one optimiser step, padding not counted.
 
     Args:
         lengths: tokens of each train row, cut.

@@ -14,11 +14,12 @@ from transformers import PreTrainedModel
 from modelyard.progress import Progress, silent
 from modelyard.training.batches import Rows, cut, plan
 from modelyard.training.checkpoint import Course
+from modelyard.training.formats import Precision
 from modelyard.training.group import ALONE, Group
 from modelyard.training.objective import Objective
 from modelyard.training.saving import Saver
 from modelyard.training.sharding import is_sharded, no_gradients, put_from_first, whole
-from modelyard.training.step import Learner, Precision, make_learner, not_finite, take_step
+from modelyard.training.step import Learner, make_learner, not_finite, take_step
 from modelyard.training.watching import Watch
 
 # google-research/bert, run_classifier.py and optimization.py: `warmup_proportion` 0.1, then linear to zero at the end
@@ -89,7 +90,7 @@ def schedule(
     Args:
         lengths: tokens of each train row.
         epochs: passes over the rows.
-        tokens_per_batch: of one step, padding included.
+        tokens_per_batch: of one step, padding not counted.
         learning_rate: the peak.
         evaluations_per_epoch: evenly spread, the last one at the epoch's end.
         seed: of the order.

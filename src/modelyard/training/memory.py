@@ -20,10 +20,10 @@ from modelyard.artifacts.memory import available_memory_bytes
 from modelyard.errors import InputError, Problem
 from modelyard.training.batches import Rows, cut
 from modelyard.training.derive import Derived
+from modelyard.training.formats import Precision, in_format
 from modelyard.training.group import Group
 from modelyard.training.objective import Objective
 from modelyard.training.sharding import is_sharded
-from modelyard.training.step import DTYPES, Precision
 from modelyard.training.surroundings import hand_back_freed
 
 TRAINED_BYTES = 16
@@ -208,10 +208,8 @@ def _trying(model: PreTrainedModel, rows: Rows, precision: Precision, group: Gro
         fits = True
         try:
             moments = torch.empty(reserve, dtype=torch.uint8, device=model.device)
-            with torch.autocast(model.device.type, dtype=DTYPES[precision], enabled=precision != "fp32"):
-                losses = objective.row_losses(model, rows, part)
-            losses.sum().backward()  # type: ignore[no-untyped-call]
-            del losses, moments
+            in_format(model, precision, lambda: objective.row_losses(model, rows, part).sum().backward())  # type: ignore[no-untyped-call]
+            del moments
         except torch.OutOfMemoryError:
             fits = False
         # what the error's traceback held is free only now

@@ -15,11 +15,12 @@ from modelyard.errors import InputError, Problem
 from modelyard.progress import Progress, silent
 from modelyard.training.batches import Rows
 from modelyard.training.derive import SET
+from modelyard.training.formats import Precision
 from modelyard.training.group import ALONE, Group
 from modelyard.training.memory import TRAINED_BYTES, USED_SHARE, free_bytes, largest, pass_bytes
 from modelyard.training.objective import Objective
 from modelyard.training.sharding import is_sharded, tried_out
-from modelyard.training.step import Learner, Precision, make_learner, take_step
+from modelyard.training.step import Learner, make_learner, take_step
 
 # fp32 is exact and never diverges: another format must save a tenth of the time or more, beyond what timing jitters
 CLEARLY_FASTER = 1.1

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,12 +11,10 @@ from transformers import PreTrainedModel
 
 from modelyard.errors import InputError, Problem
 from modelyard.training.batches import Rows, cut
+from modelyard.training.formats import Precision, in_format
 from modelyard.training.group import ALONE, Group, held_back
 from modelyard.training.objective import Objective
 from modelyard.training.sharding import is_sharded, number
-
-Precision = Literal["fp32", "bf16", "fp16"]
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 # AdamW as BERT was tuned (google-research/bert, optimization.py): decay 0.01 but not on biases and norms, gradients
 # clipped to a global norm of 1
@@ -130,19 +128,18 @@ def take_step(
     counted, passes = len(parts), _passes(learner, len(parts))
     # a process without a row takes the first one for nothing: the others wait for its gradients
     for turn, part in enumerate(parts + [[batch[0]]] * (passes - counted), start=1):
-        with held_back(learner.called, last=turn == passes), _in_precision(learner):
-            row_losses = float(turn <= counted) * objective.row_losses(learner.called, rows, part)
-            # the gradients of the group are averaged, not added up
-            part_loss = row_losses.sum() / (weight / group.size)
-            learner.scaler.scale(part_loss).backward()  # type: ignore[no-untyped-call]
-        loss_sum += row_losses.detach().sum().item()
-        finite = torch.isfinite(row_losses.detach()).tolist()
+        # the gradients of the group are averaged, not added up
+        share = float(turn <= counted) * group.size / weight
+        with held_back(learner.called, last=turn == passes):
+            row_losses = _pass(learner, rows, part, share)
+        loss_sum += float(turn <= counted) * row_losses.sum().item()
+        finite = torch.isfinite(row_losses).tolist()
         bad += [rows.sources[index] for index, good in zip(part, finite, strict=True) if not good]
     loss_sum = float(group.sums(np.array([loss_sum]))[0])
     if not math.isfinite(loss_sum):
         raise not_finite("loss", loss_sum, step, sorted(source for found in group.gather(bad) for source in found))
     learner.scaler.unscale_(learner.optimiser)
-    norm = number(torch.nn.utils.clip_grad_norm_(learner.model.parameters(), CLIP_NORM, foreach=True))
+    norm = _clip(learner.model)
     if not math.isfinite(norm) and learner.scaler.get_scale() <= LEAST_LOSS_SCALE:  # 1 where the scaler is off
         raise not_finite("gradient", norm, step, [rows.sources[index] for index in batch])
     for parameters in learner.optimiser.param_groups:
@@ -157,14 +154,28 @@ def _passes(learner: Learner, parts: int) -> int:
     return max(1, int(learner.group.most(parts)[0]) if is_sharded(learner.model) else parts)
 
 
-def _in_precision(learner: Learner) -> torch.autocast:
-    """The format of a forward pass.
+def _clip(model: PreTrainedModel) -> float:
+    """Scale the gradient down to a norm of `CLIP_NORM`; returns the norm it had.
 
-    A cached copy of every weight, kept until the pass and its backward pass are done, would make a sharded model whole.
+    Unlike torch's `clip_grad_norm_` it writes nothing where there is nothing to do: of SmolLM2-135M one pass over
+    gigabyte of gradients.
     """
-    kind, dtype = learner.model.device.type, DTYPES[learner.precision]
-    cached = not is_sharded(learner.model)
-    return torch.autocast(kind, dtype=dtype, enabled=learner.precision != "fp32", cache_enabled=cached)
+    weights = [weight for weight in model.parameters() if weight.grad is not None]
+    total = torch.nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None], foreach=True)
+    if (norm := number(total)) > CLIP_NORM:
+        torch.nn.utils.clip_grads_with_norm_(weights, CLIP_NORM, total, foreach=True)
+    return norm
+
+
+def _pass(learner: Learner, rows: Rows, part: Sequence[int], share: float) -> torch.Tensor:
+    """The losses of the rows of a part; the gradient of their sum, times a share, is added to that of the step."""
+
+    def forward_and_backward() -> torch.Tensor:
+        losses = learner.objective.row_losses(learner.called, rows, part)
+        learner.scaler.scale(share * losses.sum()).backward()  # type: ignore[no-untyped-call]
+        return losses.detach()
+
+    return in_format(learner.called, learner.precision, forward_and_backward)
 
 
 def not_finite(what: str, value: float, step: int, sources: Sequence[str]) -> InputError:

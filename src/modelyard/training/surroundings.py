@@ -2,8 +2,10 @@
 
 import contextlib
 import ctypes
+import math
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 
 import torch
@@ -92,6 +94,33 @@ def quiet_transformers() -> Iterator[None]:
         transformers_logging.set_verbosity(verbosity)
         if bars:
             transformers_logging.enable_progress_bar()
+
+
+@contextlib.contextmanager
+def quick_dropout() -> Iterator[None]:
+    """On a CPU draw dropout's masks from 16 random bits a place; the share that is dropped is one of 65,536 steps.
+
+    torch draws a double for each place, a seventh of a step of MiniLM in bf16: 816 x 1,536 places take it 7.6 ms
+    instead of 1.4. It takes the place of the operation that every dropout draws by, attention's too, and draws from the
+    same generator, whose state a checkpoint holds.
+    """
+    library = torch.library.Library("aten", "IMPL")  # type: ignore[no-untyped-call]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Warning only once for all operators", UserWarning)  # that it is overridden
+        library.impl("bernoulli_.float", _draw, "CPU")  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        del library
+
+
+def _draw(tensor: torch.Tensor, p: float = 0.5, *, generator: torch.Generator | None = None) -> torch.Tensor:
+    """Fill a tensor with ones, each with a probability, and zeros."""
+    places = tensor.numel()
+    words = torch.empty(math.ceil(places / 4), dtype=torch.int64).random_(-(2**63), None, generator=generator)
+    bits = words.view(torch.int16)[:places].view(tensor.shape)
+    limit = round(p * 2**16) - 2**15
+    return tensor.fill_(1) if limit == 2**15 else torch.lt(bits, limit, out=tensor)
 
 
 @contextlib.contextmanager

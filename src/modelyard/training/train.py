@@ -28,6 +28,7 @@ from modelyard.training import settings as chosen
 from modelyard.training.base import TOKENIZER_FILES, find_base, positions_of
 from modelyard.training.checkpoint import About, Saved, agreed, checkpoints_of, newest, remove_all
 from modelyard.training.derive import SET, Derived
+from modelyard.training.formats import Precision
 from modelyard.training.group import Group, joined
 from modelyard.training.kind import Evaluated
 from modelyard.training.loop import PATIENCE, Fitted, Scheduled, evaluate, fit
@@ -37,10 +38,10 @@ from modelyard.training.precision import LEAST_STEPS, check_precision, choose_pr
 from modelyard.training.ready import Ready, kind_of, make_ready, model_section, read_data
 from modelyard.training.saving import Saver, noting_signals
 from modelyard.training.sharding import check_sharding, gathered, is_sharded
-from modelyard.training.step import Precision
 from modelyard.training.surroundings import (
     allow_what_has_none,
     keeping_freed_memory,
+    quick_dropout,
     quiet_transformers,
     reproducible,
 )
@@ -109,7 +110,8 @@ def train(
         data = read_data(prepared, settings, kind)
         chosen.check_fresh(section, settings.train)
         base = find_base(section.base, section.revision, root=root, fresh=section.fresh)
-        with telling_what_lacks(), reproducible(settings.train.seed), quiet_transformers(), keeping_freed_memory():
+        quick = keeping_freed_memory(), quick_dropout()
+        with telling_what_lacks(), reproducible(settings.train.seed), quiet_transformers(), quick[0], quick[1]:
             # no name here refers to the model: it is gone when the group ends, as `joined` needs it
             report = _train(
                 make_ready(settings, kind, data, base, device, progress, sharded=sharded),

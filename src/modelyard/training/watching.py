@@ -11,8 +11,8 @@ from transformers.pytorch_utils import Conv1D
 
 from modelyard.artifacts.reports import own_peak_bytes
 from modelyard.training.batches import Rows, cut
+from modelyard.training.formats import DTYPES, Precision
 from modelyard.training.objective import Objective
-from modelyard.training.step import DTYPES, Precision
 
 FIRST_MINUTE = 60.0
 """Until the time left is told: the pace of the first steps is not that of the rest."""
