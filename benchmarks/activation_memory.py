@@ -1,16 +1,17 @@
-"""What activation checkpointing saves and costs: BERT-base and a decoder of GPT-2's size, on this machine.
+"""What bf16 and activation checkpointing save and cost: BERT-base and a decoder of GPT-2's size, on this machine.
 
     python benchmarks/activation_memory.py          # about five minutes on two cores
 
 Counted are the bytes that a forward pass leaves for the backward pass (every distinct storage that autograd keeps,
-weights aside), which are the same on every device; steps with and without are timed in turns, and must give the same
-loss. The weights are random: neither size nor time depends on them.
+weights aside), which are the same on every device; steps with and without checkpointing are timed in turns, and must
+give the same loss. The weights are random: neither size nor time depends on them.
 
 Writes `results/activation_memory.json`.
 """
 
 import argparse
 import time
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from modelyard.evidence.report import Measurement
 from modelyard.evidence.timing import time_ratio
 from modelyard.training.batches import Rows
 from modelyard.training.classifier import Classifier
+from modelyard.training.formats import in_format
 from modelyard.training.language import Language
 from modelyard.training.memory import kept_bytes
 from modelyard.training.objective import Objective
@@ -64,14 +66,19 @@ def main() -> None:
     options = parser.parse_args()
     verdicts, measurements = [], []
     for name, (make, rows, objective) in models().items():
-        kept, seconds, losses = {}, {False: [], True: []}, {}
+        kept, seconds, losses = dict[str, int](), {False: [], True: []}, {}
         learners = {}
         for again in (False, True):
             torch.manual_seed(0)
             model = make().train()
             if again:
                 compute_again(model)
-            kept[again] = kept_bytes(model, rows, objective, range(ROWS)).total
+            kept |= {
+                f"{precision}, {'computed again' if again else 'kept'}": in_format(
+                    model, precision, partial(kept_bytes, model, rows, objective, range(ROWS))
+                ).total
+                for precision in ("fp32", "bf16")
+            }
             learners[again] = make_learner(model, objective, precision="fp32")
         with keeping_freed_memory():
             for number in range(options.rounds + 1):
@@ -84,18 +91,19 @@ def main() -> None:
                     losses[again] = result.loss_sum
         if losses[False] != losses[True]:
             raise SystemExit(f"{name}: the loss is {losses[True]} with and {losses[False]} without")
-        share = Interval.exact(kept[True] / kept[False], n=1, unit="fraction")
-        verdicts.append(judge(share, at_most(HALF), rule="activation_memory", subject=name))
+        for saved in ("fp32, computed again", "bf16, kept"):
+            share = Interval.exact(kept[saved] / kept["fp32, kept"], n=1, unit="fraction")
+            verdicts.append(judge(share, at_most(HALF), rule="activation_memory", subject=f"{name}, {saved}"))
         ratio = time_ratio(np.array(seconds[True]), np.array(seconds[False]))
         measurements += [
             Measurement(name="step_time", subject=name, interval=ratio),
             *(
                 Measurement(
                     name="activation_bytes",
-                    subject=f"{name}, {'computed again' if again else 'kept'}",
+                    subject=f"{name}, {how}",
                     interval=Interval.exact(count, n=1, unit="bytes"),
                 )
-                for again, count in kept.items()
+                for how, count in kept.items()
             ),
         ]
     print(

@@ -37,10 +37,11 @@ from modelyard.training import derive
 from modelyard.training.base import load_with_new_head
 from modelyard.training.batches import Rows
 from modelyard.training.classifier import Classifier, forward
+from modelyard.training.formats import Precision, in_format
 from modelyard.training.loop import evaluate, fit, schedule
 from modelyard.training.precision import candidates
 from modelyard.training.rows import cut_rows, encode_split
-from modelyard.training.step import DTYPES, Learner, Precision, make_learner, take_step
+from modelyard.training.step import Learner, make_learner, take_step
 from modelyard.training.surroundings import quiet_transformers, reproducible
 
 ROWS, TOKENS = 64, 128  # of one step of BERT-base
@@ -134,8 +135,7 @@ def memory_of(learner: Learner, rows: Rows) -> tuple[int, int]:
     learner.optimiser.zero_grad(set_to_none=True)
     torch.cuda.synchronize()
     before = torch.cuda.memory_allocated()
-    with torch.autocast("cuda", dtype=DTYPES[learner.precision], enabled=learner.precision != "fp32"):
-        logits = forward(learner.model, rows.ids, 0)
+    logits = in_format(learner.model, learner.precision, lambda: forward(learner.model, rows.ids, 0))
     loss = losses(logits, torch.from_numpy(rows.labels).to("cuda")).sum()
     kept = torch.cuda.memory_allocated() - before
     del logits, loss
