@@ -1,6 +1,6 @@
 """torch.compile against eager steps: MiniLM, SmolLM2-135M and GPT-2-small, and after how many steps it has paid off.
 
-    python benchmarks/compile_speed.py --project .work/reviews      # COMPILE_MINUTES; after `make demo`
+    python benchmarks/compile_speed.py --project .work/reviews      # some 10 minutes on two cores; after `make demo`
 
 The same batches are stepped over by a learner in eager mode and by one whose model, all but its output layer, was
 compiled with `dynamic=True`; in turns, in bf16 where the machine has it. The output layer stays eager because the loop
