@@ -4,9 +4,9 @@
 
 The same batches are stepped over by a learner in eager mode and by one whose model, all but its output layer, was
 compiled with `dynamic=True`; in turns, in bf16 where the machine has it. The output layer stays eager because the loop
-hooks into it anew at each step, and torch would compile anew each time. Seconds to compile are what all compiled steps
-took beyond their median: the first ones, and every later one for which a batch of a new kind was compiled again.
-Caches of earlier compilations are left aside.
+hooks into it anew at each step, and torch would compile anew each time. Seconds to compile are what all compiled
+steps took beyond the eager ones over the median ratio: the first ones, and every later one that was compiled again.
+Each model has a process of its own, and caches of earlier compilations are left aside.
 
 Writes `results/compile_speed.json`, with a GPU `results/compile_speed_gpu.json`; where the C++ compiler that torch
 needs is not there, it says so and ends with status 0, writing nothing.
@@ -20,9 +20,10 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from language_speed import LAYERS, SETUPS, write_language
@@ -61,18 +62,13 @@ def main() -> None:
     if shutil.which(os.environ.get("CXX", "g++")) is None:
         print("not run: no C++ compiler")
         return
-    rows = {
-        "minilm": lambda work: write_reviews(options.project, work, REVIEWS, 1),
-        **{
-            name: lambda work, name=name: write_language(name, work, SETUPS[name].rows, options.layers)
-            for name in SETUPS
-        },
-    }
     precision: Precision = "bf16" if has_bf16() else "fp32"
     measurements: list[Measurement] = []
     notes = ["ratio: seconds of an eager step over those of a compiled one, side by side on the same batch"]
-    for name, write in rows.items():
-        found = compared(name, write, options.work / name, precision, options.steps)
+    # a process each: what torch starts and looks up once is paid for by every model
+    fresh = ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1)
+    for name in ("minilm", *SETUPS):
+        found = fresh.submit(compared, name, options, precision).result()
         told, note = figures(name, found)
         measurements += told
         notes += note
@@ -94,34 +90,29 @@ def main() -> None:
     )
 
 
-def compared(
-    name: str, write: Callable[[Path], Any], work: Path, precision: Precision, steps: int
-) -> dict[str, Compared]:
+def compared(name: str, options: argparse.Namespace, precision: Precision) -> dict[str, Compared]:
     """The steps of an eager and of a compiled learner of one model, in turns.
 
     Args:
-        name: of the model.
-        write: writes its rows into a folder.
-        work: that folder.
+        name: `minilm` or of `SETUPS`.
+        options: where the demo is and the rows go, and how many steps to time; the batches of an epoch come again where
+            there are fewer.
         precision: of the forward pass.
-        steps: to time; the batches of an epoch come again where there are fewer.
 
     Raises:
         SystemExit: the compiled model's loss is another.
     """
-    write(work)
-    with (
-        tempfile.TemporaryDirectory() as cache,
-        reproducible(0),
-        quiet_transformers(),
-        keeping_freed_memory(),
-    ):
+    work = options.work / name
+    if name == "minilm":
+        write_reviews(options.project, work, REVIEWS, 1)
+    else:
+        write_language(name, work, SETUPS[name].rows, options.layers)
+    with tempfile.TemporaryDirectory() as cache, reproducible(0), quiet_transformers(), keeping_freed_memory():
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
-        torch.compiler.reset()
         given = course(work, 0)
         learners = {kind: learner(given, precision, compiled=kind == "compiled") for kind in ("eager", "compiled")}
         found = {kind: Compared([], []) for kind in learners}
-        for number in range(FIRST + steps):
+        for number in range(FIRST + options.steps):
             batch = given.steps[number % len(given.steps)].batch
             for kind, one in learners.items():
                 start = time.perf_counter()
@@ -148,15 +139,15 @@ def figures(name: str, found: dict[str, Compared]) -> tuple[list[Measurement], l
     """Step times, their ratio, seconds to compile and steps until they are won back; a note where they never are."""
     timed = {kind: one.seconds[FIRST:] for kind, one in found.items()}
     medians = {kind: statistics.median(times) for kind, times in timed.items()}
-    every = found["compiled"].seconds
-    compiling = sum(every) - len(every) * medians["compiled"]
+    ratio = time_ratio(timed["eager"], timed["compiled"])
+    compiling = sum(found["compiled"].seconds) - sum(found["eager"].seconds) / ratio.estimate
     n = len(timed["compiled"])
     told = [
         *(
             Measurement(name="step_seconds", subject=f"{name}, {kind}", interval=_exact(value, n, "s"))
             for kind, value in medians.items()
         ),
-        Measurement(name="ratio", subject=name, interval=time_ratio(timed["eager"], timed["compiled"])),
+        Measurement(name="ratio", subject=name, interval=ratio),
         Measurement(name="compile_seconds", subject=name, interval=_exact(compiling, 1, "s")),
     ]
     won = medians["eager"] - medians["compiled"]
