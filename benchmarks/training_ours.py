@@ -25,11 +25,12 @@ from transformers.pytorch_utils import Conv1D
 from modelyard.training.base import load_causal, load_with_new_head
 from modelyard.training.batches import Rows, cut
 from modelyard.training.classifier import Classifier
+from modelyard.training.formats import DTYPES, Precision
 from modelyard.training.language import language
 from modelyard.training.loop import Scheduled, evaluate, schedule
 from modelyard.training.objective import Objective
 from modelyard.training.precision import LEAST_STEPS, choose_precision
-from modelyard.training.step import DTYPES, Precision, make_learner, take_step
+from modelyard.training.step import make_learner, take_step
 from modelyard.training.surroundings import keeping_freed_memory, quick_dropout, quiet_transformers, reproducible
 from modelyard.training.watching import padding_share
 
