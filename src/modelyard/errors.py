@@ -2,6 +2,7 @@
 
     ModelyardError            2   the base: carries every problem found, not just the first
       InputError              2   something handed to us is wrong: a file, a row, a setting, an option
+        NotFinite             2   a loss or a gradient of a training is no finite number
       GateFailed              1   a gate's whole interval lies outside its limit, or a release does not verify
       GateInconclusive        3   a gate cannot tell yet: its interval straddles the limit
       MissingDependency       4   this machine lacks something; the next step is the exact command that installs it
@@ -48,6 +49,10 @@ class ModelyardError(Exception):
 
 class InputError(ModelyardError):
     """Bad input or configuration."""
+
+
+class NotFinite(InputError):
+    """A loss or a gradient is no finite number: no further step can be taken from these weights."""
 
 
 class GateFailed(ModelyardError):

@@ -92,7 +92,8 @@ class World:
         )
         reports = self.root / "reports"
         write_report(reports, Report(stage="check", project="tiny", parameters={"prepared": dataset}))
-        write_report(reports, Report(stage="train", project="tiny", inputs={"prepared": dataset}))
+        trained = Report(stage="train", project="tiny", inputs={"prepared": dataset}, parameters={"model": model})
+        write_report(reports, trained)
         answers = digest_folder(self.root / "candidates/reference")
         inputs = {"prepared": dataset, "model": model, "reference": answers}
         chosen = {"chosen": "small", "batch_rows": {"small": self.batch_rows}}
@@ -343,6 +344,11 @@ def damage_check(world: World) -> None:
     write_report(world.root / "reports", Report(stage="check", project="tiny", parameters={"prepared": "sha256:old"}))
 
 
+def keep_old_train(world: World) -> None:
+    path = world.root / "reports/train.json"
+    write_report(path.parent, read_report(path).model_copy(update={"parameters": {"model": "sha256:before"}}))
+
+
 def fail_train(world: World) -> None:
     path = world.root / "reports/train.json"
     bad = judge(Interval.exact(3, n=3, unit="rows"), at_most(0), rule="non_finite")
@@ -397,6 +403,7 @@ def train_on_other_data(world: World) -> None:
         (damage_artefact, "stage:compress", "was changed after `compress` judged it"),
         (damage_reference, "stage:compress", "not about the test rows"),
         (damage_check, "stage:check", "not about this prepared/"),
+        (keep_old_train, "stage:train", "not about this model/"),
         (fail_train, "stage:train", "non_finite"),
         (fail_own_stage, "stage:audit", "toxic"),
         (break_report, "stage:compress", "is not JSON"),

@@ -2,7 +2,9 @@
 
 import json
 import logging
+import re
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +159,37 @@ def test_another_trainings_is_refused_with_all_that_differs(tmp_path: Path, lear
     assert saved_steps(tmp_path) == [1]
 
 
+@pytest.mark.parametrize(
+    ("saved", "torch_then", "said"),
+    [
+        ({"plan": "sha256:a"}, None, "of the same training with its rows in other batches$"),
+        (
+            {"plan": "sha256:a"},
+            "1.0",
+            rf"with its rows in other batches \(torch 1.0, now {re.escape(torch.__version__)}\)$",
+        ),
+        ({}, None, "of the same training by a version that did not note its batches$"),
+        ({"plan": "sha256:a", "seed": 4}, None, "is of another training: seed was 4, is 3$"),  # others anyway
+    ],
+)
+def test_one_of_another_plan_is_refused(
+    tmp_path: Path, learner: Learner, train_rows: Rows, saved: dict[str, Any], torch_then: str | None, said: str
+) -> None:
+    take_step(learner, train_rows, [0], learning_rate=1e-3, step=1)
+    write(tmp_path, learner, 1)
+    path = tmp_path / "step-000000001/state.json"
+    state = json.loads(path.read_text())
+    state["training"] |= saved
+    state["versions"] |= {"torch": torch_then} if torch_then else {}
+    path.write_text(json.dumps(state))
+    with pytest.raises(InputError) as caught:
+        newest(tmp_path, {**FACTS, "plan": "sha256:b"})
+    (problem,) = caught.value.problems
+    assert re.search(said, problem.message)
+    assert f"remove {tmp_path} to begin anew" in problem.next_step
+    assert saved_steps(tmp_path) == [1]
+
+
 def test_tensors_that_do_not_fit_the_model_are_refused(tmp_path: Path, learner: Learner, train_rows: Rows) -> None:
     take_step(learner, train_rows, [0], learning_rate=1e-3, step=1)
     write(tmp_path, learner, 1)
@@ -172,11 +205,22 @@ def test_differences_are_told(tmp_path: Path, learner: Learner, train_rows: Rows
     write(tmp_path, learner, 1)
     path = tmp_path / "step-000000001/state.json"
     now = torch.__version__
-    text = path.read_text().replace(f'"torch": "{now}"', '"torch": "1.0"')
-    path.write_text(text.replace(f'"threads": {torch.get_num_threads()}', '"threads": 99'))
+    state = json.loads(path.read_text())
+    processor, device = state["processor"], state["device"]
+    state |= {"processor": "a 486", "device": "a GPU", "threads": 99}
+    state["versions"] |= {"torch": "1.0", "tokenizers": "0.1"}
+    del state["versions"]["polars"]
+    path.write_text(json.dumps(state))
     saved = newest(tmp_path, FACTS)
     assert saved is not None
-    assert saved.differences(1) == [f"torch 1.0, now {now}", f"99 threads, now {torch.get_num_threads()}"]
+    assert saved.differences(1) == [
+        f"torch 1.0, now {now}",
+        f"tokenizers 0.1, now {metadata.version('tokenizers')}",
+        f"polars none, now {metadata.version('polars')}",
+        f"processor a 486, now {processor}",
+        f"device a GPU, now {device}",
+        f"99 threads, now {torch.get_num_threads()}",
+    ]
 
 
 def test_tied_weights_are_saved_and_come_back(tmp_path: Path, learner: Learner, train_rows: Rows) -> None:

@@ -9,6 +9,7 @@ import sys
 import time
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from modelyard.artifacts.reports import ANSWERS_FILE, METRICS_FILE
+from modelyard.artifacts.reports import ANSWERS_FILE, METRICS_FILE, reports_folder
+from modelyard.project.load import parse_settings
+from modelyard.training import resume_test as proof
+from modelyard.training.checkpoint import checkpoints_of, saved_steps
 from modelyard.training.group import Group, _let_go, joined
+from modelyard.training.resume_test import Work
 
 STEPS = 50
 TOLERANCE = 1e-5
@@ -67,7 +72,7 @@ def run(project: Path, processes: int) -> str:
 
 
 def losses(project: Path) -> list[tuple[int, float]]:
-    lines = map(json.loads, (project / "reports" / METRICS_FILE).read_text().splitlines())
+    lines = map(json.loads, (reports_folder(project) / METRICS_FILE).read_text().splitlines())
     return [(line["step"], line["loss"]) for line in lines if "loss" in line]
 
 
@@ -185,6 +190,26 @@ def test_one_process_that_ends_ends_all_and_another_number_goes_on(
     assert (project / "model.checkpoints").exists() == (number == signal.SIGTERM)
     run(project, 1)
     assert_alike(alone, project)
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 1), pytest.param(1, 2, marks=pytest.mark.system)])
+def test_after_kill_9_another_number_goes_on_from_the_last_save(
+    base: Path, tiny_prepared: Path, tmp_path: Path, before: int, after: int
+) -> None:
+    """Every step is saved, as half a minute after the first would be."""
+    project = project_of(tmp_path / "project", base, tiny_prepared)
+    settings = parse_settings((project / "modelyard.yaml").read_text())
+    work = Work(settings, project, tiny_prepared, STEPS, tmp_path / "work", before, 8_192)
+    whole = replace(work, folder=tmp_path / "whole", processes=1)
+    assert not proof._run(whole)
+    assert proof._run(work, signal.SIGKILL, 5, 0.0, before - 1)
+    saved = saved_steps(checkpoints_of(work.model))[0]
+    assert 4 <= saved < work.steps - 1
+    assert not work.model.exists()
+    proof._run(replace(work, processes=after))
+    assert_alike(whole.folder, work.folder)
+    assert f'"resumed_after_step": {saved}}}' in (work.folder / METRICS_FILE).read_text()
+    assert f"{before} processes, now {after}" in (work.folder / "train.json").read_text()
 
 
 @pytest.mark.system

@@ -13,7 +13,7 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from modelyard.errors import Stopped
+from modelyard.errors import NotFinite, Stopped
 from modelyard.training.batches import Rows
 from modelyard.training.checkpoint import About, newest, saved_steps
 from modelyard.training.classifier import Classifier
@@ -208,6 +208,44 @@ def test_saves_as_often_as_pays_and_says_so_once(
         "saved after step 3 in 10.0 s; from here every 6.21 min: with a kill every 2 h, 5.3% of the time is lost to "
         "saving and to kills (Daly 2006)"
     ]
+
+
+def test_a_checkpoint_from_which_no_step_can_be_taken_does_not_stay(
+    tmp_path: Path, make_model: Callable[[], PreTrainedModel], train_rows: Rows, validation_rows: Rows
+) -> None:
+    """Saved at every step, the last one is of weights whose loss nobody had seen yet."""
+    steps = list(
+        schedule(train_rows.lengths, epochs=1, tokens_per_batch=300, learning_rate=1e4, evaluations_per_epoch=1, seed=3)
+    )
+    lines: list[Any] = []
+    with pytest.raises(NotFinite, match="the loss is nan at step") as caught:
+        run(tmp_path / "c", make_model(), train_rows, validation_rows, steps, lines, every_seconds=0.0)
+    last = figures(lines)[-1]["step"]
+    assert last > 2
+    assert saved_steps(tmp_path / "c") == [last - 1]  # the two newest would be the last one and this
+    next_step = caught.value.problems[0].next_step
+    assert f"remove {tmp_path / 'c'}" in next_step and f"goes on after step {last - 1}" in next_step
+
+    again: list[Any] = []
+    with pytest.raises(NotFinite):
+        run(tmp_path / "c", make_model(), train_rows, validation_rows, steps, again, every_seconds=1_000.0)
+    assert again[0] == {"resumed_after_step": last - 1}
+    assert figures(again)[-1]["step"] == last
+
+
+def test_without_a_checkpoint_there_is_none_to_remove(
+    tmp_path: Path, make_model: Callable[[], PreTrainedModel], train_rows: Rows, validation_rows: Rows
+) -> None:
+    """The validation loss of the first weights of all: the checkpoint of that step goes, and with it the folder."""
+    model = make_model()
+    with torch.no_grad():
+        model.get_input_embeddings().weight[17] = torch.nan
+    clean = [index for index, row in enumerate(train_rows.ids) if 17 not in row][:4]
+    steps = [Scheduled(1, 1.0, clean, 1e-3, True)]
+    with pytest.raises(NotFinite, match="the validation loss is nan at step 1") as caught:
+        run(tmp_path / "c", model, train_rows, validation_rows, steps, [], every_seconds=0.0)
+    assert not (tmp_path / "c").exists()
+    assert "remove" not in caught.value.problems[0].next_step
 
 
 def test_stopped_before_the_first_step_saves_nothing(

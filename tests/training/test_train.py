@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,17 @@ from transformers import PreTrainedModel
 from modelyard.artifacts.files import digest_file, digest_folder
 from modelyard.artifacts.model import check_model_folder, read_training
 from modelyard.artifacts.prepared import read_prepared
-from modelyard.artifacts.reports import METRICS_FILE, read_report, read_run_record, write_report
+from modelyard.artifacts.reports import METRICS_FILE, read_report, read_run_record, refuse_failed, write_report
 from modelyard.engines.opening import open_engine
-from modelyard.errors import GateFailed, InputError, Stopped
+from modelyard.errors import GateFailed, InputError, NotFinite, Stopped
 from modelyard.evidence.judge import Verdict, exit_status
 from modelyard.evidence.report import Report
 from modelyard.project.load import parse_settings
 from modelyard.project.schema import ProjectSchema
 from modelyard.tasks.classification import encode, load_tokenizer
-from modelyard.training.loop import Fitted
-from modelyard.training.train import train
+from modelyard.training import lora
+from modelyard.training.loop import Fitted, fit
+from modelyard.training.train import Excerpt, train
 from modelyard.training.watching import VARYING
 
 FAST = {"learning_rate": 0.005, "epochs": 12}
@@ -220,29 +221,94 @@ def test_prepared_data_that_do_not_fit(
         run(tiny_base, prepared, tmp_path)
 
 
-def test_a_learning_rate_that_diverges_stops_and_leaves_no_model(
+def test_a_loss_that_is_no_number_leaves_no_model_and_a_way_on(
     tiny_base: Path, tiny_prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("modelyard.training.step.CLIP_NORM", 1e30)
-    monkeypatch.setattr("modelyard.training.train.fit", diverge(tiny_prepared))
-    with pytest.raises(InputError, match="at step"):
-        run(tiny_base, tiny_prepared, tmp_path)
+    """Weights that are ruined by step 3, which is saved: its checkpoint is no way on, that of step 2 is."""
+    options = {"root": tmp_path, "prepared": tiny_prepared, "output": tmp_path / "model"}
+    saved_always = Excerpt(steps=8, every_seconds=0.0)
+    whole = train(settings_of(tiny_base), **options, reports=tmp_path / "whole", excerpt=saved_always)
+    expected = digest_folder(tmp_path / "model")
+    shutil.rmtree(tmp_path / "model")
+
+    options["reports"] = tmp_path / "reports"
+    with monkeypatch.context() as patched:
+        patched.setattr("modelyard.training.train.fit", ruined_at(3))
+        with pytest.raises(NotFinite, match="the loss is nan at step 4") as caught:
+            train(settings_of(tiny_base), **options, excerpt=saved_always)
     assert not (tmp_path / "model").exists()
     assert not list(tmp_path.glob(".model*"))
+    checkpoints = tmp_path / "model.checkpoints"
+    assert [path.name for path in checkpoints.iterdir()] == ["step-000000002"]
+    next_step = caught.value.problems[0].next_step
+    assert f"set a lower train.learning_rate or train.precision: fp32 and remove {checkpoints}" in next_step
+
+    with pytest.raises(InputError, match=f"remove {checkpoints} to begin anew"):
+        train(settings_of(tiny_base, learning_rate=1e-4), **options, excerpt=saved_always)
+    again = train(settings_of(tiny_base), **options, excerpt=saved_always)  # the machine was at fault
+    assert again == whole
+    assert digest_folder(tmp_path / "model") == expected
+    figures = [json.loads(line) for line in (tmp_path / "reports" / METRICS_FILE).read_text().splitlines()]
+    assert [line["resumed_after_step"] for line in figures if "resumed_after_step" in line] == [2]
 
 
-def diverge(prepared: Path) -> Callable[..., Fitted]:
-    """The real loop on weights of which one is not a number any more."""
-    import torch
+def ruined_at(step: int) -> Callable[..., Fitted]:
+    """The real loop, in which a step leaves a weight that is no number."""
 
-    from modelyard.training.loop import fit
+    def ruined(model: PreTrainedModel, *arguments: Any, record: Any, **options: Any) -> Fitted:
+        def told(figures: Mapping[str, Any]) -> None:
+            record(figures)
+            if figures.get("step") == step:
+                with torch.no_grad():
+                    model.classifier.weight[0, 0] = torch.nan
 
-    def poisoned(model: PreTrainedModel, *arguments: Any, **options: Any) -> Fitted:
+        return fit(model, *arguments, record=told, **options)
+
+    return ruined
+
+
+def test_updates_that_are_added_wrongly_fail_the_stage_and_what_follows(
+    tiny_base: Path, tiny_prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = run(tiny_base, tiny_prepared, tmp_path, epochs=1, lora_rank=2)
+    assert outcome_of(right, "lora_merge_parity") == "PASS"
+    assert right.parameters["model"] == digest_folder(tmp_path / "model")
+    merge = lora.merge
+
+    def wrongly(adapter: Any) -> None:
+        merge(adapter)
         with torch.no_grad():
-            model.classifier.weight[0, 0] = torch.nan
-        return fit(model, *arguments, **options)
+            adapter.model.classifier.weight.mul_(-3.0)
 
-    return poisoned
+    monkeypatch.setattr(lora, "merge", wrongly)
+    wrong = run(tiny_base, tiny_prepared, tmp_path, epochs=1, lora_rank=2)
+    assert outcome_of(wrong, "lora_merge_parity") == "FAIL"
+    assert exit_status(wrong.verdicts) == 1
+    assert wrong.parameters["model"] == digest_folder(tmp_path / "model") != right.parameters["model"]
+    with pytest.raises(GateFailed, match="lora_merge_parity"):
+        refuse_failed(tmp_path / "reports", ["train"])
+
+
+def outcome_of(report: Report, rule: str) -> str:
+    (found,) = [verdict.outcome for verdict in report.verdicts if verdict.rule == rule]
+    return found
+
+
+def test_a_kill_before_the_report_leaves_none_of_the_model_before(
+    tiny_base: Path, tiny_prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tiny_base, tiny_prepared, tmp_path, epochs=1)
+    before = digest_folder(tmp_path / "model")
+
+    def killed(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("modelyard.training.train.save_answers", killed)  # what comes right after the model
+        with pytest.raises(KeyboardInterrupt):
+            run(tiny_base, tiny_prepared, tmp_path, epochs=1, seed=8)
+    assert digest_folder(tmp_path / "model") != before
+    assert not (tmp_path / "reports/train.json").exists()
 
 
 def test_metrics_that_cannot_be_written(tiny_base: Path, tiny_prepared: Path, tmp_path: Path) -> None:

@@ -151,8 +151,9 @@ def _stale(read: dict[str, Report], folders: Folders) -> Iterator[Verdict]:
         for name in names:
             if stage in read and read[stage].inputs.get(name) != expected[name]:
                 yield _stale_fail(stage, f"{stage}.json is not about this {name}/ ({expected[name]})")
-    if "check" in read and read["check"].parameters.get("prepared") != expected["prepared"]:
-        yield _stale_fail("check", f"check.json is not about this prepared/ ({expected['prepared']})")
+    for stage, name in (("check", "prepared"), ("train", "model")):  # what it wrote
+        if stage in read and read[stage].parameters.get(name) != expected[name]:
+            yield _stale_fail(stage, f"{stage}.json is not about this {name}/ ({expected[name]})")
     yield from _stale_documents(read, folders)
 
 

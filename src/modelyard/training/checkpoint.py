@@ -29,7 +29,7 @@ from safetensors.torch import load_file, save_file
 
 from modelyard.artifacts.documents import read_document, read_object
 from modelyard.artifacts.files import digest_file, leftovers, replacing_folder, write_json
-from modelyard.artifacts.reports import installed_versions
+from modelyard.artifacts.reports import describe_machine, installed_versions
 from modelyard.errors import InputError, Problem
 from modelyard.training.derive import Derived
 from modelyard.training.formats import Precision
@@ -41,6 +41,8 @@ MARK = "state.json"
 KEPT = 2
 """Checkpoints that stay: the newest, and the one before it for the day on which the newest is damaged."""
 _WEIGHTS, _OPTIMISER, _BEST, _RANDOM = (f"{name}.safetensors" for name in ("weights", "optimiser", "best", "random"))
+PLAN = "plan"
+"""The fact of a training that is the digest of its batches."""
 _OUTPUTS = "\x01outputs"
 """Among the best weights; no module has a name with a control character."""
 _STEP_FOLDER = r"step-\d{9,}"
@@ -113,6 +115,8 @@ class State(BaseModel):
         processes: that trained together.
         sharded: whether they divided the model among them.
         elsewhere: how the training went on before otherwise than it began, in words.
+        processor: of the first process; None in those of versions that did not note it.
+        device: that the model was on, a GPU's name or cpu; None as before.
         versions: of the libraries.
         digests: of every other file of the checkpoint.
     """
@@ -140,6 +144,8 @@ class State(BaseModel):
     processes: int
     sharded: bool = False
     elsewhere: list[str]
+    processor: str | None = None
+    device: str | None = None
     versions: dict[str, str]
     digests: dict[str, str]
 
@@ -161,12 +167,14 @@ class Saved:
             sharded: whether they divide the model among them.
             tokens_per_forward: of a forward pass now; None: as many as then.
         """
-        now = installed_versions()
-        found = list(self.state.elsewhere)
+        found = [*self.state.elsewhere, *self.other_versions()]
         found += [
-            f"{name} {self.state.versions.get(name, 'none')}, now {now[name]}"
-            for name in ("torch", "transformers")
-            if now[name] != self.state.versions.get(name)
+            f"{name} {then}, now {now}"
+            for name, then, now in (
+                ("processor", self.state.processor, describe_machine()["processor"]),
+                ("device", self.state.device, _device_name()),
+            )
+            if then is not None and then != now
         ]
         if self.state.threads != torch.get_num_threads():
             found.append(f"{self.state.threads} threads, now {torch.get_num_threads()}")
@@ -178,6 +186,15 @@ class Saved:
         if then is not None and tokens_per_forward is not None and then != tokens_per_forward:
             found.append(f"{then} tokens a forward pass, now {tokens_per_forward:g}")
         return list(dict.fromkeys(found))
+
+    def other_versions(self) -> list[str]:
+        """Libraries, and Python, whose versions are not those of then."""
+        then, now = self.state.versions, installed_versions()
+        return [
+            f"{name} {then.get(name, 'none')}, now {now.get(name, 'none')}"
+            for name in dict.fromkeys((*then, *now))
+            if then.get(name) != now.get(name)
+        ]
 
 
 def checkpoints_of(output: Path) -> Path:
@@ -250,6 +267,8 @@ def _write(
             threads=torch.get_num_threads(),
             processes=learner.group.size,
             sharded=is_sharded(learner.model),
+            processor=describe_machine()["processor"],
+            device=_device_name(),
             versions=installed_versions(),
             digests=digests,
         )
@@ -281,8 +300,9 @@ def newest(folder: Path, training: Mapping[str, Any]) -> Saved | None:
         if damaged := _damaged(place, state):
             log.warning("%s is passed over: %s missing or not as written", place, ", ".join(damaged))
             continue
-        _refuse_another(state.training, training, folder)
-        return Saved(place, state)
+        found = Saved(place, state)
+        _refuse_another(found, training, folder)
+        return found
     return None
 
 
@@ -335,10 +355,22 @@ def saved_steps(folder: Path) -> list[int]:
     return [_step_of(path) for path in _places(folder)]
 
 
+def remove_step(folder: Path, step: int) -> None:
+    """Remove the checkpoint of a step, where there is one, of whose weights a loss was not finite."""
+    for place in (path for path in _places(folder) if _step_of(path) == step):
+        log.warning("%s is removed: no further step can be taken from its weights", place)
+        shutil.rmtree(place, ignore_errors=True)
+    _remove_empty(folder)
+
+
 def remove_all(folder: Path) -> None:
     """Remove the checkpoints of a training whose model is written, and their folder where nothing else is in it."""
     for place in (*_places(folder), *leftovers(folder, _STEP_FOLDER)):
         shutil.rmtree(place, ignore_errors=True)
+    _remove_empty(folder)
+
+
+def _remove_empty(folder: Path) -> None:
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
 
@@ -366,15 +398,16 @@ def _damaged(place: Path, state: State) -> list[str]:
     damaged = []
     for name in names:
         try:
-            whole = (place / name).is_file() and digest_file(place / name) == state.digests.get(name)
+            as_written = (place / name).is_file() and digest_file(place / name) == state.digests.get(name)
         except OSError:
-            whole = False
-        if not whole:
+            as_written = False
+        if not as_written:
             damaged.append(name)
     return damaged
 
 
-def _refuse_another(saved: Mapping[str, Any], training: Mapping[str, Any], folder: Path) -> None:
+def _refuse_another(found: Saved, training: Mapping[str, Any], folder: Path) -> None:
+    saved = found.state.training
     problems = [
         Problem(
             f"{folder.name} is of another training: {name} was {saved.get(name)!r}, is {training.get(name)!r}",
@@ -382,8 +415,15 @@ def _refuse_another(saved: Mapping[str, Any], training: Mapping[str, Any], folde
             str(folder),
         )
         for name in dict.fromkeys((*saved, *training))
-        if saved.get(name) != training.get(name)
+        if name != PLAN and saved.get(name) != training.get(name)
     ]
+    if not problems and saved.get(PLAN) != training.get(PLAN):  # of other settings the batches are others anyway
+        versions = found.other_versions()
+        why = f" ({', '.join(versions)})" if versions else ""
+        how = "with its rows in other batches" if PLAN in saved else "by a version that did not note its batches"
+        message = f"{folder.name} is of the same training {how}{why}"
+        next_step = f"go on with the versions that wrote it, or remove {folder} to begin anew"
+        problems = [Problem(message, next_step, str(folder))]
     if problems:
         raise InputError(problems)
 
@@ -433,6 +473,10 @@ def _optimiser_state(learner: Learner, tensors: Mapping[str, torch.Tensor]) -> d
         like = weights[int(number)] if tensor.ndim else None  # the count of steps is a number in every process
         state.setdefault(int(number), {})[name] = divided(tensor, like)
     return learner.optimiser.state_dict() | {"state": state}
+
+
+def _device_name() -> str:
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
 
 
 def _random(device: torch.device) -> dict[str, torch.Tensor]:

@@ -1,5 +1,6 @@
 """The training loop: step through the schedule, evaluate, keep the best weights, stop when it no longer helps."""
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from transformers import PreTrainedModel
 from modelyard.progress import Progress, silent
 from modelyard.training.batches import Rows, cut, plan
 from modelyard.training.checkpoint import Course
+from modelyard.training.diverging import warned
 from modelyard.training.formats import Precision
 from modelyard.training.group import ALONE, Group
 from modelyard.training.objective import Objective
@@ -151,6 +153,7 @@ def fit(
     saver: Saver | None = None,
     watch: Watch | None = None,
     group: Group = ALONE,
+    untrained_loss: float = math.inf,
     progress: Progress = silent,
 ) -> Fitted:
     """Fine-tune `model` in place and leave it with the weights of the lowest validation loss.
@@ -167,11 +170,13 @@ def fit(
         saver: where the training starts, and when it is saved; None begins and saves nothing.
         watch: what the figures of every step say beside loss and speed.
         group: the processes that train together; each gives the same result.
+        untrained_loss: of a model that has learned nothing, in nats; far above it a warning is given.
         progress: told after every step.
 
     Raises:
-        InputError: a loss or a gradient is not a finite number, with the step and the rows; or no step in fp16 had a
-            gradient that is; or a checkpoint cannot be read or written.
+        NotFinite: a loss or a gradient is not a finite number, with the step and the rows; or no step in fp16 had a
+            gradient that is.
+        InputError: a checkpoint cannot be read or written.
         Stopped: a signal asked for an end; the training is saved.
     """
     torch.manual_seed(seed + group.rank)  # every process drops out its own
@@ -181,21 +186,23 @@ def fit(
     if watch is not None:
         watch.begin(course.step)
     progress("train", course.step, len(steps))
-    # a checkpoint is of the moment after a step: one that is evaluated has its evaluation still before it
-    for now in steps[max(course.step - 1, 0) :]:
-        if now.step > course.step:
-            record(figures := _advance(learner, train, now, course, watch))
-            progress(_told(course, figures), now.step, len(steps))
-            if saver is not None:
-                saver.after_step(learner, course, last=_may_be_last(now, steps, course))
-        if now.evaluate:
-            outputs = evaluate(model, validation, objective, group=group, progress=evaluating)
-            record(_note(course, now, learner, outputs, validation))
-            if now.epoch >= 1.0 and evaluations_since_best(course.history) >= PATIENCE:
-                break
-    if watch is not None:
-        record(watch.in_the_end(now.step))
-    _refuse_no_update(course, train, now)
+    with contextlib.nullcontext() if saver is None else saver.forgetting_dead_ends(learner, course):
+        # a checkpoint is of the moment after a step: one that is evaluated has its evaluation still before it
+        for now in steps[max(course.step - 1, 0) :]:
+            if now.step > course.step:
+                record(figures := _advance(learner, train, now, course, watch))
+                progress(_told(course, figures), now.step, len(steps))
+                if saver is not None:
+                    saver.after_step(learner, course, last=_may_be_last(now, steps, course))
+            if now.evaluate:
+                outputs = evaluate(model, validation, objective, group=group, progress=evaluating)
+                figures = _note(course, now, learner, outputs, validation)
+                record(figures | warned(course.history, untrained_loss, now.learning_rate))
+                if now.epoch >= 1.0 and evaluations_since_best(course.history) >= PATIENCE:
+                    break
+        if watch is not None:
+            record(watch.in_the_end(now.step))
+        _refuse_no_update(course, train, now)
     put_from_first(model, course.best_weights)
     return Fitted(course.best_step, course.history, course.best_outputs, stopped_early=now.step < steps[-1].step)
 

@@ -1,10 +1,12 @@
 """What is known before the first step of a training: data, model, rows, settings and their reasons, the plan."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from tokenizers import Tokenizer
 from transformers import PreTrainedModel
@@ -24,6 +26,7 @@ from modelyard.training import lora
 from modelyard.training import settings as chosen
 from modelyard.training.base import check_tokenizer, digest_base
 from modelyard.training.batches import Rows
+from modelyard.training.checkpoint import PLAN
 from modelyard.training.derive import Derived
 from modelyard.training.kind import Kind
 from modelyard.training.kinds import KINDS
@@ -150,6 +153,23 @@ def make_ready(
         planned=_schedule(settings, train_rows.lengths, derived, packs=objective.packs),
         training=_training_of(settings, data, base, derived),
     )
+
+
+def facts_of(ready: Ready, steps: Sequence[Scheduled]) -> dict[str, Any]:
+    """Every fact that decides the steps of a training: only an equal one goes on from its checkpoints.
+
+    The batches themselves are among them: another version of numpy may draw another order of the same rows, another
+    one of tokenizers may find them longer.
+
+    Args:
+        ready: data, model, settings.
+        steps: of the plan, as many as are to be taken.
+    """
+    of_plan = hashlib.sha256()
+    for now in steps:
+        of_plan.update(np.array([len(now.batch), *now.batch], dtype="<i8").tobytes())
+    facts = ready.training.model_dump(mode="json", include={"task", "labels", "base", "prepared"})
+    return facts | ready.training.settings | {"steps": len(steps), PLAN: f"sha256:{of_plan.hexdigest()}"}
 
 
 def _read_rows(

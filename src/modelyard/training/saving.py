@@ -5,16 +5,16 @@ import logging
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from modelyard.errors import Stopped
+from modelyard.errors import NotFinite, Stopped
 from modelyard.processes import hearing
-from modelyard.training.checkpoint import About, Course, Saved, restore, save
+from modelyard.training.checkpoint import About, Course, Saved, remove_step, restore, save, saved_steps
 from modelyard.training.pacing import lost_share, seconds_between_kills, seconds_between_saves
 from modelyard.training.sharding import is_sharded
-from modelyard.training.step import Learner
+from modelyard.training.step import TRY_LOWER, Learner
 
 FIRST_SAVE_SECONDS = 30.0
 """Until the first save, which tells what a save takes: a shorter training is begun anew at no great loss."""
@@ -95,6 +95,30 @@ class Saver:
         if course.step > self._saved_step:
             self._save(learner, course)
         raise Stopped(number, course.step, self.folder)
+
+    @contextlib.contextmanager
+    def forgetting_dead_ends(self, learner: Learner, course: Course) -> Iterator[None]:
+        """Where the training ends with a number that is not finite, remove the checkpoint of the weights that gave it.
+
+        A checkpoint is written before any loss of its weights is seen: gone on from, it would end at once again.
+
+        Raises:
+            NotFinite: as within the block, with what is to be done about the checkpoints that stay.
+        """
+        try:
+            yield
+        except NotFinite as error:
+            learner.group.wait()
+            if learner.group.first:
+                remove_step(self.folder, course.step)
+            learner.group.wait()  # whoever ends first ends all
+            if not (kept := saved_steps(self.folder)):
+                raise
+            advice = (
+                f"{TRY_LOWER} and remove {self.folder}, whose checkpoints are of the settings as they are; without a "
+                f"change the same command goes on after step {kept[0]}, which helps where the machine was at fault"
+            )
+            raise NotFinite(replace(error.problems[0], next_step=advice)) from error
 
     def _save(self, learner: Learner, course: Course) -> None:
         earlier, restarts = (

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from modelyard.errors import InputError, Problem
+from modelyard.errors import InputError, NotFinite, Problem
 from modelyard.training.batches import Rows, cut
 from modelyard.training.formats import Precision, in_format
 from modelyard.training.group import ALONE, Group, held_back
@@ -25,6 +25,8 @@ CLIP_NORM = 1.0
 # is not finite in fp16, and every further update would be skipped without a word.
 LEAST_LOSS_SCALE = 1.0
 _NAMED = 5  # rows named in an error
+TRY_LOWER = "set a lower train.learning_rate or train.precision: fp32"
+"""What to do about a number that is not finite."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ def take_step(
         step: its number, for the error.
 
     Raises:
-        InputError: the loss or the gradient is not a finite number, the gradient in fp16 not even at the least scale
+        NotFinite: the loss or the gradient is not a finite number, the gradient in fp16 not even at the least scale
             of the loss; the weights are as they were.
     """
     group, weight = learner.group, rows.weight(batch)
@@ -178,14 +180,13 @@ def _pass(learner: Learner, rows: Rows, part: Sequence[int], share: float) -> to
     return in_format(learner.called, learner.precision, forward_and_backward)
 
 
-def not_finite(what: str, value: float, step: int, sources: Sequence[str]) -> InputError:
+def not_finite(what: str, value: float, step: int, sources: Sequence[str]) -> NotFinite:
     """The error of a number that is not finite, with the step and the rows it came from."""
     named = ", ".join(sources[:_NAMED]) + (f" and {len(sources) - _NAMED} more" if len(sources) > _NAMED else "")
-    return InputError(
+    return NotFinite(
         Problem(
             f"the {what} is {value} at step {step}, on the rows {named}: training needs a finite number",
-            "set a lower train.learning_rate or train.precision: fp32; where the first step fails, look at the base "
-            "model's weights",
+            f"{TRY_LOWER}; where the first step fails, look at the base model's weights",
             sources[0] if sources else "",
         )
     )

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from transformers import PreTrainedModel
 
-from modelyard.artifacts.files import check_output, replacing_folder, write_json
+from modelyard.artifacts.files import check_output, digest_folder, replacing_folder, write_json
 from modelyard.artifacts.model import MARK
 from modelyard.artifacts.reports import ANSWERS_FILE, METRICS_FILE, recording, refuse_failed, write_report
 from modelyard.evidence.interval import Interval
@@ -28,6 +28,7 @@ from modelyard.training import settings as chosen
 from modelyard.training.base import TOKENIZER_FILES, find_base, positions_of
 from modelyard.training.checkpoint import About, Saved, agreed, checkpoints_of, newest, remove_all
 from modelyard.training.derive import SET, Derived
+from modelyard.training.diverging import loss_without_training
 from modelyard.training.formats import Precision
 from modelyard.training.group import Group, joined
 from modelyard.training.kind import Evaluated
@@ -35,7 +36,7 @@ from modelyard.training.loop import PATIENCE, Fitted, Scheduled, evaluate, fit
 from modelyard.training.memory import check_copy, choose_tokens, telling_what_lacks, usual_or_not, within
 from modelyard.training.metrics import nobody, recorded, unwritable
 from modelyard.training.precision import LEAST_STEPS, check_precision, choose_precision, step_on_copies
-from modelyard.training.ready import Ready, kind_of, make_ready, model_section, read_data
+from modelyard.training.ready import Ready, facts_of, kind_of, make_ready, model_section, read_data
 from modelyard.training.saving import Saver, noting_signals
 from modelyard.training.sharding import check_sharding, gathered, is_sharded
 from modelyard.training.surroundings import (
@@ -135,8 +136,7 @@ def _train(
     steps = ready.planned if excerpt is None else _cut_short(ready.planned, excerpt.steps)
     check_copy(model, group)
     varies = allow_what_has_none(lambda: step_on_copies(model, ready.train, ready.objective))
-    facts = ready.training.model_dump(mode="json", include={"task", "labels", "base", "prepared"})
-    facts |= ready.training.settings | {"steps": len(steps)}
+    facts = facts_of(ready, steps)
     saved = agreed(newest(checkpoints_of(output), facts), group)
     ready, unusual = _fitting(ready, saved, excerpt, group)
     with recorded(reports / METRICS_FILE, saved) if group.first else contextlib.nullcontext(nobody) as record:
@@ -157,15 +157,17 @@ def _train(
                 saver=Saver(checkpoints_of(output), about, saved, record, asked, section.hours_between_failures, every),
                 watch=Watch(model, ready.train, ready.objective, len(steps), group.size, peak),
                 group=group,
+                untrained_loss=loss_without_training(model, ready.validation, ready.objective, before),
                 progress=progress,
             )
     merged = _merged(ready, fitted, group, progress)
     written = _written(ready, group, progress)
-    _write_model(ready, fitted, about.precision, output, group)
+    model_digest = _write_model(ready, fitted, about.precision, output, reports, group)
     if group.first:
         save_answers(written, reports / ANSWERS_FILE)
     notes = [*unusual, *_varies(varies), *_resumed(saved, about, model, group)]
-    return _report(ready, about, fitted, before, written, merged, _padding(ready, group), len(steps), notes)
+    done = _Done(about, fitted, before, written, merged, model_digest, len(steps))
+    return _report(ready, done, _padding(ready, group), notes)
 
 
 def _of_base(ready: Ready, group: Group, progress: Progress) -> NDArray[np.float32] | None:
@@ -211,30 +213,43 @@ def _padding(ready: Ready, group: Group) -> Measurement:
     return Measurement(name="padding_share", subject="train", interval=exact)
 
 
-def _report(
-    ready: Ready,
-    about: About,
-    fitted: Fitted,
-    before: NDArray[np.float32] | None,
-    written: Sequence[Answer],
-    merged: list[Verdict],
-    padding: Measurement,
-    steps: int,
-    notes: list[str],
-) -> Report:
+class _Done(NamedTuple):
+    """What came of a training.
+
+    Attributes:
+        about: what its checkpoints belonged to.
+        fitted: how it went.
+        before: outputs of the base model, as in `Evaluated`.
+        written: answers to rows of validation.
+        merged: verdicts on a model to which LoRA's updates were added.
+        model_digest: of the folder that was written.
+        steps: of the schedule.
+    """
+
+    about: About
+    fitted: Fitted
+    before: NDArray[np.float32] | None
+    written: Sequence[Answer]
+    merged: list[Verdict]
+    model_digest: str
+    steps: int
+
+
+def _report(ready: Ready, done: _Done, padding: Measurement, notes: list[str]) -> Report:
     frame, known, train = ready.data.split("validation"), ready.data.dataset, ready.settings.train
     vocabulary = ready.model.get_input_embeddings().num_embeddings
-    done = Evaluated(
-        fitted.outputs, before, vocabulary, ready.train, ready.validation, frame, known.slices, known.labels
+    evaluated = Evaluated(
+        done.fitted.outputs, done.before, vocabulary, ready.train, ready.validation, frame, known.slices, known.labels
     )
-    pairs = [Pair(one.written, one.wanted) for one in written]
-    found = ready.kind.found(done._replace(written=pairs, seed=train.seed))
-    precision, why = about.precision, about.precision_reason
+    pairs = [Pair(one.written, one.wanted) for one in done.written]
+    found = ready.kind.found(evaluated._replace(written=pairs, seed=train.seed))
+    precision, why = done.about.precision, done.about.precision_reason
     return Report(
         stage=STAGE,
         project=ready.settings.project,
         inputs={"prepared": ready.training.prepared, "base": ready.training.base},
         parameters={
+            "model": done.model_digest,
             "seed": train.seed,
             "fresh": model_section(ready.settings).fresh,
             "lora_rank": train.lora_rank,
@@ -244,8 +259,13 @@ def _report(
             **{name: {"value": value, "reason": reason} for name, (value, reason) in ready.derived.items()},
         },
         measurements=[*found.measurements, padding, *ready.cut],
-        verdicts=[found.verdict, *merged],
-        notes=[found.headline, *found.notes, *_notes(fitted, steps, ready.derived, precision, why), *notes],
+        verdicts=[found.verdict, *done.merged],
+        notes=[
+            found.headline,
+            *found.notes,
+            *_notes(done.fitted, done.steps, ready.derived, precision, why),
+            *notes,
+        ],
     )
 
 
@@ -318,11 +338,17 @@ def _cut_short(steps: Sequence[Scheduled], most: int) -> list[Scheduled]:
     return [now._replace(evaluate=now.step in evaluated) for now in kept]
 
 
-def _write_model(ready: Ready, fitted: Fitted, precision: Precision, output: Path, group: Group) -> None:
-    """The model's folder, by the first process; the others give it their parts of the weights."""
+def _write_model(ready: Ready, fitted: Fitted, precision: Precision, output: Path, reports: Path, group: Group) -> str:
+    """Write the model's folder, in the first process; the others give it their parts of the weights.
+
+    The report of the model before is removed with it.
+
+    Returns:
+        The digest of the folder, by which its own report knows it.
+    """
     weights = gathered(ready.model, first=group.first)
     if not group.first:
-        return
+        return group.from_first("")
     used = ready.training.settings | {
         "precision": precision,
         "tokens_per_forward": ready.objective.tokens_per_forward,
@@ -338,6 +364,9 @@ def _write_model(ready: Ready, fitted: Fitted, precision: Precision, output: Pat
             if (ready.base / name).is_file():
                 shutil.copyfile(ready.base / name, folder / name)
         write_json(folder / MARK, ready.training.model_copy(update=now))
+        # killed from here on, it leaves a model without a report rather than one beside that of another model
+        (reports / f"{STAGE}.json").unlink(missing_ok=True)
+    return group.from_first(digest_folder(output))
 
 
 def _notes(fitted: Fitted, steps: int, derived: Mapping[str, Derived], precision: str, why: str) -> list[str]:
