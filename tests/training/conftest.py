@@ -13,7 +13,12 @@ from modelyard.artifacts.prepared import MARK, Dataset, read_prepared
 from modelyard.tasks.classification import load_tokenizer
 from modelyard.training.base import load_causal, load_with_new_head
 from modelyard.training.batches import Rows
+from modelyard.training.checkpoint import save
+from modelyard.training.checkpoint_state import About, Course
+from modelyard.training.classifier import Classifier
+from modelyard.training.derive import Derived
 from modelyard.training.rows import encode_split
+from modelyard.training.step import Learner, make_learner
 from modelyard.training.surroundings import quiet_transformers
 
 
@@ -109,3 +114,30 @@ def prepare_language(tmp_path: Path) -> PrepareLanguage:
         return folder
 
     return prepare
+
+
+@pytest.fixture
+def learner(make_model: Callable[[], PreTrainedModel]) -> Learner:
+    return make_learner(make_model().train(), Classifier(0), precision="fp32")
+
+
+@pytest.fixture
+def facts() -> dict[str, Any]:
+    """Of the training whose checkpoints `write` writes."""
+    return {"seed": 3, "learning_rate": 1e-3, "labels": ["bad", "good"]}
+
+
+@pytest.fixture
+def about(facts: dict[str, Any]) -> About:
+    return About(facts, "fp32", "set", Derived(8_192, "default"))
+
+
+@pytest.fixture
+def write(about: About) -> Callable[..., None]:
+    """A checkpoint of a learner after a step."""
+
+    def write(folder: Path, learner: Learner, step: int, **fields: Any) -> None:
+        course = Course(step=step, loss_sum=0.1 + step, weight_seen=4, updated=True, **fields)
+        save(folder, learner, course, about, trained_seconds=7.5, restarts=2)
+
+    return write

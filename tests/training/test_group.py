@@ -20,7 +20,7 @@ from safetensors.numpy import load_file
 from modelyard.artifacts.reports import ANSWERS_FILE, METRICS_FILE, reports_folder
 from modelyard.project.load import parse_settings
 from modelyard.training import resume_test as proof
-from modelyard.training.checkpoint import checkpoints_of, saved_steps
+from modelyard.training.checkpoint_folder import checkpoints_of, saved_steps
 from modelyard.training.group import Group, _let_go, joined
 from modelyard.training.resume_test import Work
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from modelyard.errors import InputError
-from modelyard.training.checkpoint import Saved
+from modelyard.training.checkpoint_state import Saved
 from modelyard.training.metrics import recorded
 
 

@@ -15,7 +15,8 @@ from transformers import PreTrainedModel
 
 from modelyard.errors import NotFinite, Stopped
 from modelyard.training.batches import Rows
-from modelyard.training.checkpoint import About, newest, saved_steps
+from modelyard.training.checkpoint_folder import newest, saved_steps
+from modelyard.training.checkpoint_state import About
 from modelyard.training.classifier import Classifier
 from modelyard.training.derive import Derived
 from modelyard.training.loop import Fitted, Scheduled, fit, schedule
@@ -252,7 +253,7 @@ def test_stopped_before_the_first_step_saves_nothing(
     tmp_path: Path,
     make_model: Callable[[], PreTrainedModel],
 ) -> None:
-    from modelyard.training.checkpoint import Course
+    from modelyard.training.checkpoint_state import Course
     from modelyard.training.step import make_learner
 
     saver = Saver(tmp_path, ABOUT, None, lambda figures: None, lambda: signal.SIGTERM)

@@ -18,7 +18,9 @@ from transformers import AlbertConfig, AlbertForSequenceClassification, PreTrain
 from modelyard.artifacts.files import digest_folder
 from modelyard.errors import InputError
 from modelyard.training.batches import Rows, cut
-from modelyard.training.checkpoint import About, Course, newest, restore, save
+from modelyard.training.checkpoint import restore, save
+from modelyard.training.checkpoint_folder import newest
+from modelyard.training.checkpoint_state import About, Course
 from modelyard.training.classifier import Classifier
 from modelyard.training.derive import Derived
 from modelyard.training.group import Group

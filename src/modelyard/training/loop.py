@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from modelyard.progress import Progress, silent
 from modelyard.training.batches import Rows, cut, plan
-from modelyard.training.checkpoint import Course
+from modelyard.training.checkpoint_state import Course
 from modelyard.training.diverging import warned
 from modelyard.training.formats import Precision
 from modelyard.training.group import ALONE, Group

@@ -11,7 +11,7 @@ from typing import Any
 
 from modelyard.artifacts.files import write_bytes
 from modelyard.errors import InputError, Problem
-from modelyard.training.checkpoint import Saved
+from modelyard.training.checkpoint_state import Saved
 
 _STEPS = ("step", "saved_after_step", "resumed_after_step")
 """The number of the step in a line of the metrics."""

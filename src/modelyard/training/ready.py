@@ -26,7 +26,7 @@ from modelyard.training import lora
 from modelyard.training import settings as chosen
 from modelyard.training.base import check_tokenizer, digest_base
 from modelyard.training.batches import Rows
-from modelyard.training.checkpoint import PLAN
+from modelyard.training.checkpoint_state import PLAN
 from modelyard.training.derive import Derived
 from modelyard.training.kind import Kind
 from modelyard.training.kinds import KINDS

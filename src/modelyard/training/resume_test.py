@@ -30,7 +30,7 @@ from modelyard.evidence.report import Report
 from modelyard.processes import die_with_parent
 from modelyard.progress import Progress, silent
 from modelyard.project.schema import ProjectSchema
-from modelyard.training.checkpoint import checkpoints_of, saved_steps
+from modelyard.training.checkpoint_folder import checkpoints_of, saved_steps
 from modelyard.training.launch import launch
 from modelyard.training.train import STAGE, Excerpt, train
 from modelyard.training.watching import VARYING

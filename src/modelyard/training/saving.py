@@ -11,7 +11,9 @@ from typing import Any
 
 from modelyard.errors import NotFinite, Stopped
 from modelyard.processes import hearing
-from modelyard.training.checkpoint import About, Course, Saved, remove_step, restore, save, saved_steps
+from modelyard.training.checkpoint import restore, save
+from modelyard.training.checkpoint_folder import remove_step, saved_steps
+from modelyard.training.checkpoint_state import About, Course, Saved
 from modelyard.training.pacing import lost_share, seconds_between_kills, seconds_between_saves
 from modelyard.training.sharding import is_sharded
 from modelyard.training.step import TRY_LOWER, Learner

@@ -26,7 +26,8 @@ from modelyard.tasks.written import Pair
 from modelyard.training import lora
 from modelyard.training import settings as chosen
 from modelyard.training.base import TOKENIZER_FILES, find_base, positions_of
-from modelyard.training.checkpoint import About, Saved, agreed, checkpoints_of, newest, remove_all
+from modelyard.training.checkpoint_folder import agreed, checkpoints_of, newest, remove_all
+from modelyard.training.checkpoint_state import About, Saved
 from modelyard.training.derive import SET, Derived
 from modelyard.training.diverging import loss_without_training
 from modelyard.training.formats import Precision

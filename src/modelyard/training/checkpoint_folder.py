@@ -1,0 +1,162 @@
+"""The folder of a training's checkpoints: which of them it goes on from, which make room."""
+
+import logging
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from modelyard.artifacts.documents import read_document, read_object
+from modelyard.artifacts.files import digest_file, leftovers
+from modelyard.errors import InputError, Problem
+from modelyard.training.checkpoint_state import PLAN, Saved, State
+from modelyard.training.group import Group
+
+MARK = "state.json"
+KEPT = 2
+"""Checkpoints that stay: the newest, and the one before it for the day on which the newest is damaged."""
+WEIGHTS, OPTIMISER, BEST, RANDOM = (f"{name}.safetensors" for name in ("weights", "optimiser", "best", "random"))
+_STEP_FOLDER = r"step-\d{9,}"
+BEGIN_ANEW = "set it back to go on from there, or remove {} to begin anew"
+log = logging.getLogger(__name__)
+
+
+def checkpoints_of(output: Path) -> Path:
+    """The folder of the checkpoints of the model that is written to `output`: `model.checkpoints` beside `model`."""
+    place = output.absolute()
+    return place.with_name(f"{place.name}.checkpoints")
+
+
+def newest(folder: Path, training: Mapping[str, Any]) -> Saved | None:
+    """The newest whole checkpoint of a training; one that is damaged is passed over with a warning.
+
+    Only such a one: the next save removes it.
+
+    Args:
+        folder: of the checkpoints.
+        training: as in `About`.
+
+    Raises:
+        InputError: it belongs to another training, of which all that differs is named, or is of another version.
+    """
+    for place in _places(folder):
+        next_step = f"go on with the Modelyard that wrote it, or remove {folder} to begin anew"
+        try:
+            read_object(place / MARK, next_step=next_step)
+        except InputError as error:
+            log.warning("%s is passed over: %s", place, error.problems[0].message)
+            continue
+        state = read_document(place / MARK, State, next_step=next_step)
+        if damaged := _damaged(place, state):
+            log.warning("%s is passed over: %s missing or not as written", place, ", ".join(damaged))
+            continue
+        found = Saved(place, state)
+        _refuse_another(found, training, folder)
+        return found
+    return None
+
+
+def agreed(saved: Saved | None, group: Group) -> Saved | None:
+    """The checkpoint to go on from, where every process has found the same.
+
+    Raises:
+        InputError: they have not.
+    """
+    found = group.gather(None if saved is None else (saved.state.step, saved.state.digests))
+    if any(one != found[0] for one in found):
+        steps = ", ".join("none" if one is None else f"step {one[0]}" for one in found)
+        message = f"the processes find other checkpoints: {steps}"
+        raise InputError(Problem(message, "let every machine see the same folder", "--output"))
+    return saved
+
+
+def saved_steps(folder: Path) -> list[int]:
+    """The steps of the checkpoints in a folder, the last first."""
+    return [_step_of(path) for path in _places(folder)]
+
+
+def make_room(folder: Path, step: int) -> None:
+    """Before a checkpoint of a step is written, remove those that it follows upon in no way.
+
+    One of a later step is damaged, or it would have been gone on from; what a kill left of a save has no other end.
+    """
+    ahead = [place for place in _places(folder) if _step_of(place) >= step]
+    for place in (*ahead, *leftovers(folder, _STEP_FOLDER)):
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def keep_newest(folder: Path) -> None:
+    """Remove all but the newest `KEPT`."""
+    for old in _places(folder)[KEPT:]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def remove_step(folder: Path, step: int) -> None:
+    """Remove the checkpoint of a step, where there is one, of whose weights a loss was not finite."""
+    for place in (path for path in _places(folder) if _step_of(path) == step):
+        log.warning("%s is removed: no further step can be taken from its weights", place)
+        shutil.rmtree(place, ignore_errors=True)
+    _remove_empty(folder)
+
+
+def remove_all(folder: Path) -> None:
+    """Remove the checkpoints of a training whose model is written, and their folder where nothing else is in it."""
+    for place in (*_places(folder), *leftovers(folder, _STEP_FOLDER)):
+        shutil.rmtree(place, ignore_errors=True)
+    _remove_empty(folder)
+
+
+def _remove_empty(folder: Path) -> None:
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _places(folder: Path) -> list[Path]:
+    """Checkpoints of ours, the newest first, whole or not."""
+    found = [
+        path
+        for path in (folder.iterdir() if folder.is_dir() else ())
+        if re.fullmatch(_STEP_FOLDER, path.name) and path.is_dir() and not path.is_symlink()
+    ]
+    return sorted(found, key=_step_of, reverse=True)
+
+
+def _step_of(place: Path) -> int:
+    return int(place.name.removeprefix("step-"))
+
+
+def _damaged(place: Path, state: State) -> list[str]:
+    """Files of a checkpoint that are missing or not as they were written."""
+    names = (WEIGHTS, OPTIMISER, RANDOM, *([BEST] if state.best_step else []))
+    damaged = []
+    for name in names:
+        try:
+            as_written = (place / name).is_file() and digest_file(place / name) == state.digests.get(name)
+        except OSError:
+            as_written = False
+        if not as_written:
+            damaged.append(name)
+    return damaged
+
+
+def _refuse_another(found: Saved, training: Mapping[str, Any], folder: Path) -> None:
+    saved = found.state.training
+    problems = [
+        Problem(
+            f"{folder.name} is of another training: {name} was {saved.get(name)!r}, is {training.get(name)!r}",
+            BEGIN_ANEW.format(folder),
+            str(folder),
+        )
+        for name in dict.fromkeys((*saved, *training))
+        if name != PLAN and saved.get(name) != training.get(name)
+    ]
+    if not problems and saved.get(PLAN) != training.get(PLAN):  # of other settings the batches are others anyway
+        versions = found.other_versions()
+        why = f" ({', '.join(versions)})" if versions else ""
+        how = "with its rows in other batches" if PLAN in saved else "by a version that did not note its batches"
+        message = f"{folder.name} is of the same training {how}{why}"
+        next_step = f"go on with the versions that wrote it, or remove {folder} to begin anew"
+        problems = [Problem(message, next_step, str(folder))]
+    if problems:
+        raise InputError(problems)

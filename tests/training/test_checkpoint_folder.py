@@ -1,0 +1,154 @@
+"""The newest whole checkpoint is found, another training's is refused, what is of no use makes room."""
+
+import json
+import logging
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from modelyard.errors import InputError
+from modelyard.training.batches import Rows
+from modelyard.training.checkpoint_folder import checkpoints_of, newest, remove_all, saved_steps
+from modelyard.training.step import Learner, take_step
+
+Write = Callable[..., None]
+Facts = dict[str, Any]
+
+
+def test_two_stay_and_the_newest_is_taken(
+    tmp_path: Path, learner: Learner, train_rows: Rows, write: Write, facts: Facts
+) -> None:
+    take_step(learner, train_rows, [0], learning_rate=1e-3, step=1)
+    (tmp_path / "step-notes").mkdir()
+    for step in (9, 10, 100):
+        write(tmp_path, learner, step)
+    assert saved_steps(tmp_path) == [100, 10]
+    saved = newest(tmp_path, facts)
+    assert saved is not None and saved.state.step == 100
+    remove_all(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-notes"]
+    assert newest(tmp_path / "none", facts) is None
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "optimiser.safetensors", "random.safetensors", "state.json"])
+@pytest.mark.parametrize("damage", ["cut", "gone", "flipped"])
+def test_a_damaged_one_is_passed_over_with_a_warning(
+    tmp_path: Path,
+    learner: Learner,
+    train_rows: Rows,
+    caplog: pytest.LogCaptureFixture,
+    name: str,
+    damage: str,
+    write: Write,
+    facts: Facts,
+) -> None:
+    take_step(learner, train_rows, [0], learning_rate=1e-3, step=1)
+    write(tmp_path, learner, 1)
+    write(tmp_path, learner, 2)
+    path = tmp_path / "step-000000002" / name
+    data = bytearray(path.read_bytes())
+    if damage == "gone":
+        path.unlink()
+    else:
+        data[0] ^= 0xFF if damage == "flipped" else 0
+        path.write_bytes(data[: len(data) // 2] if damage == "cut" else data)
+    with caplog.at_level(logging.WARNING):
+        saved = newest(tmp_path, facts)
+    assert saved is not None and saved.state.step == 1
+    assert "step-000000002 is passed over" in caplog.text and name in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [({"schema": 2}, "state.json has schema 2, this Modelyard reads 1"), ({"optimiser": "adam"}, "optimiser: Extra")],
+)
+def test_one_of_another_version_is_refused_and_stays(
+    tmp_path: Path, learner: Learner, train_rows: Rows, change: dict[str, Any], said: str, write: Write, facts: Facts
+) -> None:
+    take_step(learner, train_rows, [0], learning_rate=1e-3, step=1)
+    write(tmp_path, learner, 1)
+    path = tmp_path / "step-000000001/state.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(InputError, match=said):
+        newest(tmp_path, facts)
+    assert saved_steps(tmp_path) == [1]
+
+
+def test_another_trainings_is_refused_with_all_that_differs(
+    tmp_path: Path, learner: Learner, train_rows: Rows, write: Write
+) -> None:
+    take_step(learner, train_rows, [0], learning_rate=1e-3, step=1)
+    write(tmp_path, learner, 1)
+    with pytest.raises(InputError) as caught:
+        newest(tmp_path, {"seed": 4, "learning_rate": 1e-3, "labels": ["bad", "good", "ugly"]})
+    messages = [problem.message for problem in caught.value.problems]
+    assert [message.partition(": ")[2] for message in messages] == [
+        "seed was 3, is 4",
+        "labels was ['bad', 'good'], is ['bad', 'good', 'ugly']",
+    ]
+    assert f"remove {tmp_path} to begin anew" in caught.value.problems[0].next_step
+    assert saved_steps(tmp_path) == [1]
+
+
+@pytest.mark.parametrize(
+    ("saved", "torch_then", "said"),
+    [
+        ({"plan": "sha256:a"}, None, "of the same training with its rows in other batches$"),
+        (
+            {"plan": "sha256:a"},
+            "1.0",
+            rf"with its rows in other batches \(torch 1.0, now {re.escape(torch.__version__)}\)$",
+        ),
+        ({}, None, "of the same training by a version that did not note its batches$"),
+        ({"plan": "sha256:a", "seed": 4}, None, "is of another training: seed was 4, is 3$"),  # others anyway
+    ],
+)
+def test_one_of_another_plan_is_refused(
+    tmp_path: Path,
+    learner: Learner,
+    train_rows: Rows,
+    saved: dict[str, Any],
+    torch_then: str | None,
+    said: str,
+    write: Write,
+    facts: Facts,
+) -> None:
+    take_step(learner, train_rows, [0], learning_rate=1e-3, step=1)
+    write(tmp_path, learner, 1)
+    path = tmp_path / "step-000000001/state.json"
+    state = json.loads(path.read_text())
+    state["training"] |= saved
+    state["versions"] |= {"torch": torch_then} if torch_then else {}
+    path.write_text(json.dumps(state))
+    with pytest.raises(InputError) as caught:
+        newest(tmp_path, {**facts, "plan": "sha256:b"})
+    (problem,) = caught.value.problems
+    assert re.search(said, problem.message)
+    assert f"remove {tmp_path} to begin anew" in problem.next_step
+    assert saved_steps(tmp_path) == [1]
+
+
+def test_damaged_ones_of_later_steps_make_room_and_what_a_kill_left_is_tidied(
+    tmp_path: Path, learner: Learner, train_rows: Rows, write: Write, facts: Facts
+) -> None:
+    take_step(learner, train_rows, [0], learning_rate=1e-3, step=1)
+    for step in (400, 500):
+        write(tmp_path, learner, step)
+        (tmp_path / f"step-{step:09d}" / "weights.safetensors").unlink()
+    (tmp_path / "step-000000500/state.json").unlink()
+    for left in (".step-000000300.999999999.tmp", ".step-000000300.999999999.old.tmp"):
+        (tmp_path / left).mkdir()
+    assert newest(tmp_path, facts) is None
+    write(tmp_path, learner, 71)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-000000071"]
+    saved = newest(tmp_path, facts)
+    assert saved is not None and saved.state.step == 71
+
+
+def test_the_folder_stands_beside_the_model(tmp_path: Path) -> None:
+    assert checkpoints_of(tmp_path / "model") == tmp_path / "model.checkpoints"
+    assert checkpoints_of(Path("model/")) == Path.cwd() / "model.checkpoints"
