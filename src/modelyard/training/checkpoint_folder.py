@@ -154,8 +154,8 @@ def _refuse_another(found: Saved, training: Mapping[str, Any], folder: Path) -> 
     if not problems and saved.get(PLAN) != training.get(PLAN):  # of other settings the batches are others anyway
         versions = found.other_versions()
         why = f" ({', '.join(versions)})" if versions else ""
-        how = "with its rows in other batches" if PLAN in saved else "by a version that did not note its batches"
-        message = f"{folder.name} is of the same training {how}{why}"
+        noted, unknown = "with its rows in other batches", "by a version that did not note its batches"
+        message = f"{folder.name} is of the same training {noted if PLAN in saved else unknown}{why}"
         next_step = f"go on with the versions that wrote it, or remove {folder} to begin anew"
         problems = [Problem(message, next_step, str(folder))]
     if problems:
