@@ -7,6 +7,7 @@ from string import Formatter
 import pytest
 
 import modelyard.reporting
+from modelyard.artifacts.reports import LIBRARIES
 from modelyard.compression.choose import (  # what the sentences must go on matching
     Facts,
     Reason,
@@ -222,7 +223,7 @@ def test_the_chinese_of_what_a_training_came_to() -> None:
 
 
 def test_the_chinese_of_every_difference_of_a_checkpoint_and_of_several_in_one_note() -> None:
-    tree = ast.parse((TRAINING / "checkpoint.py").read_text(encoding="utf-8"))
+    tree = ast.parse((TRAINING / "checkpoint_state.py").read_text(encoding="utf-8"))
     (function,) = (node for node in ast.walk(tree) if getattr(node, "name", "") == "differences")
     written = {
         node.value if isinstance(node, ast.Constant) else said(node, {})
@@ -230,8 +231,9 @@ def test_the_chinese_of_every_difference_of_a_checkpoint_and_of_several_in_one_n
         if isinstance(node, ast.Constant | ast.JoinedStr)
     }
     told = sorted(text for text in written if isinstance(text, str) and re.search(r"\w, now \w", text))
-    told = [text.replace("7 7, now 7", f"{name} 7, now 7") for text in told for name in ("torch", "transformers")]
-    assert len(set(told)) == 7
+    names = ("python", *LIBRARIES, "processor", "device")
+    told = [text.replace("7 7, now 7", f"{name} 7, now 7") for text in told for name in names]
+    assert len(set(told)) == len(names) + 5
     for text in told:
         chinese = chinese_of(text)
         assert chinese is not None, text
