@@ -27,6 +27,7 @@ from transformers import BertConfig, BertForSequenceClassification, PreTrainedMo
 
 from modelyard.artifacts.model import check_model_folder
 from modelyard.artifacts.prepared import read_prepared
+from modelyard.engines.padding import pad
 from modelyard.evidence.interval import Interval, at_least, at_most
 from modelyard.evidence.judge import Verdict, judge
 from modelyard.evidence.paired import bca
@@ -135,7 +136,7 @@ def memory_of(learner: Learner, rows: Rows) -> tuple[int, int]:
     learner.optimiser.zero_grad(set_to_none=True)
     torch.cuda.synchronize()
     before = torch.cuda.memory_allocated()
-    logits = in_format(learner.model, learner.precision, lambda: forward(learner.model, rows.ids, 0))
+    logits = in_format(learner.model, learner.precision, lambda: forward(learner.model, pad(rows.ids, 0)))
     loss = losses(logits, torch.from_numpy(rows.labels).to("cuda")).sum()
     kept = torch.cuda.memory_allocated() - before
     del logits, loss

@@ -22,7 +22,7 @@ def metrics(*lines: dict[str, object]) -> Metrics:
     return found
 
 
-def step(number: int, pace: float, **figures: object) -> dict[str, object]:
+def step(number: int, pace: object, **figures: object) -> dict[str, object]:
     return {"step": number, "loss": 1.0, "tokens_per_second": pace, **figures}
 
 
@@ -116,6 +116,29 @@ def test_what_the_training_took() -> None:
         ],
         "Times saved": ["1", "in 0.5 s, the last one; 0.37% of the time is expected to be lost to saving and to kills"],
     }
+
+
+def test_the_time_for_data_is_a_share_of_that_of_the_steps() -> None:
+    found = facts(
+        step(1, 100, tokens=100, data_seconds=0.25),
+        step(2, 50, tokens=150, data_seconds=0.25),
+        step(3, None, tokens=150, data_seconds=9.0),  # no pace, no time
+        step(4, 0, tokens=150, data_seconds=9.0),
+        step(5, 50, tokens=0, data_seconds=9.0),
+        step(6, 50, tokens=150),
+    )
+    # 0.5 of 1 + 3 seconds
+    assert found["Waiting for data"] == [
+        "12.5%",
+        "of the time of the steps: rows padded or laid side by side before each forward pass",
+    ]
+    assert "Waiting for data" not in facts(step(1, 50, tokens=100))  # of an earlier version
+
+
+def test_a_long_step_is_told_in_whole_milliseconds() -> None:
+    assert facts(step(1, 1), {"precision_seconds": {"fp32": [1.5], "bf16": [0.01234]}})["A step in each format"][0] == (
+        "fp32 1,500 ms, bf16 12.3 ms"
+    )
 
 
 def test_the_time_of_a_training_that_goes_on() -> None:

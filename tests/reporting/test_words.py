@@ -18,6 +18,8 @@ from modelyard.data.rules import RULES
 from modelyard.evidence.interval import Interval, at_least, at_most
 from modelyard.evidence.judge import judge
 from modelyard.reporting.words import both, chinese_of, has, read_sentences, read_words, sentence, svg_words, words
+from modelyard.training.batches import Rows
+from modelyard.training.memory import usual_or_not
 
 HERE = Path(modelyard.reporting.__file__).parent
 TRAINING = HERE.parent / "training"
@@ -250,3 +252,10 @@ def test_a_note_is_not_garbled() -> None:
         "learning_rate 0.0001：0.0001（135.0M 个权重、32 行时的值，Touvron et al. 2023），再乘以每步 32.0 行与 32 行"
         "之比的平方根（Malladi et al. 2022）"
     )
+
+
+@pytest.mark.parametrize(("batch", "forward"), [(2_880, 320), (320, 310), (100, 8_192)])
+def test_the_chinese_of_what_makes_forward_passes_usual(batch: int, forward: int) -> None:
+    (note,) = usual_or_not(batch, forward, Rows([[1] * 10] * 5_000, [""] * 5_000), 1)
+    told = chinese_of(note)
+    assert told is not None and set(re.findall("[a-z_.]{2,}", told)) <= {"train.tokens_per_batch"}

@@ -94,8 +94,8 @@ def test_the_weights_are_what_they_were_after_a_pass_and_after_one_that_raises(
     make_model: Callable[[], PreTrainedModel], train_rows: Rows
 ) -> None:
     model, objective = make_model().eval(), Classifier(0)
-    before = objective.row_losses(model, train_rows, [0, 1])
-    in_format(model, "bf16", functools.partial(objective.row_losses, model, train_rows, [0, 1]))
+    before = objective.read(train_rows, [0, 1])(model)
+    in_format(model, "bf16", functools.partial(objective.read(train_rows, [0, 1]), model))
 
     def fails() -> None:
         assert model.classifier.weight.dtype == torch.bfloat16
@@ -103,7 +103,7 @@ def test_the_weights_are_what_they_were_after_a_pass_and_after_one_that_raises(
 
     with pytest.raises(RuntimeError, match="no memory"):
         in_format(model, "bf16", fails)
-    assert torch.equal(objective.row_losses(model, train_rows, [0, 1]), before)
+    assert torch.equal(objective.read(train_rows, [0, 1])(model), before)
     assert {weight.dtype for weight in model.parameters()} == {torch.float32}
 
 

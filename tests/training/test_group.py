@@ -78,6 +78,13 @@ def losses(project: Path) -> list[tuple[int, float]]:
     return [(line["step"], line["loss"]) for line in lines if "loss" in line]
 
 
+def padding(project: Path) -> float:
+    """Its share of the places of the whole plan."""
+    report = json.loads((project / "reports/train.json").read_text())
+    found = next(one for one in report["measurements"] if one["name"] == "padding_share")
+    return float(found["interval"]["estimate"])
+
+
 def assert_alike(one: Path, other: Path, *, least: int = STEPS) -> None:
     steps, again = losses(one), losses(other)
     assert len(steps) >= least
@@ -106,6 +113,8 @@ def test_several_processes_train_as_one_does(
     project = project_of(tmp_path / "project", base, tiny_prepared, sharded=sharded)
     assert "train: tiny" in run(project, processes)
     assert_alike(alone, project)
+    # each pads its rows to the longest of its own
+    assert padding(project) < padding(alone)
     assert sorted(path.name for path in project.iterdir()) == ["model", "modelyard.yaml", "prepared", "reports"]
     found, expected = ({path.name: path for path in (place / "model").iterdir()} for place in (project, alone))
     assert found.keys() == expected.keys()

@@ -82,7 +82,7 @@ def test_rows_side_by_side_lose_what_they_lose_alone(name: str) -> None:
     assert objective.packs
     near = 1e-9 if "gemma2" not in name else 1e-4  # whose attention goes through fp32
     packed, alone = copy.deepcopy(model), copy.deepcopy(model)
-    losses = objective.row_losses(packed, rows, range(6))
+    losses = objective.read(rows, range(6))(packed)
     expected = by_torch(alone, rows)
     torch.testing.assert_close(losses, expected, rtol=0, atol=near)
     losses.sum().backward()
@@ -96,7 +96,7 @@ def test_a_model_that_would_mix_rows_gets_them_one_by_one(name: str) -> None:
     model, rows = model_of(KEEP_A_STATE[name]).double().eval(), make_rows()
     objective = language(model, rows)
     assert not objective.packs
-    torch.testing.assert_close(objective.row_losses(model, rows, range(6)), by_torch(model, rows), rtol=0, atol=1e-4)
+    torch.testing.assert_close(objective.read(rows, range(6))(model), by_torch(model, rows), rtol=0, atol=1e-4)
 
 
 def test_a_model_that_sees_its_neighbour_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,19 +1,28 @@
 """The schedule by hand, the loop on the tiny encoder, early stopping and best weights with invented losses."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from scipy.special import log_softmax
 from transformers import PreTrainedModel
 
 from modelyard.errors import InputError
-from modelyard.training import loop
+from modelyard.training import loop, step
 from modelyard.training.batches import Rows, plan
+from modelyard.training.checkpoint import About
 from modelyard.training.classifier import Classifier
+from modelyard.training.derive import Derived
 from modelyard.training.loop import Scheduled, evaluate, evaluations_since_best, fit, learning_rate_at, schedule
+from modelyard.training.objective import Pass
+from modelyard.training.saving import Saver
+from modelyard.training.watching import Watch
 
 
 def steps_of(
@@ -94,6 +103,67 @@ def test_fit_learns_and_ends_with_the_best_weights(
     assert set(stepped[0]) == {"step", "loss", "learning_rate", "gradient_norm", "tokens", "tokens_per_second"}
     assert sum(line["tokens"] for line in stepped[: len(steps) // 12]) == sum(train_rows.lengths)
     assert any(what.startswith("train, loss ") and total == len(steps) for what, _, total in told)
+
+
+@dataclass(frozen=True)
+class Slow(Classifier):
+    """Two seconds to pad rows, three for a pass, a hundred for one of an evaluation, by a clock that stands else."""
+
+    now: tuple[list[float], ...] = ([0.0],)
+
+    def read(self, rows: Rows, part: Sequence[int]) -> Pass:
+        self.now[0][0] += 2.0
+        row_losses = super().read(rows, part)
+
+        def slowly(called: torch.nn.Module) -> torch.Tensor:
+            self.now[0][0] += 3.0
+            return row_losses(called)
+
+        return slowly
+
+    def outputs(self, model: PreTrainedModel, rows: Rows, part: Sequence[int]) -> NDArray[np.float32]:
+        self.now[0][0] += 100.0
+        return super().outputs(model, rows, part)
+
+
+def test_the_pace_is_of_all_that_a_step_takes_but_of_no_evaluation_and_no_save(
+    make_model: Callable[[], PreTrainedModel],
+    train_rows: Rows,
+    validation_rows: Rows,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [0.0]
+    for module in (loop, step):
+        monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+
+    def told(every_seconds: float) -> list[tuple[float, float]]:
+        """Seconds of each step, and those of them for its data; the second is evaluated."""
+        lines: list[Mapping[str, float]] = []
+
+        def record(figures: Mapping[str, float]) -> None:
+            now[0] += 1_000.0 if "saved_after_step" in figures else 5.0
+            lines.append(figures)
+
+        model, objective = make_model(), Slow(0, now=(now,))
+        about = About({}, "fp32", "", Derived(8_192, ""))
+        fit(
+            model,
+            train_rows,
+            validation_rows,
+            objective,
+            [Scheduled(number, 0.1 * number, [number, number + 1], 1e-3, number == 2) for number in (1, 2, 3)],
+            precision="fp32",
+            seed=3,
+            record=record,
+            saver=Saver(tmp_path, about, None, record, every_seconds=every_seconds),
+            watch=Watch(model, train_rows, objective, steps=3),
+        )
+        stepped = [line for line in lines if "learning_rate" in line]
+        return [(round(line["tokens"] / line["tokens_per_second"]), line["data_seconds"]) for line in stepped]
+
+    assert told(every_seconds=1e9) == [(5, 2.0), (10, 2.0), (5, 2.0)]  # of the first one five are the second's
+    assert told(every_seconds=0.0) == [(5, 2.0)] * 3
 
 
 def test_fit_is_the_same_again(

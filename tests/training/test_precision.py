@@ -1,5 +1,6 @@
 """The choice of precision: from invented times, on a clock that a test moves, and once in earnest."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -194,13 +195,21 @@ def test_a_format_whose_loss_is_no_number_is_left_out_with_the_reason(
 
 
 def test_the_reason_tells_the_slower_formats_from_those_left_out(
-    make_model: Callable[[], PreTrainedModel], train_rows: Rows, monkeypatch: pytest.MonkeyPatch
+    make_model: Callable[[], PreTrainedModel],
+    train_rows: Rows,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     failed = {"fp16": InputError(Problem("the loss is inf", "take another"))}
-    timed = ({"fp32": [2.0], "bf16": [1.0]}, failed)
+    timed = ({"fp32": [2.0, 2.5, 9.0], "bf16": [0.0126]}, failed)
     monkeypatch.setattr("modelyard.training.precision.time_in_turns", lambda work, **options: timed)
-    chosen, reason, _ = choose_precision(make_model(), train_rows, [[0]] * LEAST_STEPS, Classifier(0), wanted="auto")
+    with caplog.at_level(logging.INFO, "modelyard"):
+        chosen, reason, _ = choose_precision(
+            make_model(), train_rows, [[0]] * LEAST_STEPS, Classifier(0), wanted="auto"
+        )
     assert chosen == "bf16"
+    # the times are told, but no report holds them: that of an equal training is equal
+    assert caplog.messages == ["a step takes fp32 2,500.0 ms, bf16 12.6 ms (medians): bf16 is used"]
     assert reason == (
         "clearly faster on this machine than fp32, timed on this model and these rows; "
         "fp16 is left out: the loss is inf"

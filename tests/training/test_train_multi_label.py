@@ -114,7 +114,7 @@ def test_transformers_reads_it_as_what_it_is(tiny_base: Path, prepare_labels: Pr
     np.testing.assert_allclose(found, chances, atol=1e-5)
     with torch.inference_mode():
         rows = encode_split(load_tokenizer(tiny_base), data, "validation", several=True)
-        mine = MULTI_LABEL.objective(model, rows).row_losses(model.eval(), rows, [0])
+        mine = MULTI_LABEL.objective(model, rows).read(rows, [0])(model.eval())
         theirs = model(
             input_ids=torch.tensor([list(rows.ids[0])]), labels=torch.tensor(rows.labels[:1], dtype=torch.float32)
         )

@@ -13,7 +13,15 @@ from modelyard.artifacts.model import MARK, Training, read_training
 
 MAX_STEPS = 1_000_000
 MAX_LINE_BYTES = 64 * 1024
-FIGURES = ("learning_rate", "gradient_norm", "tokens_per_second", "padding_share", "utilisation")
+FIGURES = (
+    "learning_rate",
+    "gradient_norm",
+    "tokens",
+    "tokens_per_second",
+    "padding_share",
+    "utilisation",
+    "data_seconds",
+)
 """Of every step, beside its loss."""
 OF_TOKENS = ("causal_lm", "seq2seq_lm")
 """Tasks whose loss is that of a token, so that its exponential is the perplexity."""

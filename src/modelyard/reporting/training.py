@@ -150,7 +150,7 @@ def _low(curves: Sequence[Curve], y_name: str, factor: float = 1.0) -> Markup:
 
 
 def _facts(metrics: Metrics) -> list[Fact]:
-    found = [_took(metrics.said), _pace(metrics), _utilisation(metrics), _memory(metrics.said)]
+    found = [_took(metrics.said), _pace(metrics), _data(metrics), _utilisation(metrics), _memory(metrics.said)]
     return [fact for fact in [*found, _timed(metrics.timed), _saved(metrics)] if fact is not None]
 
 
@@ -177,6 +177,17 @@ def _pace(metrics: Metrics) -> Fact | None:
     return Fact(words("training.pace"), value, words("training.pace.below", steps=f"{len(paces):,}"))
 
 
+def _data(metrics: Metrics) -> Fact | None:
+    """The share of the steps' time in which the rows were put into arrays."""
+    columns = (metrics.figures[name] for name in ("data_seconds", "tokens", "tokens_per_second"))
+    found = [(waited, tokens / pace) for waited, tokens, pace in zip(*columns, strict=True) if pace > 0]
+    finite = [(waited, seconds) for waited, seconds in found if math.isfinite(waited) and 0 < seconds < math.inf]
+    if not finite:
+        return None
+    share = sum(waited for waited, _ in finite) / sum(seconds for _, seconds in finite)
+    return Fact(words("training.data"), Markup("{}").format(f"{share:.1%}"), words("training.data.below"))
+
+
 def _utilisation(metrics: Metrics) -> Fact | None:
     shares = [share for _, share in _finite(metrics, "utilisation")]
     if not shares:
@@ -193,7 +204,8 @@ def _memory(said: Mapping[str, float]) -> Fact | None:
 def _timed(seconds: Mapping[str, float]) -> Fact | None:
     if not seconds:
         return None
-    value = ", ".join(f"{name} {1000 * median:,.3g} ms" for name, median in seconds.items())
+    times = {name: 1000 * median for name, median in seconds.items()}
+    value = ", ".join(f"{name} {time:,.{0 if time >= 100 else 1}f} ms" for name, time in times.items())
     return Fact(words("training.timed"), Markup("{}").format(value), words("training.timed.below"))
 
 

@@ -14,6 +14,7 @@ from modelyard.evidence.interval import Interval
 from modelyard.tasks import multi_label
 from modelyard.tasks.classification import correct, losses, marks
 from modelyard.training.batches import Rows
+from modelyard.training.objective import Pass
 
 # activations of one forward pass of BERT-base on rows of 128 tokens: 3.3 GB in 16 bits, twice that in fp32
 # (Korthikanti et al. 2022, Reducing activation recomputation, equation 1: tokens x h x (34 + 5as/h) bytes a layer)
@@ -59,10 +60,15 @@ class Classifier:
         """As in `Objective`."""
         return len(part) * max(len(rows.ids[index]) for index in part)
 
-    def row_losses(self, called: torch.nn.Module, rows: Rows, part: Sequence[int]) -> torch.Tensor:
+    def read(self, rows: Rows, part: Sequence[int]) -> Pass:
         """As in `Objective`."""
-        logits = forward(called, [rows.ids[index] for index in part], self.pad_id)
-        return self.losses(logits, torch.from_numpy(rows.labels[part]).to(logits.device))
+        arrays, labels = pad([rows.ids[index] for index in part], self.pad_id), torch.from_numpy(rows.labels[part])
+
+        def row_losses(called: torch.nn.Module) -> torch.Tensor:
+            logits = forward(called, arrays)
+            return self.losses(logits, labels.to(logits.device))
+
+        return row_losses
 
     def width(self, model: PreTrainedModel) -> int:
         """One logit a label."""
@@ -70,7 +76,7 @@ class Classifier:
 
     def outputs(self, model: PreTrainedModel, rows: Rows, part: Sequence[int]) -> NDArray[np.float32]:
         """Logits, shape (rows, labels)."""
-        logits = forward(model, [rows.ids[index] for index in part], self.pad_id)
+        logits = forward(model, pad([rows.ids[index] for index in part], self.pad_id))
         return np.asarray(logits.float().cpu().numpy())
 
     def judged(self, outputs: NDArray[np.float32], rows: Rows) -> tuple[NDArray[np.float64], dict[str, float]]:
@@ -79,10 +85,10 @@ class Classifier:
         return found, dict(self.figures(outputs, rows.labels))
 
 
-def forward(model: torch.nn.Module, rows: Sequence[Sequence[int]], pad_id: int) -> torch.Tensor:
-    """Logits of rows padded to the longest of them, shape (rows, labels)."""
-    arrays, device = pad(rows, pad_id), next(model.parameters()).device
-    logits: torch.Tensor = model(
+def forward(called: torch.nn.Module, arrays: Mapping[str, NDArray[np.int64]]) -> torch.Tensor:
+    """Logits of padded rows, shape (rows, labels)."""
+    device = next(called.parameters()).device
+    logits: torch.Tensor = called(
         input_ids=torch.from_numpy(arrays["input_ids"]).to(device),
         attention_mask=torch.from_numpy(arrays["attention_mask"]).to(device),
     ).logits

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 
 from modelyard.training.base import alike
 from modelyard.training.batches import Rows
+from modelyard.training.objective import Pass
 from modelyard.training.output_layer import only, summed_losses, tokens_per_forward
 from modelyard.training.packing import Laid, fill, lay
 
@@ -36,11 +37,14 @@ class Language:
         lines = self._lines(rows, part)
         return len(lines) * max(sum(lengths[place] for place in line) for line in lines)
 
-    def row_losses(self, called: torch.nn.Module, rows: Rows, part: Sequence[int]) -> torch.Tensor:
+    def read(self, rows: Rows, part: Sequence[int]) -> Pass:
         """As in `Objective`."""
         laid = lay(rows, part, self._lines(rows, part))
-        logits = _logits(called, laid, packs=self.packs)
-        return summed_losses(logits, laid.targets, laid.owners, len(part))
+
+        def row_losses(called: torch.nn.Module) -> torch.Tensor:
+            return summed_losses(_logits(called, laid, packs=self.packs), laid.targets, laid.owners, len(part))
+
+        return row_losses
 
     def _lines(self, rows: Rows, part: Sequence[int]) -> list[list[int]]:
         if not self.packs:
@@ -53,7 +57,7 @@ class Language:
 
     def outputs(self, model: PreTrainedModel, rows: Rows, part: Sequence[int]) -> NDArray[np.float32]:
         """The loss of each row in nats, shape (rows, 1)."""
-        return np.asarray(self.row_losses(model, rows, part).float().cpu().numpy()[:, None])
+        return np.asarray(self.read(rows, part)(model).float().cpu().numpy()[:, None])
 
     def judged(self, outputs: NDArray[np.float32], rows: Rows) -> tuple[NDArray[np.float64], dict[str, float]]:
         """As in `Objective`; the perplexity is the loss said otherwise."""

@@ -186,20 +186,23 @@ def fit(
     if watch is not None:
         watch.begin(course.step)
     progress("train", course.step, len(steps))
+    since = time.perf_counter()
     with contextlib.nullcontext() if saver is None else saver.forgetting_dead_ends(learner, course):
         # a checkpoint is of the moment after a step: one that is evaluated has its evaluation still before it
         for now in steps[max(course.step - 1, 0) :]:
             if now.step > course.step:
-                record(figures := _advance(learner, train, now, course, watch))
+                figures, since = _advance(learner, train, now, course, watch, since)
+                record(figures)
                 progress(_told(course, figures), now.step, len(steps))
-                if saver is not None:
-                    saver.after_step(learner, course, last=_may_be_last(now, steps, course))
+                if saver is not None and saver.after_step(learner, course, last=_may_be_last(now, steps, course)):
+                    since = time.perf_counter()
             if now.evaluate:
                 outputs = evaluate(model, validation, objective, group=group, progress=evaluating)
                 figures = _note(course, now, learner, outputs, validation)
                 record(figures | warned(course.history, untrained_loss, now.learning_rate))
                 if now.epoch >= 1.0 and evaluations_since_best(course.history) >= PATIENCE:
                     break
+                since = time.perf_counter()
         if watch is not None:
             record(watch.in_the_end(now.step))
         _refuse_no_update(course, train, now)
@@ -234,25 +237,32 @@ def _refuse_no_update(course: Course, train: Rows, last: Scheduled) -> None:
         raise not_finite("gradient, as at every step before,", course.gradient_norm, last.step, named)
 
 
-def _advance(learner: Learner, train: Rows, now: Scheduled, course: Course, watch: Watch | None) -> dict[str, float]:
-    """Take one step, move the course to it, and give its figures."""
-    clock = time.perf_counter()
+def _advance(
+    learner: Learner, train: Rows, now: Scheduled, course: Course, watch: Watch | None, since: float
+) -> tuple[dict[str, float], float]:
+    """Take one step, move the course to it, and give its figures and the clock at its end.
+
+    It takes the time since the step before ended, what was told of that one included; of an evaluation or a save
+    between them, since that.
+    """
     result = take_step(learner, train, now.batch, learning_rate=now.learning_rate, step=now.step)
-    seconds = time.perf_counter() - clock
+    ended = time.perf_counter()
+    seconds = ended - since
     tokens, weight = sum(len(train.ids[index]) for index in now.batch), train.weight(now.batch)
     course.step, course.gradient_norm = now.step, result.gradient_norm
     course.loss_sum += result.loss_sum
     course.weight_seen += weight
     course.updated |= math.isfinite(result.gradient_norm)  # fp16 skips an update while its scale is being found
-    return {
+    figures = {
         "step": now.step,
         "loss": result.loss_sum / weight,
         "learning_rate": now.learning_rate,
         "gradient_norm": result.gradient_norm,
         "tokens": tokens,
         "tokens_per_second": round(tokens / seconds, 1),
-        **({} if watch is None else watch.of_step(now.step, now.batch, seconds)),
+        **({} if watch is None else watch.of_step(now.step, now.batch, seconds, result.data_seconds)),
     }
+    return figures, ended
 
 
 def _note(

@@ -19,7 +19,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from modelyard.artifacts.memory import available_memory_bytes
 from modelyard.errors import InputError, Problem
 from modelyard.training.batches import Rows, cut
-from modelyard.training.derive import Derived
+from modelyard.training.derive import MULTIPLE, Derived
 from modelyard.training.formats import Precision, in_format
 from modelyard.training.group import Group
 from modelyard.training.objective import Objective
@@ -153,7 +153,7 @@ def choose_tokens(
 
 
 def usual_or_not(tokens_per_batch: float, tokens_per_forward: float, rows: Rows, processes: int) -> list[str]:
-    """A note where a process's forward passes are smaller, larger or more than is usual.
+    """A note where a process's forward passes are smaller, larger or more than is usual, with what would make them so.
 
     Args:
         tokens_per_batch: of a step, of all processes.
@@ -168,12 +168,32 @@ def usual_or_not(tokens_per_batch: float, tokens_per_forward: float, rows: Rows,
     least, most = USUAL_ROWS
     if fit >= len(rows.lengths) / processes or (least <= fit <= most and passes <= USUAL_PASSES):
         return []
+    better = _toward_usual(tokens_per_batch, tokens_per_forward, mean, processes)
     note = (
         f"a forward pass has room for {fit:.0f} rows and a step takes {passes} of a process: usual are {least} to "
-        f"{most} rows and at most {USUAL_PASSES}"
+        f"{most} rows and at most {USUAL_PASSES}; {better}"
     )
     log.warning(note)
     return [note]
+
+
+def _toward_usual(tokens_per_batch: float, tokens_per_forward: float, mean: float, processes: int) -> str:
+    """What to set for forward passes as is usual; where none takes as many rows, whatever is set, that it may be so.
+
+    Args:
+        tokens_per_batch: of a step, of all processes.
+        tokens_per_forward: of a process.
+        mean: tokens of a row.
+        processes: that train together.
+    """
+    least, most = (rows * mean for rows in USUAL_ROWS)
+    if tokens_per_batch < processes * min(least, tokens_per_forward):
+        value = MULTIPLE * math.ceil(processes * least / MULTIPLE)
+        return f"set train.tokens_per_batch: {value} for {USUAL_ROWS[0]} rows a process"
+    largest_usual = most if tokens_per_forward > most else USUAL_PASSES * tokens_per_forward
+    if tokens_per_batch > processes * largest_usual:
+        return f"set train.tokens_per_batch: {MULTIPLE * int(processes * largest_usual / MULTIPLE)} at most"
+    return "the gradient is that of the whole step all the same"
 
 
 def _size(part: Sequence[int], rows: Rows, objective: Objective) -> int:
@@ -208,7 +228,7 @@ def _trying(model: PreTrainedModel, rows: Rows, precision: Precision, group: Gro
         fits = True
         try:
             moments = torch.empty(reserve, dtype=torch.uint8, device=model.device)
-            in_format(model, precision, lambda: objective.row_losses(model, rows, part).sum().backward())  # type: ignore[no-untyped-call]
+            in_format(model, precision, lambda: objective.read(rows, part)(model).sum().backward())  # type: ignore[no-untyped-call]
             del moments
         except torch.OutOfMemoryError:
             fits = False
@@ -239,7 +259,7 @@ def kept_bytes(model: PreTrainedModel, rows: Rows, objective: Objective, part: S
             found[storage.data_ptr()] = storage
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda kept: kept):  # there is no backward pass to unpack for
-        objective.row_losses(model, rows, part)
+        objective.read(rows, part)(model)
     sizes = [storage.nbytes() for storage in found.values()]
     return Kept(sum(sizes), max(sizes, default=0))
 

@@ -1,6 +1,6 @@
 """What a training minimises, as the loop sees it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -9,6 +9,10 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from modelyard.training.batches import Rows
+
+Pass = Callable[[torch.nn.Module], torch.Tensor]
+"""A forward pass of rows that are arrays already: from the model, or what adds up its gradients over several processes,
+to the loss of each row in nats, at least in float32, shape (rows,)."""
 
 
 class Objective(Protocol):
@@ -34,11 +38,10 @@ class Objective(Protocol):
         """Tokens of the forward pass of a part, padding included."""
         ...
 
-    def row_losses(self, called: torch.nn.Module, rows: Rows, part: Sequence[int]) -> torch.Tensor:
-        """Loss of each row of a part in nats, at least in float32, shape (rows,).
+    def read(self, rows: Rows, part: Sequence[int]) -> Pass:
+        """Put the rows of a part into arrays, in main memory: all that a device has to wait for.
 
         Args:
-            called: the model, or what adds up its gradients over several processes.
             rows: of the split.
             part: indices of some, at least one.
         """

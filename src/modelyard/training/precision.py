@@ -1,6 +1,7 @@
 """`precision: auto`: the number format in which a step is fastest on this machine, with this model and these rows."""
 
 import copy
+import logging
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +30,7 @@ ROUNDS = 5  # timed steps of each format, after one that is not counted
 HOPELESS = 5
 # timing two formats costs as much as about 12 steps: below this it cannot pay
 LEAST_STEPS = 60
+log = logging.getLogger(__name__)
 NO_ROOM = "the memory does not hold a copy of the model for every format: train.precision sets one"
 
 
@@ -155,6 +157,9 @@ def choose_precision(
     if "fp32" in failed:
         raise failed["fp32"]
     chosen = pick(seconds)
+    # not in the reason: the report of an equal training is equal, and no clock is
+    told = ", ".join(f"{name} {1000 * statistics.median(times):,.1f} ms" for name, times in seconds.items())
+    log.info("a step takes %s (medians): %s is used", told, chosen)
     left_out = "".join(f"; {name} is left out: {error.problems[0].message}" for name, error in failed.items())
     return chosen, _reason(chosen, [name for name in seconds if name != chosen]) + left_out, seconds
 

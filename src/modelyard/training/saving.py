@@ -64,7 +64,7 @@ class Saver:
         self.record({"resumed_after_step": course.step})
         return course
 
-    def after_step(self, learner: Learner, course: Course, *, last: bool = False) -> None:
+    def after_step(self, learner: Learner, course: Course, *, last: bool = False) -> bool:
         """Save where it is time; save and stop where a signal to any process of the group asked for it.
 
         Args:
@@ -72,6 +72,9 @@ class Saver:
             course: at this step.
             last: it may be, of the schedule or as the training stops early. What comes after it, as writing answers,
                 may be stopped too and saves nothing: what is worth a first save is saved before.
+
+        Returns:
+            Whether it was saved.
 
         Raises:
             Stopped: a signal asked for an end.
@@ -83,6 +86,7 @@ class Saver:
             self._save(learner, course)
         if number:
             raise Stopped(int(number), course.step, self.folder)
+        return bool(due)
 
     def stop_if_asked(self, learner: Learner, course: Course) -> None:
         """Save and stop where a signal asked for it; called wherever the weights are those of the course.

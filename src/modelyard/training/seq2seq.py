@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 from modelyard.engines.padding import pad
 from modelyard.tasks.seq2seq_lm import sides
 from modelyard.training.batches import Rows
+from modelyard.training.objective import Pass
 from modelyard.training.output_layer import only, summed_losses, tokens_per_forward
 
 
@@ -37,22 +38,26 @@ class Seq2Seq:
         split = [sides(rows.ids[index], rows.learned[index]) for index in part]
         return len(part) * sum(max(len(one[side]) for one in split) for side in (0, 1))
 
-    def row_losses(self, called: torch.nn.Module, rows: Rows, part: Sequence[int]) -> torch.Tensor:
+    def read(self, rows: Rows, part: Sequence[int]) -> Pass:
         """As in `Objective`."""
         split = [sides(rows.ids[index], rows.learned[index]) for index in part]
         read = pad([source for source, _ in split], self.pad_id)
         written = pad([target for _, target in split], self.pad_id)
         targets, judged = written["input_ids"], written["attention_mask"] == 1
         shifted = np.concatenate([np.full((len(part), 1), self.start_id), targets[:, :-1]], axis=1)
-        device = next(called.parameters()).device
-        with only(called, torch.from_numpy(judged).to(device)):
-            logits = called(
-                input_ids=torch.from_numpy(read["input_ids"]).to(device),
-                attention_mask=torch.from_numpy(read["attention_mask"]).to(device),
-                decoder_input_ids=torch.from_numpy(shifted).to(device),
-                use_cache=False,
-            ).logits
-        return summed_losses(logits, targets[judged], np.nonzero(judged)[0], len(part))
+
+        def row_losses(called: torch.nn.Module) -> torch.Tensor:
+            device = next(called.parameters()).device
+            with only(called, torch.from_numpy(judged).to(device)):
+                logits = called(
+                    input_ids=torch.from_numpy(read["input_ids"]).to(device),
+                    attention_mask=torch.from_numpy(read["attention_mask"]).to(device),
+                    decoder_input_ids=torch.from_numpy(shifted).to(device),
+                    use_cache=False,
+                ).logits
+            return summed_losses(logits, targets[judged], np.nonzero(judged)[0], len(part))
+
+        return row_losses
 
     def width(self, model: PreTrainedModel) -> int:
         """The loss alone."""
@@ -60,7 +65,7 @@ class Seq2Seq:
 
     def outputs(self, model: PreTrainedModel, rows: Rows, part: Sequence[int]) -> NDArray[np.float32]:
         """The loss of each row in nats, shape (rows, 1)."""
-        return np.asarray(self.row_losses(model, rows, part).float().cpu().numpy()[:, None])
+        return np.asarray(self.read(rows, part)(model).float().cpu().numpy()[:, None])
 
     def judged(self, outputs: NDArray[np.float32], rows: Rows) -> tuple[NDArray[np.float64], dict[str, float]]:
         """As in `Objective`; the perplexity is the loss said otherwise."""

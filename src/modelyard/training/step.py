@@ -1,6 +1,7 @@
 """One optimiser step: forward and backward over the parts of a batch, clip, update."""
 
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from modelyard.errors import InputError, NotFinite, Problem
 from modelyard.training.batches import Rows, cut
 from modelyard.training.formats import Precision, in_format
 from modelyard.training.group import ALONE, Group, held_back
-from modelyard.training.objective import Objective
+from modelyard.training.objective import Objective, Pass
 from modelyard.training.sharding import is_sharded, number
 
 # AdamW as BERT was tuned (google-research/bert, optimization.py): decay 0.01 but not on biases and norms, gradients
@@ -53,10 +54,17 @@ class Learner:
 
 
 class StepResult(NamedTuple):
-    """Sum of the rows' losses in nats before the update, and the norm of the mean's gradient before clipping."""
+    """What a step says.
+
+    Attributes:
+        loss_sum: of the rows' losses in nats, before the update.
+        gradient_norm: of the mean's gradient, before clipping.
+        data_seconds: in which this process put its rows into arrays.
+    """
 
     loss_sum: float
     gradient_norm: float
+    data_seconds: float
 
 
 def make_learner(
@@ -123,17 +131,20 @@ def take_step(
             of the loss; the weights are as they were.
     """
     group, weight = learner.group, rows.weight(batch)
-    loss_sum, bad = 0.0, list[str]()
+    loss_sum, data_seconds, bad = 0.0, 0.0, list[str]()
     learner.optimiser.zero_grad(set_to_none=True)
     objective = learner.objective
     parts = cut(group.share(batch), rows.lengths, objective.tokens_per_forward, packs=objective.packs)
     counted, passes = len(parts), _passes(learner, len(parts))
     # a process without a row takes the first one for nothing: the others wait for its gradients
     for turn, part in enumerate(parts + [[batch[0]]] * (passes - counted), start=1):
+        start = time.perf_counter()
+        losses_of = objective.read(rows, part)
+        data_seconds += time.perf_counter() - start
         # the gradients of the group are averaged, not added up
         share = float(turn <= counted) * group.size / weight
         with held_back(learner.called, last=turn == passes):
-            row_losses = _pass(learner, rows, part, share)
+            row_losses = _pass(learner, losses_of, share)
         loss_sum += float(turn <= counted) * row_losses.sum().item()
         finite = torch.isfinite(row_losses).tolist()
         bad += [rows.sources[index] for index, good in zip(part, finite, strict=True) if not good]
@@ -148,7 +159,7 @@ def take_step(
         parameters["lr"] = learning_rate
     learner.scaler.step(learner.optimiser)
     learner.scaler.update()
-    return StepResult(loss_sum, norm)
+    return StepResult(loss_sum, norm, data_seconds)
 
 
 def _passes(learner: Learner, parts: int) -> int:
@@ -169,11 +180,11 @@ def _clip(model: PreTrainedModel) -> float:
     return norm
 
 
-def _pass(learner: Learner, rows: Rows, part: Sequence[int], share: float) -> torch.Tensor:
-    """The losses of the rows of a part; the gradient of their sum, times a share, is added to that of the step."""
+def _pass(learner: Learner, losses_of: Pass, share: float) -> torch.Tensor:
+    """The losses of some rows; the gradient of their sum, times a share, is added to that of the step."""
 
     def forward_and_backward() -> torch.Tensor:
-        losses = learner.objective.row_losses(learner.called, rows, part)
+        losses = losses_of(learner.called)
         learner.scaler.scale(share * losses.sum()).backward()  # type: ignore[no-untyped-call]
         return losses.detach()
 

@@ -156,7 +156,7 @@ def _train(
                 seed=section.seed,
                 record=record,
                 saver=Saver(checkpoints_of(output), about, saved, record, asked, section.hours_between_failures, every),
-                watch=Watch(model, ready.train, ready.objective, len(steps), group.size, peak),
+                watch=Watch(model, ready.train, ready.objective, len(steps), group, peak),
                 group=group,
                 untrained_loss=loss_without_training(model, ready.validation, ready.objective, before),
                 progress=progress,
@@ -206,10 +206,9 @@ def _written(ready: Ready, group: Group, progress: Progress) -> list[Answer]:
 def _padding(ready: Ready, group: Group) -> Measurement:
     """Padding of the whole plan, taken or not, so that a training that stopped early says the same.
 
-    It is laid out once more for that, and by one process: the others wait.
+    It is laid out once more for that.
     """
-    planned = [now.batch for now in ready.planned]
-    share = group.from_first(padding_share(planned, ready.train, ready.objective) if group.first else 0.0)
+    share = padding_share([now.batch for now in ready.planned], ready.train, ready.objective, group)
     exact = Interval.exact(share, n=len(ready.train.ids), unit="fraction")
     return Measurement(name="padding_share", subject="train", interval=exact)
 

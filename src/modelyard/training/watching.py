@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
@@ -12,11 +13,12 @@ from transformers.pytorch_utils import Conv1D
 from modelyard.artifacts.reports import own_peak_bytes
 from modelyard.training.batches import Rows, cut
 from modelyard.training.formats import DTYPES, Precision
+from modelyard.training.group import ALONE, Group
 from modelyard.training.objective import Objective
 
 FIRST_MINUTE = 60.0
 """Until the time left is told: the pace of the first steps is not that of the rest."""
-VARYING = frozenset({"tokens_per_second", "peak_memory_bytes", "utilisation", "seconds_left"})
+VARYING = frozenset({"tokens_per_second", "peak_memory_bytes", "utilisation", "data_seconds", "seconds_left"})
 """Figures of a step that are others when the same step is taken again."""
 _SIDE = 2_048
 _TIMED = 5
@@ -61,12 +63,17 @@ def flops_per_token(model: PreTrainedModel) -> tuple[int, int]:
     return encoder, sum(found.values()) - 2 * encoder + of_head
 
 
-def padding_share(batches: Sequence[Sequence[int]], rows: Rows, objective: Objective) -> float:
-    """Share of the places in the forward passes of some batches that hold padding; 0 of no batches."""
+def padding_share(batches: Sequence[Sequence[int]], rows: Rows, objective: Objective, group: Group = ALONE) -> float:
+    """Share of the places in the forward passes of some batches that hold padding; 0 of no batches.
+
+    Every process of the group asks: each counts the passes of its own rows.
+    """
     most, packs = objective.tokens_per_forward, objective.packs
-    parts = [part for batch in batches for part in cut(batch, rows.lengths, most, packs=packs)]
-    places = sum(objective.places(rows, part) for part in parts)
-    return 1.0 - sum(rows.lengths[index] for part in parts for index in part) / places if places else 0.0
+    shares = [group.share(batch) for batch in batches]
+    parts = [part for share in shares for part in cut(share, rows.lengths, most, packs=packs)]
+    filled = sum(rows.lengths[index] for part in parts for index in part)
+    filled, places = group.sums(np.array([filled, sum(objective.places(rows, part) for part in parts)])).tolist()
+    return 1.0 - filled / places if places else 0.0
 
 
 @dataclass
@@ -78,7 +85,7 @@ class Watch:
         rows: of the train split.
         objective: what is minimised.
         steps: of the schedule.
-        processes: that train together.
+        group: the processes that train together; each watches.
         peak: of `peak_flops` by one of them; None tells no utilisation.
         clock: in seconds.
     """
@@ -87,7 +94,7 @@ class Watch:
     rows: Rows
     objective: Objective
     steps: int
-    processes: int = 1
+    group: Group = ALONE
     peak: float | None = None
     clock: Callable[[], float] = time.monotonic
     _flops: tuple[int, int] = field(init=False)
@@ -100,24 +107,29 @@ class Watch:
         self._began, self._first = self.clock(), step
         self._flops = flops_per_token(self.model)
 
-    def of_step(self, step: int, batch: Sequence[int], seconds: float) -> dict[str, Any]:
-        """Padding, memory and utilisation of a step; once, after the first minute, the seconds that are left.
+    def of_step(self, step: int, batch: Sequence[int], seconds: float, data_seconds: float) -> dict[str, Any]:
+        """Padding, memory, time for data and utilisation of a step; after the first minute, once, the seconds left.
+
+        Memory and time for data are those of the process with the most.
 
         Args:
             step: its number.
             batch: indices of its rows.
             seconds: that it took.
+            data_seconds: of them this process took for the arrays of its rows.
         """
         tokens = sum(len(self.rows.ids[index]) for index in batch)
-        cuda = self.model.device.type == "cuda"
+        mine = torch.cuda.max_memory_allocated() if self.model.device.type == "cuda" else own_peak_bytes()
+        memory, waited = self.group.most(mine, data_seconds)
         figures: dict[str, Any] = {
-            "padding_share": round(padding_share([batch], self.rows, self.objective), 4),
-            "peak_memory_bytes": torch.cuda.max_memory_allocated() if cuda else own_peak_bytes(),
+            "padding_share": round(padding_share([batch], self.rows, self.objective, self.group), 4),
+            "peak_memory_bytes": int(memory),
+            "data_seconds": round(waited, 6),
         }
         if self.peak is not None:
             every, learned = self._flops
             flops = every * tokens + learned * self.rows.weight(batch)
-            figures["utilisation"] = round(flops / seconds / (self.processes * self.peak), 4)
+            figures["utilisation"] = round(flops / seconds / (self.group.size * self.peak), 4)
         gone = self.clock() - self._began
         if self._predicted is None and gone >= FIRST_MINUTE:
             self._predicted = gone + gone / (step - self._first) * (self.steps - step)
