@@ -2,18 +2,21 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save_file
 from torch.distributed.tensor import DTensor
+from transformers import PreTrainedModel
 
 from modelyard.artifacts.prepared import read_prepared
 from modelyard.tasks.classification import load_tokenizer
 from modelyard.training.base import load_with_new_head
+from modelyard.training.batches import Rows
 from modelyard.training.classifier import Classifier
-from modelyard.training.group import joined
+from modelyard.training.group import Group, joined
 from modelyard.training.loop import evaluate
 from modelyard.training.precision import LEAST_STEPS, choose_precision, step_on_copies
 from modelyard.training.rows import encode_split
@@ -56,11 +59,40 @@ def main(base: Path, prepared: Path, batches: list[list[int]], output: Path) -> 
         found["outputs"] = evaluate(model, validation, OBJECTIVE, group=group).tolist()
         after = dict(whole(model.state_dict(), first=group.first))
         put_from_first(model, tried)
+        found |= in_fp16(model, train, batches, group)
+        put_from_first(model, tried)
         back = dict(whole(model.state_dict(), first=group.first))
         if group.first:
             found["put_back"] = all(torch.equal(back[name], before[name]) for name in before)
             save_file(after, output.with_suffix(".safetensors"))
             output.write_text(json.dumps(found))
+
+
+def in_fp16(model: PreTrainedModel, train: Rows, batches: list[list[int]], group: Group) -> dict[str, Any]:
+    """Steps and scales of the loss, of which the first is too high; then one process alone has met an infinity."""
+    learner = replace(make_learner(model, OBJECTIVE, precision="fp16", group=group), scaler=too_high())
+    found: dict[str, Any] = {"fp16_steps": [], "scales": []}
+    for step, batch in enumerate(batches, start=1):
+        found["fp16_steps"].append(take_step(learner, train, batch, learning_rate=1e-3, step=step))
+        found["scales"].append(group.gather(learner.scaler.get_scale()))
+    learner.optimiser.zero_grad()
+    learner.scaler.scale(OBJECTIVE.row_losses(model, train, [0]).sum()).backward()  # type: ignore[no-untyped-call]
+    parts = [weight for weight in model.parameters() if isinstance(weight, DTensor)]
+    if group.rank == group.size - 1:
+        met = next(weight.grad for weight in parts if weight.to_local().numel())
+        assert isinstance(met, DTensor)
+        met.to_local().view(-1)[0] = torch.inf
+    before = [weight.to_local().clone() for weight in parts]
+    learner.scaler.unscale_(learner.optimiser)
+    learner.scaler.step(learner.optimiser)
+    learner.scaler.update()
+    kept = all(torch.equal(weight.to_local(), was) for weight, was in zip(parts, before, strict=True))
+    return found | {"skipped": group.gather((kept, learner.scaler.get_scale()))}
+
+
+def too_high() -> torch.amp.GradScaler:
+    """A scaler whose first scales are more than fp16 holds."""
+    return torch.amp.GradScaler("cpu", init_scale=2.0**22)
 
 
 if __name__ == "__main__":

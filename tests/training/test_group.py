@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from modelyard.artifacts.files import digest_folder
 from modelyard.artifacts.reports import ANSWERS_FILE, METRICS_FILE, reports_folder
 from modelyard.project.load import parse_settings
 from modelyard.training import resume_test as proof
@@ -121,7 +123,8 @@ def test_several_processes_train_as_one_does(
     assert found["config.json"].read_bytes() == expected["config.json"].read_bytes()
 
 
-SHARDED = {"sharded": True}
+SHARDED: dict[str, Any] = {"sharded": True}
+LORA: dict[str, Any] = {"lora_rank": 4}
 
 
 @pytest.mark.system
@@ -129,7 +132,7 @@ SHARDED = {"sharded": True}
     ("task", "base", "trains"),
     [
         ("causal_lm", "tiny_decoder", [{}, SHARDED, {"activation_checkpointing": True, **SHARDED}]),
-        ("causal_lm", "tiny_decoder", [{"lora_rank": 4}]),
+        ("causal_lm", "tiny_decoder", [LORA, LORA | SHARDED, {"activation_checkpointing": True, **LORA, **SHARDED}]),
         ("seq2seq_lm", "tiny_pair_model", [SHARDED]),
     ],
     ids=["weights", "lora", "sequence to sequence"],
@@ -236,6 +239,88 @@ def test_what_was_begun_whole_goes_on_sharded(
     run(project, processes)
     assert_alike(alone, project)
     assert "whole, now sharded" in (project / "reports/train.json").read_text()
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("processes", [1, 2])
+def test_sharded_lora_goes_on_in_any_number_of_processes(
+    base: Path, tiny_prepared: Path, tmp_path: Path, processes: int
+) -> None:
+    """Of a classifier, whose new head is trained whole; with the other number of processes it is trained anew."""
+    one, other = (project_of(tmp_path / name, base, tiny_prepared, **LORA, **SHARDED) for name in ("one", "other"))
+    run(one, 3 - processes)
+    stop_after_five_steps(other, signal.SIGTERM, 143, "which is saved in model.checkpoints")
+    run(other, processes)
+    assert_alike(one, other)
+    for project in (one, other):
+        verdicts = json.loads((project / "reports/train.json").read_text())["verdicts"]
+        assert [one["outcome"] for one in verdicts if one["rule"] == "lora_merge_parity"] == ["PASS"]
+
+
+def on_two_machines(project: Path) -> "list[subprocess.Popen[str]]":
+    """What docs/training.md starts on each of two machines, here both on this one."""
+    with socket.socket() as asked:
+        asked.bind(("127.0.0.1", 0))
+        port = asked.getsockname()[1]
+    agent = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"]
+    agent += ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{port}", "--local-addr", "127.0.0.1"]
+    return [
+        subprocess.Popen(
+            [*agent, "-m", "modelyard", "train", "--project", str(project)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
+        for _ in range(2)
+    ]
+
+
+def ended(agents: "list[subprocess.Popen[str]]") -> tuple[list[int], list[str]]:
+    """The statuses of both and all that they said."""
+    try:
+        said = ["".join(agent.communicate(timeout=240)) for agent in agents]
+    finally:
+        for agent in agents:
+            agent.kill()
+    return [agent.returncode for agent in agents], said
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("sharded", [False, True], ids=["whole", "sharded"])
+def test_two_machines_train_as_two_processes_do(base: Path, tiny_prepared: Path, tmp_path: Path, sharded: bool) -> None:
+    """Bit for bit."""
+    one, other = (project_of(tmp_path / name, base, tiny_prepared, sharded=sharded) for name in ("one", "other"))
+    run(one, 2)
+    statuses, said = ended(on_two_machines(other))
+    assert statuses == [0, 0], said
+    assert "".join(said).count("train: tiny") == 1
+    assert digest_folder(other / "model") == digest_folder(one / "model")
+    assert losses(other) == losses(one)
+
+
+@pytest.mark.system
+@pytest.mark.parametrize(("who", "machine"), [("process", 1), ("agent", 0)])
+def test_a_machine_that_is_lost_ends_the_other_and_the_next_run_goes_on(
+    alone: Path, base: Path, tiny_prepared: Path, tmp_path: Path, who: str, machine: int
+) -> None:
+    project = project_of(tmp_path / "project", base, tiny_prepared)
+    stop_after_five_steps(project, signal.SIGTERM, 143, "which is saved in model.checkpoints")
+    before = len(losses(project))
+    agents = on_two_machines(project)
+    wait_for_steps(project, before + 5)
+    processes = [process for agent in agents for process in ranks(agent.pid)]
+    os.kill(processes[machine] if who == "process" else agents[machine].pid, signal.SIGKILL)
+    statuses, said = ended(agents)
+    assert statuses[1 - machine] == 1, said
+    assert statuses[machine] == (1 if who == "process" else -signal.SIGKILL)
+    # the other process says that it is lost, or its torchrun misses the store that it met at first, and ends it
+    assert "lost the others" in said[1 - machine] or "C10d store" in said[1 - machine]
+    assert not any(Path(f"/proc/{process}").exists() for process in processes)
+    statuses, said = ended(on_two_machines(project))
+    assert statuses == [0, 0], said
+    assert "resumed_after_step" in (project / "reports" / METRICS_FILE).read_text()
+    assert_alike(alone, project)
 
 
 def stop_after_five_steps(project: Path, number: signal.Signals, status: int, said: str) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from transformers import AlbertConfig, AlbertForSequenceClassification, PreTrain
 
 from modelyard.artifacts.files import digest_folder
 from modelyard.errors import InputError
+from modelyard.training import lora
 from modelyard.training.batches import Rows, cut
 from modelyard.training.checkpoint import restore, save
 from modelyard.training.checkpoint_folder import newest
@@ -28,7 +30,6 @@ from modelyard.training.launch import launch
 from modelyard.training.loop import evaluate
 from modelyard.training.precision import LEAST_STEPS, choose_precision, step_on_copies
 from modelyard.training.sharding import (
-    check_sharding,
     gathered,
     is_sharded,
     no_gradients,
@@ -90,6 +91,17 @@ def test_steps_and_evaluations_are_those_of_a_whole_model(
         True,
         True,
     )
+    assert all(scales == [scales[0]] * processes for scales in found["scales"])
+    taken = [math.isfinite(norm) for _, norm in found["fp16_steps"]]
+    assert taken == sorted(taken) and set(taken) == {False, True}
+    fits = found["scales"][-1][0]
+    half, scaler = make_model().eval(), torch.amp.GradScaler("cpu", init_scale=fits)
+    scaled = dataclasses.replace(make_learner(half, Classifier(0), precision="fp16"), scaler=scaler)
+    for batch, step, good in zip(BATCHES, found["fp16_steps"], taken, strict=True):
+        if good:  # of the others nothing is left
+            expected = take_step(scaled, train_rows, batch, learning_rate=1e-3, step=1)
+            np.testing.assert_allclose(step, expected, rtol=5e-3)  # fp16 has 11 bits
+    assert found["skipped"] == [[True, fits / 2]] * processes
     assert found["given"] == [len(model.state_dict())] + [0] * (processes - 1)
 
 
@@ -200,14 +212,44 @@ def test_a_step_that_fails_leaves_no_trace(
     np.testing.assert_allclose(steps[:2], steps[2:], rtol=1e-6)
 
 
+def test_a_trial_that_fails_before_its_first_pass_says_why(
+    in_a_group: None, make_model: Callable[[], PreTrainedModel]
+) -> None:
+    model = make_model()
+    shard(model, CPU)
+    with pytest.raises(MemoryError, match="no room for the moments"), tried_out(model):
+        raise MemoryError("no room for the moments")
+
+
+def test_lora_is_merged_part_by_part(
+    in_a_group: None, make_model: Callable[[], PreTrainedModel], train_rows: Rows, validation_rows: Rows
+) -> None:
+    """In one process here; in two see test_group.py."""
+    model, other = make_model(), make_model()
+    adapters = []
+    for one in (model, other):
+        torch.manual_seed(1)
+        adapters.append(lora.attach(one, 2))
+    frozen = {name for name, weight in model.named_parameters() if not weight.requires_grad}
+    shard(model, CPU)
+    assert {name for name, weight in model.named_parameters() if not weight.requires_grad} == frozen != set()
+    for one in (model, other):
+        learner = make_learner(one, Classifier(0), precision="fp32")
+        for step in range(1, 4):
+            take_step(learner, train_rows, range(16), learning_rate=0.05, step=step)
+    beside = evaluate(model, validation_rows, Classifier(0))
+    for adapter in adapters:
+        lora.merge(adapter)
+    assert is_sharded(model)
+    added = [evaluate(one, validation_rows, Classifier(0)) for one in (model, other)]
+    np.testing.assert_allclose(added[0], beside, atol=1e-5)
+    found, expected = (gathered(one, first=True) for one in (model, other))
+    assert list(found) == list(expected)
+    for name, weight in expected.items():
+        torch.testing.assert_close(found[name], weight, rtol=0, atol=1e-5)
+
+
 def test_what_cannot_be_sharded_is_refused(in_a_group: None, make_model: Callable[[], PreTrainedModel]) -> None:
-    check_sharding(precision="auto", lora_rank=None)
-    with pytest.raises(InputError) as caught:
-        check_sharding(precision="fp16", lora_rank=4)
-    assert [problem.message for problem in caught.value.problems] == [
-        "train.sharded is true and train.lora_rank is 4: LoRA trains with whole weights only",
-        "train.sharded is true and train.precision is fp16: sharded training takes fp32 and bf16",
-    ]
     config = AlbertConfig(vocab_size=9, embedding_size=4, hidden_size=4, num_attention_heads=1, intermediate_size=4)
     with pytest.raises(InputError, match="transformers knows no layers of a albert to divide"):
         shard(AlbertForSequenceClassification(config), CPU)

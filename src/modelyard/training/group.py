@@ -99,6 +99,8 @@ def joined() -> Iterator[Group]:
         return
     if PARENT in os.environ:
         die_with_parent(int(os.environ[PARENT]))
+    elif dist.is_torchelastic_launched() and os.getpgrp() == os.getpid():
+        die_with_parent(os.getppid())  # torchrun ends its processes itself, but where it is killed
     rank, here = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])
     if torch.cuda.is_available():
         if here >= torch.cuda.device_count():

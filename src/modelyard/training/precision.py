@@ -21,7 +21,7 @@ from modelyard.training.group import ALONE, Group
 from modelyard.training.memory import TRAINED_BYTES, USED_SHARE, free_bytes, largest, pass_bytes
 from modelyard.training.objective import Objective
 from modelyard.training.sharding import is_sharded, tried_out
-from modelyard.training.step import Learner, make_learner, take_step
+from modelyard.training.step import Learner, loss_scaler, make_learner, take_step
 
 # fp32 is exact and never diverges: another format must save a tenth of the time or more, beyond what timing jitters
 CLEARLY_FASTER = 1.1
@@ -166,7 +166,7 @@ def choose_precision(
 
 def _has_room(model: PreTrainedModel, rows: Rows, batch: Sequence[int], objective: Objective) -> bool:
     """Whether the memory holds a copy of the model for every format and, where a GPU does not say so, a step of one."""
-    needed: float = len(_formats(model)) * TRAINED_BYTES * sum(weight.numel() for weight in model.parameters())
+    needed: float = len(candidates(model.device)) * TRAINED_BYTES * sum(weight.numel() for weight in model.parameters())
     if model.device.type != "cuda":
         needed += pass_bytes(model, rows, objective, largest([batch], rows, objective))
     return needed <= USED_SHARE * free_bytes(model.device)
@@ -193,14 +193,9 @@ def _timed(
 
         return run
 
-    work: dict[str, Callable[[], None]] = {name: step_in(name) for name in _formats(model)}
+    work: dict[str, Callable[[], None]] = {name: step_in(name) for name in candidates(model.device)}
     with tried_out(model):
         return time_in_turns(work, clock=_clock(model, group), progress=progress)
-
-
-def _formats(model: PreTrainedModel) -> list[Precision]:
-    found = candidates(model.device)
-    return [name for name in found if name != "fp16"] if is_sharded(model) else found  # as in `check_sharding`
 
 
 def _trials(model: PreTrainedModel, objective: Objective, group: Group) -> Callable[[Precision], Learner]:
@@ -211,7 +206,7 @@ def _trials(model: PreTrainedModel, objective: Objective, group: Group) -> Calla
     if not is_sharded(model):
         return lambda precision: make_learner(copy.deepcopy(model).train(), objective, precision=precision)
     one = make_learner(model.train(), objective, precision="fp32", group=group)
-    return lambda precision: replace(one, precision=precision)
+    return lambda precision: replace(one, precision=precision, scaler=loss_scaler(model, precision))
 
 
 def _clock(model: PreTrainedModel, group: Group) -> Callable[[], float]:
@@ -226,7 +221,7 @@ def step_on_copies(model: PreTrainedModel, rows: Rows, objective: Objective) -> 
     seen that there is room.
     """
     order = sorted(range(len(rows.ids)), key=lambda index: len(rows.ids[index]))
-    formats: list[Precision] = _formats(model) if model.device.type == "cuda" else ["fp32"]
+    formats: list[Precision] = candidates(model.device) if model.device.type == "cuda" else ["fp32"]
     learner_in = _trials(model, objective, ALONE)
     # told by the training itself; a sharded process that has no more memory leaves the others in the midst of a pass
     passed_over = (InputError,) if is_sharded(model) else (InputError, torch.OutOfMemoryError)

@@ -23,24 +23,6 @@ _LAYERDROP = ("layerdrop", "encoder_layerdrop", "decoder_layerdrop")
 """Share of layers that a pass leaves out, in a config (Fan et al. 2020): the others would wait for their weights."""
 
 
-def check_sharding(*, precision: str, lora_rank: int | None) -> None:
-    """Refuse what a sharded training cannot do.
-
-    Raises:
-        InputError: LoRA is wanted, whose frozen weights nothing here divides; or fp16, whose scaler of the loss is
-            untried on divided gradients.
-    """
-    problems = []
-    if lora_rank is not None:
-        message = f"train.sharded is true and train.lora_rank is {lora_rank}: LoRA trains with whole weights only"
-        problems.append(Problem(message, "set one of them to its default: false or null", "modelyard.yaml"))
-    if precision == "fp16":
-        message = "train.sharded is true and train.precision is fp16: sharded training takes fp32 and bf16"
-        problems.append(Problem(message, "set train.precision: auto", "modelyard.yaml"))
-    if problems:
-        raise InputError(problems)
-
-
 def shard(model: PreTrainedModel, device: torch.device) -> None:
     """Divide a model among all processes, in place, onto their devices.
 
@@ -94,10 +76,13 @@ def no_gradients(model: torch.nn.Module) -> contextlib.AbstractContextManager[ob
 @contextlib.contextmanager
 def tried_out(model: torch.nn.Module) -> Iterator[None]:
     """Around steps that are only tried, at a learning rate of 0 and even in vain: no trace of them is left."""
+    begun: list[bool] = []
+    told = model.register_forward_pre_hook(lambda *_: begun.append(True), prepend=True)
     try:
         yield
     finally:
-        if isinstance(model, FSDPModule):
+        told.remove()
+        if begun and isinstance(model, FSDPModule):  # before its first pass FSDP has nothing to reset and raises
             model.zero_grad()  # of the weights that a pass which raised left gathered
             model.reset_iter_state()  # else it is still under way
             model.zero_grad()  # of the parts

@@ -84,8 +84,17 @@ def make_learner(
         lr=0.0,
         fused=True,
     )
-    scaler = torch.amp.GradScaler(model.device.type, enabled=precision == "fp16")
+    scaler = loss_scaler(model, precision)
     return Learner(model, optimiser, scaler, precision, objective, group, group.together(model))
+
+
+def loss_scaler(model: PreTrainedModel, precision: Precision) -> torch.amp.GradScaler:
+    """Torch's scaler of the loss, switched off except for fp16.
+
+    Of a sharded model each process looks through its parts of the gradients only; torch then takes the most of what
+    they have found (`found_inf_reduce_handler`), so that all skip an update or none does.
+    """
+    return torch.amp.GradScaler(model.device.type, enabled=precision == "fp16")
 
 
 def compute_again(model: PreTrainedModel) -> None:

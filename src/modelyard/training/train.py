@@ -39,7 +39,7 @@ from modelyard.training.metrics import nobody, recorded, unwritable
 from modelyard.training.precision import LEAST_STEPS, check_precision, choose_precision, step_on_copies
 from modelyard.training.ready import Ready, facts_of, kind_of, make_ready, model_section, read_data
 from modelyard.training.saving import Saver, noting_signals
-from modelyard.training.sharding import check_sharding, gathered, is_sharded
+from modelyard.training.sharding import gathered, is_sharded
 from modelyard.training.surroundings import (
     allow_what_has_none,
     keeping_freed_memory,
@@ -107,11 +107,10 @@ def train(
         refuse_failed(reports, ["check"])
         check_output(output, mark=MARK)
         check_precision(settings.train.precision, device)
-        if sharded := settings.train.sharded and group.size > 1:
-            check_sharding(precision=settings.train.precision, lora_rank=settings.train.lora_rank)
         data = read_data(prepared, settings, kind)
         chosen.check_fresh(section, settings.train)
         base = find_base(section.base, section.revision, root=root, fresh=section.fresh)
+        sharded = settings.train.sharded and group.size > 1
         quick = keeping_freed_memory(), quick_dropout()
         with telling_what_lacks(), reproducible(settings.train.seed), quiet_transformers(), quick[0], quick[1]:
             # no name here refers to the model: it is gone when the group ends, as `joined` needs it
