@@ -179,8 +179,7 @@ def _passes(learner: Learner, parts: int) -> int:
 def _clip(model: PreTrainedModel) -> float:
     """Scale the gradient down to a norm of `CLIP_NORM`; returns the norm it had.
 
-    Unlike torch's `clip_grad_norm_` it writes nothing where there is nothing to do: of SmolLM2-135M one pass over
-    gigabyte of gradients.
+    Unlike torch's `clip_grad_norm_` it writes nothing where there is nothing to do: half a gigabyte of SmolLM2-135M.
     """
     weights = [weight for weight in model.parameters() if weight.grad is not None]
     total = torch.nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None], foreach=True)
