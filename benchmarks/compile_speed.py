@@ -108,8 +108,13 @@ def compared(name: str, options: argparse.Namespace, precision: Precision) -> di
         write_reviews(options.project, work, REVIEWS, 1)
     else:
         write_language(name, work, SETUPS[name].rows, options.layers)
-    tidy = quiet_transformers(), keeping_freed_memory(), quick_dropout()
-    with tempfile.TemporaryDirectory() as cache, reproducible(0), tidy[0], tidy[1], tidy[2]:
+    with (
+        tempfile.TemporaryDirectory() as cache,
+        reproducible(0),
+        quiet_transformers(),
+        keeping_freed_memory(),
+        quick_dropout(),
+    ):
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
         given = course(work, 0)
         learners = {kind: learner(given, precision, compiled=kind == "compiled") for kind in ("eager", "compiled")}

@@ -171,8 +171,8 @@ def linear_layers(
     layers = [module for module in model.modules() if isinstance(module, (torch.nn.Linear, Conv1D))]
     handles = [module.register_forward_hook(note) for module in layers]
     with torch.no_grad():
-        for part in cut(batch, rows.lengths, objective.tokens_per_forward, packs=objective.packs):
-            objective.row_losses(model, rows, part)
+        for part in cut(batch, rows.lengths, objective.tokens_per_forward, padded=not objective.packs):
+            objective.read(rows, part)(model)
     for handle in handles:
         handle.remove()
     return called

@@ -28,7 +28,7 @@ from modelyard.training.batches import Rows
 from modelyard.training.loop import WARM_UP
 from modelyard.training.rows import cut_rows, encode_split
 
-TARGETS = Targets(over_defaults=1.8, over_best=1.0)
+TARGETS = Targets(over_defaults=1.8, over_best=1.1)
 TRAIN_ROWS, VALIDATION_ROWS = 2_560, 1_000
 
 

@@ -76,7 +76,7 @@ def in_fp16(model: PreTrainedModel, train: Rows, batches: list[list[int]], group
         found["fp16_steps"].append(take_step(learner, train, batch, learning_rate=1e-3, step=step))
         found["scales"].append(group.gather(learner.scaler.get_scale()))
     learner.optimiser.zero_grad()
-    learner.scaler.scale(OBJECTIVE.row_losses(model, train, [0]).sum()).backward()  # type: ignore[no-untyped-call]
+    learner.scaler.scale(OBJECTIVE.read(train, [0])(model).sum()).backward()  # type: ignore[no-untyped-call]
     parts = [weight for weight in model.parameters() if isinstance(weight, DTensor)]
     if group.rank == group.size - 1:
         met = next(weight.grad for weight in parts if weight.to_local().numel())

@@ -46,7 +46,7 @@ def test_cut_by_hand() -> None:
 
 
 def test_rows_that_lie_side_by_side_are_shuffled_and_counted_by_their_tokens() -> None:
-    assert cut([0, 1, 2, 3], [6, 1, 2, 9], 9, packs=True) == [[0, 1, 2], [3]]
+    assert cut([0, 1, 2, 3], [6, 1, 2, 9], 9, padded=False) == [[0, 1, 2], [3]]
     lengths = [5 + index % 20 for index in range(300)]
     batches = plan(lengths, tokens_per_batch=200, seed=7, epoch=0, packs=True)
     assert sorted(index for batch in batches for index in batch) == list(range(300))

@@ -69,7 +69,7 @@ def plan(
     rng = np.random.default_rng([seed, epoch])
     shuffled = rng.permutation(len(sizes))
     if packs:
-        return cut(shuffled.tolist(), lengths, tokens_per_batch, packs=True)
+        return cut(shuffled.tolist(), lengths, tokens_per_batch, padded=False)
     rows_per_batch = max(1, int(tokens_per_batch / sizes.mean()))
     window = max(rows_per_batch, min(WINDOW_BATCHES * rows_per_batch, len(sizes) // WINDOW_SHARE))
     ordered: list[int] = []
@@ -77,24 +77,24 @@ def plan(
         part = shuffled[start : start + window]
         rising = part[np.argsort(sizes[part], kind="stable")]
         ordered += (rising if number % 2 == 0 else rising[::-1]).tolist()
-    batches = cut(ordered, lengths, tokens_per_batch, packs=True)
+    batches = cut(ordered, lengths, tokens_per_batch, padded=False)
     return [batches[index] for index in rng.permutation(len(batches))]
 
 
-def cut(order: Sequence[int], lengths: Sequence[int], budget: int, *, packs: bool = False) -> list[list[int]]:
-    """Cut rows, kept in their order, into runs of which each has at most `budget` tokens, padding included.
+def cut(order: Sequence[int], lengths: Sequence[int], budget: int, *, padded: bool = True) -> list[list[int]]:
+    """Cut rows, kept in their order, into runs of which each has at most `budget` tokens.
 
     Args:
         order: indices of rows.
         lengths: tokens of each row there is.
-        budget: rows times the longest; a row longer than it stands alone.
-        packs: the budget is of the rows' own tokens.
+        budget: a row longer than it stands alone.
+        padded: whether padding counts: rows times the longest; else the rows' own tokens.
     """
     runs: list[list[int]] = []
     longest = total = 0
     for index in order:
         longest, total = max(longest, lengths[index]), total + lengths[index]
-        if runs and (total if packs else (len(runs[-1]) + 1) * longest) <= budget:
+        if runs and ((len(runs[-1]) + 1) * longest if padded else total) <= budget:
             runs[-1].append(index)
         else:
             runs.append([index])

@@ -1,9 +1,9 @@
 """The number format of a pass through the model: weights, their gradients and the optimiser's moments stay in fp32.
 
-In bf16 the whole pass is: each weight is cast once, and what lies between the layers is bf16 too, as in FSDP's and
-DeepSpeed's mixed precision. Under torch's autocast, which casts at the matrix products alone, the residual stream and
-the norms stay fp32, twice the memory and on a CPU most of the time that bf16 saves. What is added up over many places,
-norms, softmax and losses, torch's kernels and transformers' models add up in fp32.
+In bf16 the whole pass is: each weight is cast once a pass, and what lies between the layers is bf16 too, as in FSDP's
+and DeepSpeed's mixed precision. Under torch's autocast, which casts at the matrix products alone, the residual stream
+and the norms stay fp32, in twice the memory. What is added up over many places, norms, softmax and losses, torch's
+kernels and transformers' models add up in fp32.
 
 fp16 ends at 65,504, which a residual stream passes: autocast keeps it in fp32.
 """
@@ -15,9 +15,12 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch.func import functional_call
 
+from modelyard.errors import InputError, Problem
 from modelyard.training.sharding import is_sharded
 
 Precision = Literal["fp32", "bf16", "fp16"]
+_READ = "rel_embeddings"
+"""The table of distances of DeBERTa, whose weight is read where others are called."""
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 Found = TypeVar("Found")
 
@@ -29,6 +32,9 @@ def in_format(called: torch.nn.Module, precision: Precision, work: Callable[[], 
         called: the model, or what adds up its gradients over several processes; weights in fp32.
         precision: of the pass. A sharded model's bf16 is autocast's: its weights are gathered in fp32.
         work: both passes, since layers that are computed again are computed in the second.
+
+    Raises:
+        InputError: an operation of the model does not take bf16 beside what it keeps in fp32.
     """
     if precision == "bf16" and not is_sharded(called):
         return _in_bf16(called, work)
@@ -58,13 +64,19 @@ def _in_bf16(called: torch.nn.Module, work: Callable[[], Found]) -> Found:
     within, cast = _Within(called), dict[str, torch.Tensor]()
     with ExitStack() as hooks:
         for place, module in within.named_modules():
-            if isinstance(module, torch.nn.Embedding):
+            if isinstance(module, torch.nn.Embedding) and not place.endswith(_READ):
                 hooks.callback(module.register_forward_hook(_output_in_bf16).remove)
                 continue
             for name, weight in module.named_parameters(recurse=False):
                 if weight.dtype == torch.float32:
                     cast[f"{place}.{name}"] = weight.to(torch.bfloat16)
-        found: Found = functional_call(within, cast, (work,), tie_weights=False)
+        try:
+            found: Found = functional_call(within, cast, (work,), tie_weights=False)
+        except RuntimeError as error:
+            if "dtype" not in str(error):
+                raise
+            message = f"this model takes no step in bf16: {str(error).splitlines()[0]}"
+            raise InputError(Problem(message, "set train.precision: fp32", "modelyard.yaml")) from error
     return found
 
 

@@ -207,7 +207,7 @@ def largest(shares: Sequence[Sequence[int]], rows: Rows, objective: Objective) -
     parts = (
         part
         for share in shares
-        for part in cut(share, rows.lengths, objective.tokens_per_forward, packs=objective.packs)
+        for part in cut(share, rows.lengths, objective.tokens_per_forward, padded=not objective.packs)
     )
 
     def taken(part: list[int]) -> tuple[int, int]:
@@ -248,8 +248,10 @@ class Kept(NamedTuple):
     largest: int
 
 
-def kept_bytes(model: PreTrainedModel, rows: Rows, objective: Objective, part: Sequence[int]) -> Kept:
-    """What a forward pass of a part keeps: every storage that autograd holds, weights aside."""
+def kept_bytes(
+    model: PreTrainedModel, rows: Rows, objective: Objective, part: Sequence[int], precision: Precision = "fp32"
+) -> Kept:
+    """What a forward pass of a part keeps: every storage that autograd holds, weights aside but not their casts."""
     weights = {weight.untyped_storage().data_ptr() for weight in model.parameters()}
     found: dict[int, torch.UntypedStorage] = {}  # held, so that no two have the same address
 
@@ -259,7 +261,7 @@ def kept_bytes(model: PreTrainedModel, rows: Rows, objective: Objective, part: S
             found[storage.data_ptr()] = storage
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda kept: kept):  # there is no backward pass to unpack for
-        objective.read(rows, part)(model)
+        in_format(model, precision, lambda: objective.read(rows, part)(model))
     sizes = [storage.nbytes() for storage in found.values()]
     return Kept(sum(sizes), max(sizes, default=0))
 

@@ -143,7 +143,7 @@ def take_step(
     loss_sum, data_seconds, bad = 0.0, 0.0, list[str]()
     learner.optimiser.zero_grad(set_to_none=True)
     objective = learner.objective
-    parts = cut(group.share(batch), rows.lengths, objective.tokens_per_forward, packs=objective.packs)
+    parts = cut(group.share(batch), rows.lengths, objective.tokens_per_forward, padded=not objective.packs)
     counted, passes = len(parts), _passes(learner, len(parts))
     # a process without a row takes the first one for nothing: the others wait for its gradients
     for turn, part in enumerate(parts + [[batch[0]]] * (passes - counted), start=1):

@@ -111,8 +111,13 @@ def train(
         chosen.check_fresh(section, settings.train)
         base = find_base(section.base, section.revision, root=root, fresh=section.fresh)
         sharded = settings.train.sharded and group.size > 1
-        quick = keeping_freed_memory(), quick_dropout()
-        with telling_what_lacks(), reproducible(settings.train.seed), quiet_transformers(), quick[0], quick[1]:
+        with (
+            telling_what_lacks(),
+            reproducible(settings.train.seed),
+            quiet_transformers(),
+            keeping_freed_memory(),
+            quick_dropout(),
+        ):
             # no name here refers to the model: it is gone when the group ends, as `joined` needs it
             report = _train(
                 make_ready(settings, kind, data, base, device, progress, sharded=sharded),

@@ -70,7 +70,7 @@ def padding_share(batches: Sequence[Sequence[int]], rows: Rows, objective: Objec
     """
     most, packs = objective.tokens_per_forward, objective.packs
     shares = [group.share(batch) for batch in batches]
-    parts = [part for share in shares for part in cut(share, rows.lengths, most, packs=packs)]
+    parts = [part for share in shares for part in cut(share, rows.lengths, most, padded=not packs)]
     filled = sum(rows.lengths[index] for part in parts for index in part)
     filled, places = group.sums(np.array([filled, sum(objective.places(rows, part) for part in parts)])).tolist()
     return 1.0 - filled / places if places else 0.0
