@@ -3,8 +3,8 @@
     python benchmarks/activation_memory.py          # about five minutes on two cores
 
 Counted are the bytes that a forward pass leaves for the backward pass (every distinct storage that autograd keeps,
-weights aside, their casts to bf16 not), which are the same on every device; steps with and without checkpointing are timed in turns, and must
-give the same loss. The weights are random: neither size nor time depends on them.
+weights aside, their casts to bf16 not), which are the same on every device; steps with and without checkpointing are
+timed in turns, and must give the same loss. The weights are random: neither size nor time depends on them.
 
 Writes `results/activation_memory.json`.
 """

@@ -153,5 +153,5 @@ def test_a_model_that_takes_no_bf16_is_told_so(make_model: Callable[[], PreTrain
     fixed = torch.eye(32)  # as of a model that keeps a matrix of its own in fp32
     model.bert.pooler.register_forward_pre_hook(lambda module, given: (given[0] @ fixed,))
     learner = make_learner(model.train(), Classifier(0), precision="bf16")
-    with pytest.raises(InputError, match="takes no step in bf16: .*dtype.*set train.precision: fp32"):
+    with pytest.raises(InputError, match=r"this model takes no step in bf16: .*dtype"):
         take_step(learner, train_rows, [0, 1], learning_rate=0.0, step=1)
