@@ -53,7 +53,7 @@ def main(base: Path, prepared: Path, batches: list[list[int]], output: Path) -> 
         evaluate(model, validation, OBJECTIVE, group=group)  # before the first step, as of a language model
         learner = make_learner(model, OBJECTIVE, precision="fp32", group=group)
         found["steps"] = [
-            take_step(learner, train, batch, learning_rate=1e-3, step=step)
+            take_step(learner, train, batch, learning_rate=1e-3, step=step)[:2]
             for step, batch in enumerate(batches, start=1)
         ]
         found["outputs"] = evaluate(model, validation, OBJECTIVE, group=group).tolist()
@@ -73,7 +73,7 @@ def in_fp16(model: PreTrainedModel, train: Rows, batches: list[list[int]], group
     learner = replace(make_learner(model, OBJECTIVE, precision="fp16", group=group), scaler=too_high())
     found: dict[str, Any] = {"fp16_steps": [], "scales": []}
     for step, batch in enumerate(batches, start=1):
-        found["fp16_steps"].append(take_step(learner, train, batch, learning_rate=1e-3, step=step))
+        found["fp16_steps"].append(take_step(learner, train, batch, learning_rate=1e-3, step=step)[:2])
         found["scales"].append(group.gather(learner.scaler.get_scale()))
     learner.optimiser.zero_grad()
     learner.scaler.scale(OBJECTIVE.read(train, [0])(model).sum()).backward()  # type: ignore[no-untyped-call]

@@ -58,9 +58,9 @@ def test_everything_comes_back_bit_for_bit(
     assert set(course.best_weights) == set(best)
     assert (saved.state.trained_seconds, saved.state.restarts, saved.differences(1)) == (7.5, 2, [])
 
-    one = take_step(learner, train_rows, [3, 4], learning_rate=1e-3, step=3)
+    one = take_step(learner, train_rows, [3, 4], learning_rate=1e-3, step=3)[:2]  # not the time for data
     torch.set_rng_state(before[-1])
-    assert take_step(other, train_rows, [3, 4], learning_rate=1e-3, step=3) == one
+    assert take_step(other, train_rows, [3, 4], learning_rate=1e-3, step=3)[:2] == one
 
 
 def test_tensors_that_do_not_fit_the_model_are_refused(

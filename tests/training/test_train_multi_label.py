@@ -71,7 +71,7 @@ def answers(model: Path, data: Prepared) -> np.ndarray[Any, Any]:
 
 
 def test_labels_are_learned_and_measured(tiny_base: Path, prepare_labels: PrepareLabels, tmp_path: Path) -> None:
-    prepared = prepare_labels(make_rows(240), LABELS)
+    prepared = prepare_labels(make_rows(400), LABELS)
     report = run(tiny_base, prepared, tmp_path)
     (verdict,) = report.verdicts
     assert (verdict.rule, verdict.outcome) == ("better_than_shares", "PASS")
