@@ -150,8 +150,44 @@ def test_texts_where_labels_are_wanted_are_refused_once(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="a plain text has no column 'label'") as caught:
         checked(tmp_path, train="*.txt")
     assert [problem.where for problem in caught.value.problems] == ["0.txt"]
-    with pytest.raises(InputError, match="has no column 'source'"):
-        read_texts(tmp_path, train="*.txt", slices=["source"])
+    assert caught.value.problems[0].next_step == "name tables that have it; for texts alone set task: causal_lm"
+
+
+@pytest.mark.parametrize(
+    ("shape", "asked", "column", "step"),
+    [
+        ({"text": "text"}, {"slices": ["source"]}, "source", "remove 'source' from data.slices"),
+        ({"text": "text"}, {"group": "customer"}, "customer", "remove data.group"),
+        ({"text": "content"}, {}, "content", "remove text from data.fields"),
+        ({"prompt": "q", "completion": "a"}, {}, "q", "set task: causal_lm without data.fields"),
+    ],
+)
+def test_what_a_text_lacks_is_removed_where_it_is_asked_for(
+    tmp_path: Path, shape: dict[str, str], asked: dict[str, object], column: str, step: str
+) -> None:
+    (tmp_path / "a.txt").write_text("a text and nothing beside it")
+    with pytest.raises(InputError, match=f"a plain text has no column '{column}'") as caught:
+        check(
+            DataSection(train="a.txt", **asked),
+            project="test",
+            shape=recognise(["text"], shape, "data.fields"),
+            root=tmp_path,
+            prepared=None,
+            reports=None,
+            gates=GatesSection(),
+        )
+    assert [problem.next_step for problem in caught.value.problems] == [
+        f"name tables that have it; for texts alone {step}"
+    ]
+
+
+def test_a_rule_that_reads_what_a_text_lacks_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "a row of a table", "lang": "en"}\n')
+    (tmp_path / "b.txt").write_text("a text without a language")
+    rules = {"english": UserRuleSection(keep="lang = 'en'")}
+    with pytest.raises(InputError, match="a plain text has no column 'lang'") as caught:
+        read_texts(tmp_path, train="a.jsonl", test="b.txt", user_rules=rules)
+    assert caught.value.problems[0].next_step.endswith("remove the rules that read 'lang' from data.user_rules")
 
 
 def test_one_text_is_cut_into_passages_and_so_is_one_that_is_very_long(tmp_path: Path) -> None:
@@ -170,8 +206,20 @@ def test_one_text_is_cut_into_passages_and_so_is_one_that_is_very_long(tmp_path:
     (tmp_path / "long.txt").write_text(book.replace("abc", "Abc") * 3)
     report, rows = read_texts(tmp_path, train=["long.txt", "[0-9]*.txt"], rules=off)
     assert rows.height == 20 + 3  # 125 paragraphs are the first behind 125,000 characters
-    cut = "texts of more than 250,000 characters are cut into several rows at paragraphs: 1, the first is long.txt"
-    assert cut in report.notes and chinese_of(cut)
+    cut = "texts of more than 250,000 characters are cut into several rows at paragraphs or sentences: 1, the first is "
+    assert f"{cut}long.txt" in report.notes and chinese_of(f"{cut}long.txt")
+
+
+def test_a_text_in_one_line_is_many_rows(tmp_path: Path) -> None:
+    # sentences of 20 characters without a space, 1.2 million characters or 3.6 MB: 12,500 of them fill a row
+    (tmp_path / "novel.txt").write_text("".join(f"第{n:06}句话说的是另一件事情啊啊。" for n in range(60_000)))
+    for n in range(20):
+        (tmp_path / f"{n}.txt").write_text(f"A short document, the number of which is {n}.")
+    off = {"duplicate_near": RuleSection(severity="off"), "leak_near": RuleSection(severity="off")}
+    report, rows = read_texts(tmp_path, train="*.txt", rules=off)
+    pieces = rows.filter(pl.col("source") == "novel.txt:1")["text"]
+    assert sorted(pieces.str.len_chars()) == [200_000, *[250_000] * 4]
+    assert "text_too_long" not in outcomes(report)
 
 
 def test_nothing_left_keeps_the_earlier_folder(tmp_path: Path, rows_of: Callable[[int], Rows]) -> None:
@@ -451,7 +499,7 @@ def test_rows_of_several_labels(tmp_path: Path) -> None:
     assert gone.filter(pl.col("rule") == "fields_present")["evidence"].to_list() == [
         "there is no label",
         "the label is a list that holds more than texts and numbers",
-        'the label is a list that is no JSON, which is written ["a", "b"]',
+        """the label is a list that cannot be read: write ["a", "b"], or texts alone as ['a', 'b']""",
         "the label is a list with half of a surrogate pair or a NUL character, which no text holds",
         "the label is a list with half of a surrogate pair or a NUL character, which no text holds",
     ]

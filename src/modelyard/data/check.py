@@ -292,8 +292,21 @@ def _refuse_texts(paths: Mapping[str, Sequence[Path]], plan: Plan, root: Path) -
     lacking = next((name for name in (*plan.shape.wanted, *plan.others) if name != COLUMN), None)
     first = next((path for files in paths.values() for path in files if file_format(path) == "text"), None)
     if lacking is not None and first is not None:
-        next_step = "name tables that have it; for texts alone set task: causal_lm"
+        next_step = f"name tables that have it; for texts alone {_not_to_want(lacking, plan)}"
         raise InputError(Problem(f"a plain text has no column {lacking!r}", next_step, shown_path(first, root)))
+
+
+def _not_to_want(column: str, plan: Plan) -> str:
+    """What to change in the settings where files are to lack a column."""
+    if column in plan.shape.wanted:
+        if plan.shape.name == "text":
+            return "remove text from data.fields"
+        return "set task: causal_lm" if plan.shape.labelled else "set task: causal_lm without data.fields"
+    if column in plan.slices:
+        return f"remove {column!r} from data.slices"
+    if column == plan.group:
+        return "remove data.group"
+    return f"remove the rules that read {column!r} from data.user_rules"
 
 
 def _meet(

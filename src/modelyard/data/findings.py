@@ -173,8 +173,8 @@ def _text_notes(read: Read) -> list[str]:
     ]
     if long:
         notes.append(
-            f"texts of more than {DOCUMENT_CHARACTERS:,} characters are cut into several rows at paragraphs: "
-            f"{len(long):,}, the first is {long[0]}"
+            f"texts of more than {DOCUMENT_CHARACTERS:,} characters are cut into several rows at paragraphs "
+            f"or sentences: {len(long):,}, the first is {long[0]}"
         )
     return notes
 

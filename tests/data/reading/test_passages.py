@@ -29,8 +29,17 @@ def test_a_short_text_is_one_row_without_the_blank_lines_around_it() -> None:
         ("aaaa\nbbbb\n\ncccc\n\ndddd", 16, [(1, "aaaa\nbbbb"), (4, "cccc\n\ndddd")]),
         # without a blank line it ends before the line that is too much
         ("aaaa\nbbbb\ncccc\ndddd", 14, [(1, "aaaa\nbbbb\ncccc"), (4, "dddd")]),
-        # no line is cut, however long
-        ("a\nbbbbbbbbbb\nc", 4, [(1, "a"), (2, "bbbbbbbbbb"), (3, "c")]),
+        # a longer line is cut: behind a sentence, else between words, else anywhere; "a" and its line break take two
+        ("One. Two. Six seven", 12, [(1, "One. Two."), (1, "Six seven")]),
+        ('"No." "Yes!" Or', 13, [(1, '"No." "Yes!"'), (1, "Or")]),
+        ("甲乙。丙丁！”戊己", 8, [(1, "甲乙。丙丁！”"), (1, "戊己")]),
+        ("It is 3.14 and more", 12, [(1, "It is 3.14"), (1, "and more")]),
+        ("aaa bbbbb cccc", 9, [(1, "aaa bbbbb"), (1, "cccc")]),
+        ("a\nbbbbbbbbbb\nc", 4, [(1, "a\nbb"), (2, "bbbb"), (2, "bbbb"), (3, "c")]),
+        # more than half of 8 stays apart; the rest of a line is joined by the next one
+        ("aaaa\nbbbbbbbbbb\nc", 8, [(1, "aaaa"), (2, "bbbbbbbb"), (2, "bb\nc")]),
+        ("  aaaaaa    bb      ", 8, [(1, "  aaaaaa"), (1, "bb")]),
+        (f"a\n{' ' * 20}\n{' ' * 20}b", 4, [(1, "a"), (3, "b")]),
         ("aaaa\n\nbbbb", 10, [(1, "aaaa\n\nbbbb")]),  # 10 characters are not too much
         ("aaaa\n\nbbbb", 9, [(1, "aaaa"), (3, "bbbb")]),
         ("\n \n\n", 2, []),
@@ -40,19 +49,27 @@ def test_where_a_text_is_cut(text: str, most: int, found: list[tuple[int, str]])
     assert list(passages(text, most)) == found
 
 
-@given(st.text("ab \n", max_size=200), st.integers(1, 40))
-def test_every_line_is_in_one_passage_at_its_place(text: str, most: int) -> None:
+@given(st.text("ab. 。\n", max_size=200), st.integers(1, 40))
+def test_every_character_is_in_one_passage_at_its_line(text: str, most: int) -> None:
     lines = text.split("\n")
-    seen: list[int] = []
+    seen: list[tuple[int, str]] = []
     for start, passage in passages(text, most):
         own = passage.split("\n")
         assert own[0].strip() and own[-1].strip()
-        assert len(passage) <= most or len(own) == 1
+        assert len(passage) <= most
         for number, line in enumerate(own, start=start):
+            assert line.rstrip() in lines[number - 1]
+            seen += [(number, character) for character in line if character != " "]
+    assert seen == [(n, character) for n, line in enumerate(lines, start=1) for character in line if character != " "]
+
+
+@given(st.text("ab \n", max_size=200))
+def test_no_line_that_fits_is_cut(text: str) -> None:
+    lines = text.split("\n")
+    most = max(1, *map(len, lines))
+    for start, passage in passages(text, most):
+        for number, line in enumerate(passage.split("\n"), start=start):
             assert lines[number - 1].rstrip() == line.rstrip()
-            seen.append(number)
-    assert seen == sorted(set(seen))
-    assert {number for number, line in enumerate(lines, start=1) if line.strip()} <= set(seen)
 
 
 def test_a_text_of_nothing_is_a_row_that_the_rules_see() -> None:

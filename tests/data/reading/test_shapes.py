@@ -172,7 +172,7 @@ def test_lists_of_labels_as_json_and_as_python_prints_them(cell: str, found: lis
         "[u'a']",
         "['a',]",
         "['a'] + ['b']",
-        "[__import__('os').getcwd()]",
+        "[1, 'a']",
         r"['\U00110000']",
         r"['\d']",
         "['" + "x" * 300_000 + "']",
@@ -184,5 +184,15 @@ def test_other_lists_are_not_guessed_at(cell: str) -> None:
         Shape(name="text_labels", columns={"text": "text", "label": "label"}),
     )
     assert frame["label"].to_list() == [None]
-    assert frame["label_type"].to_list() == ['a list that is no JSON, which is written ["a", "b"]']
+    problem = """a list that cannot be read: write ["a", "b"], or texts alone as ['a', 'b']"""
+    assert frame["label_type"].to_list() == [problem]
     assert label_sets(["['a', 'b']", cell]) == ['["a", "b"]', cell]
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["[it's]", "[l'amour]", "[the 'best' one]", "[draft] it's", "[a, b]", "[__import__('os').getcwd()]", "['tis"],
+)
+def test_a_label_in_brackets_is_a_label(cell: str) -> None:
+    assert not looks_like_list(cell)
+    assert listed(cell) == [cell]

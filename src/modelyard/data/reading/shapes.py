@@ -83,6 +83,8 @@ _ESCAPE = r"\\(?:[\\'nrt]|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})"
 _ITEM = rf"""(?:'(?:[^'\\\n]|{_ESCAPE})*'|"(?:[^"\\\n]|{_ESCAPE})*")"""
 _PRINTED = re.compile(rf"\s*\[\s*(?:{_ITEM}(?:\s*,\s*{_ITEM})*)?\s*\]\s*")
 """What `repr` makes of a list of texts, as pandas' to_csv writes them: nothing else is a literal here."""
+_MEANT = re.compile(r"""\[(?:[^'"]*,)?\s*[bru]?['"]""", re.IGNORECASE)
+"""How a list of quoted texts begins: `[it's]` has its apostrophe inside a word and is one label."""
 
 
 class Shape(BaseModel):
@@ -312,7 +314,7 @@ def _label_list(cell: str | None) -> _Labels:
         return _Labels()
     found = _list(cell)
     if found is None and looks_like_list(cell):
-        return _Labels(problem='a list that is no JSON, which is written ["a", "b"]')
+        return _Labels(problem="""a list that cannot be read: write ["a", "b"], or texts alone as ['a', 'b']""")
     found = [cell] if found is None else found
     if len(found) > MAX_LABELS:
         return _Labels(problem=f"a list of {len(found)}, the most is {MAX_LABELS}")
@@ -333,11 +335,11 @@ def holds_lists(cells: Sequence[str | None]) -> bool:
 
 
 def looks_like_list(cell: str) -> bool:
-    """Whether a cell is meant as a list: it can be read as one, or holds quotes in brackets, as NumPy prints one."""
+    """Whether a cell is meant as a list: it can be read as one, or quotes begin an item, as where NumPy prints one."""
     if _list(cell) is not None:
         return True
     stripped = cell.strip()
-    return stripped.startswith("[") and stripped.endswith("]") and ("'" in stripped or '"' in stripped)
+    return stripped.endswith("]") and _MEANT.match(stripped) is not None
 
 
 def listed(cell: str) -> list[str]:
