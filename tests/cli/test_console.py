@@ -1,6 +1,7 @@
 """What a person reads: blocking verdicts first, passes grouped, the next step beside every no."""
 
 import json
+import logging
 import os
 import sys
 import threading
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from modelyard.cli import console
-from modelyard.cli.console import progress_bar, show_closing, show_error, show_report, shown
+from modelyard.cli.console import heard_logs, progress_bar, show_closing, show_error, show_report, shown
 from modelyard.errors import InputError, Problem
 from modelyard.evidence.interval import Interval, at_most
 from modelyard.evidence.judge import Verdict, judge
@@ -185,3 +186,10 @@ def test_the_end_of_a_run_that_made_no_model(capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().out.endswith("no model was made\n")
     show_closing(Closing([], 1, Failure("check", 1), None, None, False))
     assert capsys.readouterr().out.endswith("no release was made\n")
+
+
+@pytest.mark.parametrize("aloud", [True, False])
+def test_logs_are_heard_or_not(capfd: pytest.CaptureFixture[str], aloud: bool) -> None:
+    with heard_logs(aloud=aloud):
+        logging.getLogger("modelyard.training").warning("it diverges")
+    assert capfd.readouterr().err == ("it diverges\n" if aloud else "")

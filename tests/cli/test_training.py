@@ -59,6 +59,15 @@ def test_writes_where_it_is_told_and_prints_json(project: Path, capsys: pytest.C
     assert not (project / "model").exists()
 
 
+def test_of_several_processes_one_speaks(
+    project: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torchrun leaves stdout and stderr of all to the terminal."""
+    monkeypatch.setenv("RANK", "1")
+    assert status_of("--project", str(project)) == 0
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_missing_base_is_bad_input(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.rmtree(project / "base")
     assert status_of("--project", str(project)) == 2

@@ -128,11 +128,12 @@ def test_the_time_for_data_is_a_share_of_that_of_the_steps() -> None:
         step(6, 50, tokens=150),
     )
     # 0.5 of 1 + 3 seconds
-    assert found["Waiting for data"] == [
+    assert found["Laying out rows"] == [
         "12.5%",
-        "of the time of the steps: rows padded or laid side by side before each forward pass",
+        "of the time of the steps: rows padded or laid side by side in main memory before each forward pass; "
+        "their copy to a GPU is part of the pass",
     ]
-    assert "Waiting for data" not in facts(step(1, 50, tokens=100))  # of an earlier version
+    assert "Laying out rows" not in facts(step(1, 50, tokens=100))  # of an earlier version
 
 
 def test_a_long_step_is_told_in_whole_milliseconds() -> None:

@@ -12,7 +12,7 @@ import torch
 
 from modelyard.errors import InputError
 from modelyard.training.batches import Rows
-from modelyard.training.checkpoint_folder import checkpoints_of, newest, remove_all, saved_steps
+from modelyard.training.checkpoint_folder import checkpoints_of, newest, remove_all, remove_step, saved_steps
 from modelyard.training.step import Learner, take_step
 
 Write = Callable[..., None]
@@ -78,6 +78,21 @@ def test_one_of_another_version_is_refused_and_stays(
     assert saved_steps(tmp_path) == [1]
 
 
+@pytest.mark.parametrize("lacks", ["tokens_per_forward", "tokens_per_forward_reason", "sharded", "processor", "device"])
+def test_so_is_one_that_says_less(
+    tmp_path: Path, learner: Learner, train_rows: Rows, lacks: str, write: Write, facts: Facts
+) -> None:
+    take_step(learner, train_rows, [0], learning_rate=1e-3, step=1)
+    write(tmp_path, learner, 1)
+    path = tmp_path / "step-000000001/state.json"
+    state = json.loads(path.read_text())
+    del state[lacks]
+    path.write_text(json.dumps(state))
+    with pytest.raises(InputError, match=rf"{lacks}: .*Next: go on with the Modelyard that wrote it, or remove"):
+        newest(tmp_path, facts)
+    assert saved_steps(tmp_path) == [1]
+
+
 def test_another_trainings_is_refused_with_all_that_differs(
     tmp_path: Path, learner: Learner, train_rows: Rows, write: Write
 ) -> None:
@@ -95,16 +110,26 @@ def test_another_trainings_is_refused_with_all_that_differs(
 
 
 @pytest.mark.parametrize(
-    ("saved", "torch_then", "said"),
+    ("saved", "torch_then", "said", "then"),
     [
-        ({"plan": "sha256:a"}, None, "of the same training with its rows in other batches$"),
+        (
+            {"plan": "sha256:a"},
+            None,
+            "of the same training with other tokens in its rows or other batches of them$",
+            "go on on the machine that wrote it, or",
+        ),
         (
             {"plan": "sha256:a"},
             "1.0",
-            rf"with its rows in other batches \(torch 1.0, now {re.escape(torch.__version__)}\)$",
+            rf"or other batches of them \(torch 1.0, now {re.escape(torch.__version__)}\)$",
+            "go on with the versions that wrote it, or",
         ),
-        ({}, None, "of the same training by a version that did not note its batches$"),
-        ({"plan": "sha256:a", "seed": 4}, None, "is of another training: seed was 4, is 3$"),  # others anyway
+        (
+            {"plan": "sha256:a", "seed": 4},  # of which the batches are others anyway
+            None,
+            "is of another training: seed was 4, is 3$",
+            "set it back to go on from there, or",
+        ),
     ],
 )
 def test_one_of_another_plan_is_refused(
@@ -114,6 +139,7 @@ def test_one_of_another_plan_is_refused(
     saved: dict[str, Any],
     torch_then: str | None,
     said: str,
+    then: str,
     write: Write,
     facts: Facts,
 ) -> None:
@@ -128,8 +154,25 @@ def test_one_of_another_plan_is_refused(
         newest(tmp_path, {**facts, "plan": "sha256:b"})
     (problem,) = caught.value.problems
     assert re.search(said, problem.message)
-    assert f"remove {tmp_path} to begin anew" in problem.next_step
+    assert problem.next_step == f"{then} remove {tmp_path} to begin anew"
     assert saved_steps(tmp_path) == [1]
+
+
+def test_the_one_that_no_step_can_be_taken_from_goes_only_beside_a_whole_one(
+    tmp_path: Path, learner: Learner, train_rows: Rows, write: Write
+) -> None:
+    take_step(learner, train_rows, [0], learning_rate=1e-3, step=1)
+    write(tmp_path, learner, 1)
+    remove_step(tmp_path, 1)
+    assert saved_steps(tmp_path) == [1]
+    write(tmp_path, learner, 2)
+    (tmp_path / "step-000000001/weights.safetensors").write_bytes(b"cut")
+    remove_step(tmp_path, 2)
+    assert saved_steps(tmp_path) == [2, 1]
+    write(tmp_path, learner, 3)
+    remove_step(tmp_path, 7)
+    remove_step(tmp_path, 3)
+    assert saved_steps(tmp_path) == [2]
 
 
 def test_damaged_ones_of_later_steps_make_room_and_what_a_kill_left_is_tidied(

@@ -18,20 +18,6 @@ Write = Callable[..., None]
 Facts = dict[str, Any]
 
 
-def test_one_of_a_version_without_tokens_of_a_forward_pass_is_gone_on_from(
-    tmp_path: Path, learner: Learner, train_rows: Rows, write: Write, facts: Facts
-) -> None:
-    take_step(learner, train_rows, [0], learning_rate=1e-3, step=1)
-    write(tmp_path, learner, 1)
-    path = tmp_path / "step-000000001/state.json"
-    state = json.loads(path.read_text())
-    assert state.pop("tokens_per_forward") == 8_192 and state.pop("tokens_per_forward_reason") == "default"
-    path.write_text(json.dumps(state))
-    saved = newest(tmp_path, facts)
-    assert saved is not None and saved.state.tokens_per_forward is None
-    assert saved.differences(1, tokens_per_forward=512) == []
-
-
 def test_differences_are_told(tmp_path: Path, learner: Learner, train_rows: Rows, write: Write, facts: Facts) -> None:
     take_step(learner, train_rows, [0], learning_rate=1e-3, step=1)
     write(tmp_path, learner, 1)

@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 from modelyard.errors import InputError
 from modelyard.training import loop, step
 from modelyard.training.batches import Rows, plan
-from modelyard.training.checkpoint import About
+from modelyard.training.checkpoint_state import About
 from modelyard.training.classifier import Classifier
 from modelyard.training.derive import Derived
 from modelyard.training.loop import Scheduled, evaluate, evaluations_since_best, fit, learning_rate_at, schedule

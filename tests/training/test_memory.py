@@ -191,13 +191,15 @@ def test_the_largest_part_of_pairs_is_that_of_both_sides() -> None:
     assert largest([[0, 1], [2, 3]], rows, Seq2Seq(0, 0, tokens_per_forward=4_096)) == [0, 1]
 
 
+@pytest.mark.parametrize(("precision", "of_weight"), [("fp32", 16), ("bf16", 18), ("auto", 18)])
 def test_one_row_may_take_four_fifths_too(
-    make_model: Callable[[], PreTrainedModel], monkeypatch: pytest.MonkeyPatch
+    make_model: Callable[[], PreTrainedModel], monkeypatch: pytest.MonkeyPatch, precision: str, of_weight: int
 ) -> None:
+    """In bf16 each weight is there in 2 bytes more."""
     model = make_model()
-    needed = 16 * sum(weight.numel() for weight in model.parameters()) + 10**6
+    needed = of_weight * sum(weight.numel() for weight in model.parameters()) + 10**6
     monkeypatch.setattr(memory, "pass_bytes", lambda *given: 10**6)
-    options: Any = {"precision": "fp32", "group": ALONE}
+    options: Any = {"precision": precision, "group": ALONE}
     monkeypatch.setattr(memory, "free_bytes", lambda device: math.ceil(needed / 0.8))
     assert choose_tokens(model, ROWS, [[0]], Classifier(0), **options).value == 8_192
     monkeypatch.setattr(memory, "free_bytes", lambda device: math.floor(needed / 0.8) - 1)
@@ -261,7 +263,8 @@ def test_processes_of_a_machine_share_its_memory(monkeypatch: pytest.MonkeyPatch
             1,
             "room for 16 rows and a step takes 1 .*; set train.tokens_per_batch: 320 for 32 rows a process",
         ),
-        (100, 200, 1, "room for 10 rows and a step takes 1 .*; set train.tokens_per_batch: 320 for 32 rows a process"),
+        (100, 200, 1, "room for 10 rows and a step takes 1 .*; the gradient is that of the whole step all the same"),
+        (5_000, 1, 1, "room for 0 rows and a step takes 5000 .*; the gradient is that of the whole step all the same"),
         (10**6, 8_192, 4, "room for 819 rows and a step takes 31 .*; set train.tokens_per_batch: 5120 at most"),
     ],
 )
@@ -269,6 +272,21 @@ def test_what_is_not_usual_is_told(batch: int, forward: int, processes: int, sai
     rows = Rows([[1] * 10] * 5_000, [""] * 5_000)
     notes = usual_or_not(batch, forward, rows, processes)
     assert re.match(f"a forward pass has {said}$", notes[0]) if said else (notes == [])
+
+
+@pytest.mark.parametrize("processes", [1, 3, 8])
+@pytest.mark.parametrize("forward", [8, 200, 310, 331, 500, 1_300, 1_322, 1_400, 8_192])
+@pytest.mark.parametrize("batch", [16, 100, 331, 992, 2_650, 5_000, 10**6])
+def test_what_is_advised_is_usual(batch: int, forward: int, processes: int) -> None:
+    """Rows of 31/3 tokens: 32 of them are 331 tokens, 128 are 1,323."""
+    rows = Rows([[1] * length for length in (10, 10, 11) * 2_000], [""] * 6_000)
+    notes = usual_or_not(batch, forward, rows, processes)
+    advised = re.search(r"set train\.tokens_per_batch: (\d+)", "".join(notes))
+    assert not (advised and forward < 331)
+    assert not notes or bool(advised) == (forward >= 331)
+    if advised:
+        assert int(advised[1]) >= 16  # what the setting takes
+        assert usual_or_not(int(advised[1]), forward, rows, processes) == []
 
 
 def test_all_rows_at_once_are_usual_however_few() -> None:

@@ -13,6 +13,7 @@ from modelyard.progress import silent
 from modelyard.project.load import parse_settings
 from modelyard.project.train import TrainSection
 from modelyard.training import loop
+from modelyard.training.batches import Rows
 from modelyard.training.ready import Ready, facts_of, kind_of, make_ready, read_data
 from modelyard.training.surroundings import quiet_transformers
 
@@ -76,6 +77,27 @@ def test_the_same_settings_with_rows_in_another_order_are_another_training(
     other = ready_of(tiny_base, tiny_prepared)
     again = facts_of(other, other.planned)
     assert {name for name in facts if facts[name] != again[name]} == {"plan"}
+
+
+def test_other_tokens_of_the_same_lengths_are_another_training(plain: Ready) -> None:
+    """As of another version of tokenizers; those of validation decide which weights are kept."""
+    facts = facts_of(plain, plain.planned)
+
+    def changed(rows: Rows, **fields: Any) -> Rows:
+        ids = [list(row) for row in rows.ids]
+        ids[1][2] += 1
+        return replace(rows, **{"ids": ids} | fields)
+
+    train = plain.train
+    for other in (
+        replace(plain, train=changed(train)),
+        replace(plain, validation=changed(plain.validation)),
+        replace(plain, train=changed(train, ids=train.ids, labels=1 - train.labels)),
+        replace(plain, train=changed(train, ids=train.ids, learned=[b"\1" * length for length in train.lengths])),
+    ):
+        again = facts_of(other, other.planned)
+        assert {name for name in facts if facts[name] != again[name]} == {"plan"}
+    assert facts_of(replace(plain, train=changed(train, ids=[list(row) for row in train.ids])), plain.planned) == facts
 
 
 def test_rows_that_change_their_batches_are_seen(plain: Ready) -> None:

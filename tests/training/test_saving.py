@@ -225,7 +225,7 @@ def test_a_checkpoint_from_which_no_step_can_be_taken_does_not_stay(
     assert last > 2
     assert saved_steps(tmp_path / "c") == [last - 1]  # the two newest would be the last one and this
     next_step = caught.value.problems[0].next_step
-    assert f"remove {tmp_path / 'c'}" in next_step and f"goes on after step {last - 1}" in next_step
+    assert f"remove {tmp_path / 'c'}" in next_step and f"goes on after step {last - 1}, which helps" in next_step
 
     again: list[Any] = []
     with pytest.raises(NotFinite):
@@ -234,10 +234,10 @@ def test_a_checkpoint_from_which_no_step_can_be_taken_does_not_stay(
     assert figures(again)[-1]["step"] == last
 
 
-def test_without_a_checkpoint_there_is_none_to_remove(
+def test_the_only_checkpoint_stays_and_the_error_says_so(
     tmp_path: Path, make_model: Callable[[], PreTrainedModel], train_rows: Rows, validation_rows: Rows
 ) -> None:
-    """The validation loss of the first weights of all: the checkpoint of that step goes, and with it the folder."""
+    """The validation loss of the first weights of all, which a fault of the machine may have given."""
     model = make_model()
     with torch.no_grad():
         model.get_input_embeddings().weight[17] = torch.nan
@@ -245,7 +245,13 @@ def test_without_a_checkpoint_there_is_none_to_remove(
     steps = [Scheduled(1, 1.0, clean, 1e-3, True)]
     with pytest.raises(NotFinite, match="the validation loss is nan at step 1") as caught:
         run(tmp_path / "c", model, train_rows, validation_rows, steps, [], every_seconds=0.0)
-    assert not (tmp_path / "c").exists()
+    assert saved_steps(tmp_path / "c") == [1]
+    next_step = caught.value.problems[0].next_step
+    assert f"remove {tmp_path / 'c'}, whose" in next_step
+    assert "goes on after step 1, whose weights gave it and which alone is saved, which helps where" in next_step
+    with pytest.raises(NotFinite) as caught:
+        run(tmp_path / "none", model, train_rows, validation_rows, steps, [])
+    assert not (tmp_path / "none").exists()
     assert "remove" not in caught.value.problems[0].next_step
 
 

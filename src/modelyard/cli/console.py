@@ -224,9 +224,13 @@ def _duration(seconds: float) -> str:
 
 
 @contextlib.contextmanager
-def heard_logs() -> Iterator[None]:
-    """Print what the library logs, each on a line of stderr, where `progress_bar` lets it through."""
-    log, handler = logging.getLogger("modelyard"), logging.StreamHandler()
+def heard_logs(*, aloud: bool) -> Iterator[None]:
+    """Print what the library logs, each on a line of stderr, where `progress_bar` lets it through; or print none of it.
+
+    Without a handler Python itself would print its warnings.
+    """
+    log = logging.getLogger("modelyard")
+    handler = logging.StreamHandler() if aloud else logging.NullHandler()
     handler.setFormatter(logging.Formatter("%(message)s"))
     level = log.level
     log.setLevel(logging.INFO)

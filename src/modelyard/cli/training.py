@@ -1,5 +1,6 @@
 """`train`: from prepared data and a base model to a fine-tuned one."""
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import typer
 from modelyard.cli.console import heard_logs, progress_bar, show_report
 from modelyard.cli.ending import told_by_signals
 from modelyard.cli.options import AsJson, ExitZero, PreparedFolder, ProjectFolder, ReportsFolder
+from modelyard.progress import silent
 
 if TYPE_CHECKING:
     from modelyard.evidence.report import Report
@@ -52,7 +54,7 @@ def train(
         report = _trained(folders, processes, proves=resume_test)
     from modelyard.evidence.judge import exit_status
 
-    if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
+    if _speaks():
         show_report(report, as_json=as_json)
     raise typer.Exit(0 if exit_zero else exit_status(report.verdicts))
 
@@ -71,7 +73,8 @@ def _trained(folders: Folders, processes: int, *, proves: bool) -> "Report":
     from modelyard.project.load import load_project
 
     settings = load_project(folders.project).settings
-    with progress_bar("load torch and the base model") as progress, heard_logs():
+    bar = progress_bar("load torch and the base model") if _speaks() else contextlib.nullcontext(silent)
+    with bar as progress, heard_logs(aloud=_speaks()):
         if proves:
             from modelyard.training.resume_test import resume_test
 
@@ -93,6 +96,11 @@ def _trained(folders: Folders, processes: int, *, proves: bool) -> "Report":
             reports=folders.reports,
             progress=progress,
         )
+
+
+def _speaks() -> bool:
+    """Whether this process says how it goes: of several that train together, as torchrun numbers them, the first."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _launched(processes: int, places: dict[str, Path | None], flags: dict[str, bool]) -> int:

@@ -3,7 +3,7 @@
 import logging
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,21 +40,10 @@ def newest(folder: Path, training: Mapping[str, Any]) -> Saved | None:
     Raises:
         InputError: it belongs to another training, of which all that differs is named, or is of another version.
     """
-    for place in _places(folder):
-        next_step = f"go on with the Modelyard that wrote it, or remove {folder} to begin anew"
-        try:
-            read_object(place / MARK, next_step=next_step)
-        except InputError as error:
-            log.warning("%s is passed over: %s", place, error.problems[0].message)
-            continue
-        state = read_document(place / MARK, State, next_step=next_step)
-        if damaged := _damaged(place, state):
-            log.warning("%s is passed over: %s missing or not as written", place, ", ".join(damaged))
-            continue
-        found = Saved(place, state)
+    found = _newest_whole(_places(folder), folder)
+    if found is not None:
         _refuse_another(found, training, folder)
-        return found
-    return None
+    return found
 
 
 def agreed(saved: Saved | None, group: Group) -> Saved | None:
@@ -93,21 +82,22 @@ def keep_newest(folder: Path) -> None:
 
 
 def remove_step(folder: Path, step: int) -> None:
-    """Remove the checkpoint of a step, where there is one, of whose weights a loss was not finite."""
-    for place in (path for path in _places(folder) if _step_of(path) == step):
-        log.warning("%s is removed: no further step can be taken from its weights", place)
-        shutil.rmtree(place, ignore_errors=True)
-    _remove_empty(folder)
+    """Remove the checkpoint of a step, where there is one, of whose weights a loss was not finite.
+
+    Only beside another whole one: the last of a training is never removed before its model is written.
+    """
+    places = _places(folder)
+    dead = [place for place in places if _step_of(place) == step]
+    if dead and _newest_whole([place for place in places if place not in dead], folder) is not None:
+        for place in dead:
+            log.warning("%s is removed: no further step can be taken from its weights", place)
+            shutil.rmtree(place, ignore_errors=True)
 
 
 def remove_all(folder: Path) -> None:
     """Remove the checkpoints of a training whose model is written, and their folder where nothing else is in it."""
     for place in (*_places(folder), *leftovers(folder, _STEP_FOLDER)):
         shutil.rmtree(place, ignore_errors=True)
-    _remove_empty(folder)
-
-
-def _remove_empty(folder: Path) -> None:
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
 
@@ -124,6 +114,26 @@ def _places(folder: Path) -> list[Path]:
 
 def _step_of(place: Path) -> int:
     return int(place.name.removeprefix("step-"))
+
+
+def _newest_whole(places: Sequence[Path], folder: Path) -> Saved | None:
+    """The first of some checkpoints that is not damaged; each that is before it is told.
+
+    Raises:
+        InputError: it is of another version.
+    """
+    next_step = f"go on with the Modelyard that wrote it, or remove {folder} to begin anew"
+    for place in places:
+        try:
+            read_object(place / MARK, next_step=next_step)
+        except InputError as error:
+            log.warning("%s is passed over: %s", place, error.problems[0].message)
+            continue
+        state = read_document(place / MARK, State, next_step=next_step)
+        if not (damaged := _damaged(place, state)):
+            return Saved(place, state)
+        log.warning("%s is passed over: %s missing or not as written", place, ", ".join(damaged))
+    return None
 
 
 def _damaged(place: Path, state: State) -> list[str]:
@@ -153,10 +163,9 @@ def _refuse_another(found: Saved, training: Mapping[str, Any], folder: Path) -> 
     ]
     if not problems and saved.get(PLAN) != training.get(PLAN):  # of other settings the batches are others anyway
         versions = found.other_versions()
-        why = f" ({', '.join(versions)})" if versions else ""
-        noted, unknown = "with its rows in other batches", "by a version that did not note its batches"
-        message = f"{folder.name} is of the same training {noted if PLAN in saved else unknown}{why}"
-        next_step = f"go on with the versions that wrote it, or remove {folder} to begin anew"
+        why, where = (f" ({', '.join(versions)})", "with the versions") if versions else ("", "on the machine")
+        message = f"{folder.name} is of the same training with other tokens in its rows or other batches of them{why}"
+        next_step = f"go on {where} that wrote it, or remove {folder} to begin anew"
         problems = [Problem(message, next_step, str(folder))]
     if problems:
         raise InputError(problems)

@@ -16,7 +16,7 @@ from modelyard.training.derive import Derived
 from modelyard.training.formats import Precision
 
 PLAN = "plan"
-"""The fact of a training that is the digest of its batches."""
+"""The fact of a training that is the digest of its rows' tokens and of its batches."""
 
 
 @dataclass
@@ -75,7 +75,7 @@ class State(BaseModel):
         training: as in `About`.
         precision: as in `About`.
         precision_reason: as in `About`.
-        tokens_per_forward: as in `About`; None in those of versions that had the objective's own.
+        tokens_per_forward: as in `About`.
         tokens_per_forward_reason: as in `About`.
         step: as in `Course`, like those up to `best_step`.
         scaler: of the loss in fp16; empty otherwise.
@@ -85,8 +85,8 @@ class State(BaseModel):
         processes: that trained together.
         sharded: whether they divided the model among them.
         elsewhere: how the training went on before otherwise than it began, in words.
-        processor: of the first process; None in those of versions that did not note it.
-        device: that the model was on, a GPU's name or cpu; None as before.
+        processor: of the first process.
+        device: that the model was on, a GPU's name or cpu.
         versions: of the libraries.
         digests: of every other file of the checkpoint.
     """
@@ -98,8 +98,8 @@ class State(BaseModel):
     training: dict[str, Any]
     precision: Precision
     precision_reason: str
-    tokens_per_forward: int | None = Field(default=None, ge=1)
-    tokens_per_forward_reason: str = ""
+    tokens_per_forward: int = Field(ge=1)
+    tokens_per_forward_reason: str
     step: int = Field(ge=1)
     loss_sum: float
     weight_seen: int
@@ -112,10 +112,10 @@ class State(BaseModel):
     restarts: int
     threads: int
     processes: int
-    sharded: bool = False
+    sharded: bool
     elsewhere: list[str]
-    processor: str | None = None
-    device: str | None = None
+    processor: str
+    device: str
     versions: dict[str, str]
     digests: dict[str, str]
 
@@ -144,7 +144,7 @@ class Saved:
                 ("processor", self.state.processor, describe_machine()["processor"]),
                 ("device", self.state.device, device_name()),
             )
-            if then is not None and then != now
+            if then != now
         ]
         if self.state.threads != torch.get_num_threads():
             found.append(f"{self.state.threads} threads, now {torch.get_num_threads()}")
@@ -152,9 +152,8 @@ class Saved:
             found.append(f"{self.state.processes} processes, now {processes}")
         if self.state.sharded != sharded:
             found.append("whole, now sharded" if sharded else "sharded, now whole")
-        then = self.state.tokens_per_forward
-        if then is not None and tokens_per_forward is not None and then != tokens_per_forward:
-            found.append(f"{then} tokens a forward pass, now {tokens_per_forward:g}")
+        if tokens_per_forward not in (None, self.state.tokens_per_forward):
+            found.append(f"{self.state.tokens_per_forward} tokens a forward pass, now {tokens_per_forward:g}")
         return list(dict.fromkeys(found))
 
     def other_versions(self) -> list[str]:

@@ -10,7 +10,7 @@ import logging
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from transformers import PreTrainedModel
@@ -28,6 +28,8 @@ from modelyard.training.surroundings import hand_back_freed
 
 TRAINED_BYTES = 16
 """Of a weight that is trained in fp32: itself, its gradient, both moments of AdamW."""
+CAST_BYTES = 2
+"""Of a weight while a pass in another format than fp32 goes on: its copy in that format, see `formats`."""
 TRIED_BYTES = 20
 """Of a weight on a CPU: the step that is tried before the first takes as much beside the model on a copy of it."""
 USED_SHARE = 0.8
@@ -102,7 +104,7 @@ def choose_tokens(
     batches: Sequence[Sequence[int]],
     objective: Objective,
     *,
-    precision: Precision,
+    precision: Precision | Literal["auto"],
     group: Group,
     most: int | None = None,
     holds: Holds | None = None,
@@ -114,7 +116,7 @@ def choose_tokens(
         rows: of the train split.
         batches: of every step that is planned.
         objective: what is minimised, with the tokens by default.
-        precision: of the forward pass.
+        precision: of the forward pass; auto: whichever takes the most.
         group: the processes that train together; all take the smallest number that one of them finds.
         most: that the training had before it went on; None: those by default.
         holds: whether a part fits; None: tried on a GPU, estimated on a CPU.
@@ -125,8 +127,7 @@ def choose_tokens(
     usual, most = objective.tokens_per_forward, most or objective.tokens_per_forward
     if is_sharded(model):  # a process that ran out of memory would leave the others in the midst of a pass
         return Derived(most, "the most of one forward pass by default, untried where sharded")
-    if holds is None:
-        holds = _trying(model, rows, precision, group) if model.device.type == "cuda" else _estimating(model, rows)
+    holds = holds or _asking(model, rows, precision, group)
     shares = [share for batch in batches if (share := group.share(batch))]
     tokens = most
     found: int | None = None
@@ -161,24 +162,24 @@ def usual_or_not(tokens_per_batch: float, tokens_per_forward: float, rows: Rows,
         rows: of the train split.
         processes: that train together.
     """
-    mean = sum(rows.lengths) / len(rows.lengths)
+    total = sum(rows.lengths)
+    mean = total / len(rows.lengths)
     of_process = tokens_per_batch / processes
-    fit = min(of_process, tokens_per_forward) / mean
-    passes = math.ceil(of_process / tokens_per_forward)
+    fit, passes = min(of_process, tokens_per_forward), math.ceil(of_process / tokens_per_forward)
     least, most = USUAL_ROWS
-    if fit >= len(rows.lengths) / processes or (least <= fit <= most and passes <= USUAL_PASSES):
+    if fit >= total / processes or (least * mean <= fit <= most * mean and passes <= USUAL_PASSES):
         return []
     better = _toward_usual(tokens_per_batch, tokens_per_forward, mean, processes)
     note = (
-        f"a forward pass has room for {fit:.0f} rows and a step takes {passes} of a process: usual are {least} to "
-        f"{most} rows and at most {USUAL_PASSES}; {better}"
+        f"a forward pass has room for {fit / mean:.0f} rows and a step takes {passes} of a process: usual are {least} "
+        f"to {most} rows and at most {USUAL_PASSES}; {better}"
     )
     log.warning(note)
     return [note]
 
 
 def _toward_usual(tokens_per_batch: float, tokens_per_forward: float, mean: float, processes: int) -> str:
-    """What to set for forward passes as is usual; where none takes as many rows, whatever is set, that it may be so.
+    """What to set for forward passes as is usual; where none has room for as many rows, whatever is set: no matter.
 
     Args:
         tokens_per_batch: of a step, of all processes.
@@ -187,13 +188,13 @@ def _toward_usual(tokens_per_batch: float, tokens_per_forward: float, mean: floa
         processes: that train together.
     """
     least, most = (rows * mean for rows in USUAL_ROWS)
-    if tokens_per_batch < processes * min(least, tokens_per_forward):
+    if tokens_per_forward < least:
+        return "the gradient is that of the whole step all the same"
+    if tokens_per_batch < processes * least:
         value = MULTIPLE * math.ceil(processes * least / MULTIPLE)
         return f"set train.tokens_per_batch: {value} for {USUAL_ROWS[0]} rows a process"
     largest_usual = most if tokens_per_forward > most else USUAL_PASSES * tokens_per_forward
-    if tokens_per_batch > processes * largest_usual:
-        return f"set train.tokens_per_batch: {MULTIPLE * int(processes * largest_usual / MULTIPLE)} at most"
-    return "the gradient is that of the whole step all the same"
+    return f"set train.tokens_per_batch: {MULTIPLE * int(processes * largest_usual / MULTIPLE)} at most"
 
 
 def _size(part: Sequence[int], rows: Rows, objective: Objective) -> int:
@@ -216,6 +217,13 @@ def largest(shares: Sequence[Sequence[int]], rows: Rows, objective: Objective) -
         return places, max(rows.lengths[index] for index in part)
 
     return max(parts, key=taken)
+
+
+def _asking(model: PreTrainedModel, rows: Rows, precision: Precision | Literal["auto"], group: Group) -> Holds:
+    """What the device can be asked: a GPU's memory says itself what it holds, in fp32 a pass takes the most of it."""
+    if model.device.type == "cuda":
+        return _trying(model, rows, "fp32" if precision == "auto" else precision, group)
+    return _estimating(model, rows, casts=precision != "fp32")
 
 
 def _trying(model: PreTrainedModel, rows: Rows, precision: Precision, group: Group) -> Holds:
@@ -293,6 +301,8 @@ def _some(part: Sequence[int], rows: Rows, objective: Objective) -> list[int]:
 def pass_bytes(model: PreTrainedModel, rows: Rows, objective: Objective, part: Sequence[int]) -> float:
     """What a forward and a backward pass of a part take, by what a small part keeps, a token. In fp32: it keeps most.
 
+    But for the copies of the weights (`CAST_BYTES`), which whoever may take another format adds.
+
     The largest tensor that is kept, as a rule the logits, is there twice more: as it was computed, and as its gradient.
     Not counted is what grows faster than the tokens: with dropout, attention on a CPU keeps tokens x width of a line x
     heads numbers a layer, and of packed rows the lines of a small part are narrower.
@@ -313,9 +323,9 @@ def _learner_bytes(model: PreTrainedModel) -> int:
     return sum(4 * weight.numel() + 12 * weight.numel() * weight.requires_grad for weight in weights)
 
 
-def _estimating(model: PreTrainedModel, rows: Rows) -> Holds:
-    """By what the passes of a part take beside the learner."""
-    learner = _learner_bytes(model)
+def _estimating(model: PreTrainedModel, rows: Rows, *, casts: bool) -> Holds:
+    """By what the passes of a part take beside the learner and, where they may be in bf16, beside the cast weights."""
+    learner = _learner_bytes(model) + casts * CAST_BYTES * sum(weight.numel() for weight in model.parameters())
 
     def holds(objective: Objective, part: list[int]) -> bool:
         needed = learner + pass_bytes(model, rows, objective, part)

@@ -39,7 +39,7 @@ class Objective(Protocol):
         ...
 
     def read(self, rows: Rows, part: Sequence[int]) -> Pass:
-        """Put the rows of a part into arrays, in main memory: all that a device has to wait for.
+        """Put the rows of a part into arrays, in main memory; the pass copies them to its device.
 
         Args:
             rows: of the split.

@@ -18,7 +18,7 @@ from modelyard.training.batches import Rows
 from modelyard.training.derive import SET
 from modelyard.training.formats import Precision
 from modelyard.training.group import ALONE, Group
-from modelyard.training.memory import TRAINED_BYTES, USED_SHARE, free_bytes, largest, pass_bytes
+from modelyard.training.memory import CAST_BYTES, TRAINED_BYTES, USED_SHARE, free_bytes, largest, pass_bytes
 from modelyard.training.objective import Objective
 from modelyard.training.sharding import is_sharded, tried_out
 from modelyard.training.step import Learner, loss_scaler, make_learner, take_step
@@ -166,9 +166,10 @@ def choose_precision(
 
 def _has_room(model: PreTrainedModel, rows: Rows, batch: Sequence[int], objective: Objective) -> bool:
     """Whether the memory holds a copy of the model for every format and, where a GPU does not say so, a step of one."""
-    needed: float = len(candidates(model.device)) * TRAINED_BYTES * sum(weight.numel() for weight in model.parameters())
+    weights = sum(weight.numel() for weight in model.parameters())
+    needed: float = len(candidates(model.device)) * TRAINED_BYTES * weights
     if model.device.type != "cuda":
-        needed += pass_bytes(model, rows, objective, largest([batch], rows, objective))
+        needed += CAST_BYTES * weights + pass_bytes(model, rows, objective, largest([batch], rows, objective))
     return needed <= USED_SHARE * free_bytes(model.device)
 
 

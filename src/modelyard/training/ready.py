@@ -158,18 +158,31 @@ def make_ready(
 def facts_of(ready: Ready, steps: Sequence[Scheduled]) -> dict[str, Any]:
     """Every fact that decides the steps of a training: only an equal one goes on from its checkpoints.
 
-    The batches themselves are among them: another version of numpy may draw another order of the same rows, another
-    one of tokenizers may find them longer.
+    The tokens and the batches themselves are among them: another version of tokenizers may find other tokens in the
+    same rows, another one of numpy may draw another order of them. Validation's decide which weights are kept.
 
     Args:
         ready: data, model, settings.
         steps: of the plan, as many as are to be taken.
     """
     of_plan = hashlib.sha256()
+    for rows in (ready.train, ready.validation):
+        of_plan.update(_digest_rows(rows))
     for now in steps:
         of_plan.update(np.array([len(now.batch), *now.batch], dtype="<i8").tobytes())
     facts = ready.training.model_dump(mode="json", include={"task", "labels", "base", "prepared"})
     return facts | ready.training.settings | {"steps": len(steps), PLAN: f"sha256:{of_plan.hexdigest()}"}
+
+
+def _digest_rows(rows: Rows) -> bytes:
+    """Of the tokens, where each row ends, and what is learned of them."""
+    digest = hashlib.sha256(np.array(rows.lengths, dtype="<i8").tobytes())
+    for row in rows.ids:
+        digest.update(np.asarray(row, dtype="<i4").tobytes())
+    for marks in rows.learned:
+        digest.update(marks)
+    digest.update(rows.labels.astype("<i8").tobytes())
+    return digest.digest()
 
 
 def _read_rows(

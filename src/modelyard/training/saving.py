@@ -106,7 +106,8 @@ class Saver:
     def forgetting_dead_ends(self, learner: Learner, course: Course) -> Iterator[None]:
         """Where the training ends with a number that is not finite, remove the checkpoint of the weights that gave it.
 
-        A checkpoint is written before any loss of its weights is seen: gone on from, it would end at once again.
+        A checkpoint is written before any loss of its weights is seen: gone on from, it would end at once again, but
+        where the machine was at fault. So it stays where no other is whole.
 
         Raises:
             NotFinite: as within the block, with what is to be done about the checkpoints that stay.
@@ -120,9 +121,11 @@ class Saver:
             learner.group.wait()  # whoever ends first ends all
             if not (kept := saved_steps(self.folder)):
                 raise
+            whose = ", whose weights gave it and which alone is saved" if kept[0] == course.step else ""
             advice = (
                 f"{TRY_LOWER} and remove {self.folder}, whose checkpoints are of the settings as they are; without a "
-                f"change the same command goes on after step {kept[0]}, which helps where the machine was at fault"
+                f"change the same command goes on after step {kept[0]}{whose}, which helps where the machine was at "
+                "fault"
             )
             raise NotFinite(replace(error.problems[0], next_step=advice)) from error
 

@@ -275,8 +275,6 @@ def _report(ready: Ready, done: _Done, padding: Measurement, notes: list[str]) -
 
 def _fitting(ready: Ready, saved: Saved | None, excerpt: Excerpt | None, group: Group) -> tuple[Ready, list[str]]:
     """Forward passes of as many tokens as the memory holds, and of no more than before; a note on unusual ones."""
-    wanted = ready.settings.train.precision
-    precision: Precision = "fp32" if wanted == "auto" else wanted
     if excerpt is not None and excerpt.tokens_per_forward is not None:
         room = Derived(excerpt.tokens_per_forward, SET)
     else:
@@ -285,7 +283,7 @@ def _fitting(ready: Ready, saved: Saved | None, excerpt: Excerpt | None, group: 
             ready.train,
             [now.batch for now in ready.planned],
             ready.objective,
-            precision=precision if saved is None else saved.state.precision,
+            precision=ready.settings.train.precision if saved is None else saved.state.precision,
             group=group,
             most=None if saved is None else saved.state.tokens_per_forward,
         )
@@ -368,8 +366,8 @@ def _write_model(ready: Ready, fitted: Fitted, precision: Precision, output: Pat
             if (ready.base / name).is_file():
                 shutil.copyfile(ready.base / name, folder / name)
         write_json(folder / MARK, ready.training.model_copy(update=now))
-        # killed from here on, it leaves a model without a report rather than one beside that of another model
-        (reports / f"{STAGE}.json").unlink(missing_ok=True)
+    # killed from here on, it leaves a model without a report; between these two lines the digest in it tells
+    (reports / f"{STAGE}.json").unlink(missing_ok=True)
     return group.from_first(digest_folder(output))
 
 
