@@ -37,7 +37,7 @@ from modelyard.evidence.report import Measurement
 from modelyard.evidence.timing import time_ratio
 from modelyard.training.formats import Precision
 from modelyard.training.step import Learner, make_learner, take_step
-from modelyard.training.surroundings import keeping_freed_memory, quick_dropout, quiet_transformers, reproducible
+from modelyard.training.surroundings import for_training
 
 FIRST = 4  # steps that are not timed: the first compiles, the next ones find what of its shapes may change
 STEPS = 24  # timed
@@ -108,13 +108,7 @@ def compared(name: str, options: argparse.Namespace, precision: Precision) -> di
         write_reviews(options.project, work, REVIEWS, 1)
     else:
         write_language(name, work, SETUPS[name].rows, options.layers)
-    with (
-        tempfile.TemporaryDirectory() as cache,
-        reproducible(0),
-        quiet_transformers(),
-        keeping_freed_memory(),
-        quick_dropout(),
-    ):
+    with tempfile.TemporaryDirectory() as cache, for_training(0):
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
         given = course(work, 0)
         learners = {kind: learner(given, precision, compiled=kind == "compiled") for kind in ("eager", "compiled")}

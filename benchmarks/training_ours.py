@@ -31,7 +31,7 @@ from modelyard.training.loop import Scheduled, evaluate, schedule
 from modelyard.training.objective import Objective
 from modelyard.training.precision import LEAST_STEPS, choose_precision
 from modelyard.training.step import make_learner, take_step
-from modelyard.training.surroundings import keeping_freed_memory, quick_dropout, quiet_transformers, reproducible
+from modelyard.training.surroundings import for_training
 from modelyard.training.watching import padding_share
 
 TIMED = 3
@@ -84,7 +84,7 @@ def rows_of(split: dict[str, Any]) -> Rows:
 def main() -> None:
     """Train, time, tell."""
     work, seed, wanted = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-    with reproducible(seed), quiet_transformers(), keeping_freed_memory(), quick_dropout():
+    with for_training(seed):
         model, objective, train, validation, steps = course(work, seed)
         batches = [now.batch for now in steps]
         start = time.perf_counter()

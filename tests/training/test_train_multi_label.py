@@ -79,7 +79,7 @@ def test_labels_are_learned_and_measured(tiny_base: Path, prepare_labels: Prepar
     truth = np.array([[label in row for label in LABELS] for row in data.split("validation")["labels"].to_list()])
     given = answers(tmp_path / "model", data) > 0
     found = {(item.name, item.scope): item.interval for item in report.measurements}
-    assert found["exact_match", "overall"].estimate == (truth == given).all(axis=1).mean() > 0.2  # a guess: 1 of 8
+    assert found["exact_match", "overall"].estimate == (truth == given).all(axis=1).mean() > 0.4  # a guess: 1 of 8
     right, wrong = (truth & given).sum(axis=0), (truth ^ given).sum(axis=0)
     by_label = 2 * right / (2 * right + wrong)
     assert [found["f1", f"class:{label}"].estimate for label in LABELS] == pytest.approx(by_label.tolist())

@@ -2,12 +2,10 @@
 
 import itertools
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from modelyard.training.batches import Rows, cut, plan
@@ -43,9 +41,6 @@ class Beside(Group):
     size: int = 2
     other: tuple[float, float] = (0, 0)
 
-    def sums(self, values: NDArray[Any]) -> NDArray[Any]:
-        return values + np.array(self.other)
-
     def most(self, *values: float) -> list[float]:
         return [max(pair) for pair in zip(values, self.other, strict=True)]
 
@@ -60,10 +55,9 @@ def test_padding_share_by_hand() -> None:
 
 def test_each_process_pads_its_own_rows() -> None:
     # of 5, 3 and 2 the first has 5 and 2, in 2 x 5; the other 3 alone: 10 of 13, where one process has 10 of 15
-    first = Beside(other=(3, 3))
-    assert padding_share([[0, 1, 2]], rows_of([5, 3, 2]), CLASSIFIER, first) == pytest.approx(3 / 13)
+    assert padding_share([[0, 1, 2]], rows_of([5, 3, 2]), CLASSIFIER, 2) == pytest.approx(3 / 13)
     # of one row the other has none
-    assert padding_share([[0]], rows_of([5, 3, 2]), CLASSIFIER, Beside()) == 0.0
+    assert padding_share([[0]], rows_of([5, 3, 2]), CLASSIFIER, 2) == 0.0
 
 
 def test_the_process_with_the_most_memory_and_the_slowest_data_is_told() -> None:
@@ -100,11 +94,12 @@ def test_operations_of_a_token_by_hand() -> None:
 def test_utilisation_by_hand() -> None:
     rows = Rows([[1] * 10, [1] * 6], ["", ""], learned=[b"\0" * 6 + b"\1" * 4, b"\0" + b"\1" * 5])
     watch = Watch(
-        tiny(), rows, Language(packs=True, tokens_per_forward=100, hidden_size=64), steps=1, group=Beside(), peak=5e5
+        tiny(), rows, Language(packs=True, tokens_per_forward=100, hidden_size=8), steps=1, group=Beside(), peak=5e5
     )
     watch.begin(0)
     figures = watch.of_step(1, [0, 1], seconds=0.5, data_seconds=0.001)
     assert figures["utilisation"] == pytest.approx(6 * (544 * 16 + 400 * 9) / 0.5 / 1e6, abs=1e-4)
+    assert figures["padding_share"] == 0.0  # each in a line of its process
     assert figures["data_seconds"] == 0.001
     assert figures["peak_memory_bytes"] > 10**7
 

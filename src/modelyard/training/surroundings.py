@@ -17,6 +17,13 @@ _GLIBC_LIMIT_TRIM, _GLIBC_LIMIT_MMAP = 64 << 20, 32 << 20  # where glibc's own a
 
 
 @contextlib.contextmanager
+def for_training(seed: int) -> Iterator[None]:
+    """All that training needs, see below."""
+    with reproducible(seed), quiet_transformers(), keeping_freed_memory(), quick_dropout():
+        yield
+
+
+@contextlib.contextmanager
 def reproducible(seed: int) -> Iterator[None]:
     """Seed torch and ask for its deterministic kernels: the same work on the same machine gives the same bits.
 

@@ -40,13 +40,7 @@ from modelyard.training.precision import LEAST_STEPS, check_precision, choose_pr
 from modelyard.training.ready import Ready, facts_of, kind_of, make_ready, model_section, read_data
 from modelyard.training.saving import Saver, noting_signals
 from modelyard.training.sharding import gathered, is_sharded
-from modelyard.training.surroundings import (
-    allow_what_has_none,
-    keeping_freed_memory,
-    quick_dropout,
-    quiet_transformers,
-    reproducible,
-)
+from modelyard.training.surroundings import allow_what_has_none, for_training
 from modelyard.training.watching import Watch, padding_share, peak_flops
 from modelyard.training.writing import Answer, save_answers, write_to_rows
 
@@ -111,13 +105,7 @@ def train(
         chosen.check_fresh(section, settings.train)
         base = find_base(section.base, section.revision, root=root, fresh=section.fresh)
         sharded = settings.train.sharded and group.size > 1
-        with (
-            telling_what_lacks(),
-            reproducible(settings.train.seed),
-            quiet_transformers(),
-            keeping_freed_memory(),
-            quick_dropout(),
-        ):
+        with telling_what_lacks(), for_training(settings.train.seed):
             # no name here refers to the model: it is gone when the group ends, as `joined` needs it
             report = _train(
                 make_ready(settings, kind, data, base, device, progress, sharded=sharded),
@@ -212,7 +200,7 @@ def _padding(ready: Ready, group: Group) -> Measurement:
 
     It is laid out once more for that.
     """
-    share = padding_share([now.batch for now in ready.planned], ready.train, ready.objective, group)
+    share = padding_share([now.batch for now in ready.planned], ready.train, ready.objective, group.size)
     exact = Interval.exact(share, n=len(ready.train.ids), unit="fraction")
     return Measurement(name="padding_share", subject="train", interval=exact)
 

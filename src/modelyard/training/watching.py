@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
@@ -63,17 +62,16 @@ def flops_per_token(model: PreTrainedModel) -> tuple[int, int]:
     return encoder, sum(found.values()) - 2 * encoder + of_head
 
 
-def padding_share(batches: Sequence[Sequence[int]], rows: Rows, objective: Objective, group: Group = ALONE) -> float:
+def padding_share(batches: Sequence[Sequence[int]], rows: Rows, objective: Objective, processes: int = 1) -> float:
     """Share of the places in the forward passes of some batches that hold padding; 0 of no batches.
 
-    Every process of the group asks: each counts the passes of its own rows.
+    Each process of a training pads its own rows; who has which is known to all, so that nothing is asked.
     """
     most, packs = objective.tokens_per_forward, objective.packs
-    shares = [group.share(batch) for batch in batches]
+    shares = [Group(rank, processes).share(batch) for batch in batches for rank in range(processes)]
     parts = [part for share in shares for part in cut(share, rows.lengths, most, padded=not packs)]
-    filled = sum(rows.lengths[index] for part in parts for index in part)
-    filled, places = group.sums(np.array([filled, sum(objective.places(rows, part) for part in parts)])).tolist()
-    return 1.0 - filled / places if places else 0.0
+    places = sum(objective.places(rows, part) for part in parts)
+    return 1.0 - sum(rows.lengths[index] for part in parts for index in part) / places if places else 0.0
 
 
 @dataclass
@@ -122,7 +120,7 @@ class Watch:
         mine = torch.cuda.max_memory_allocated() if self.model.device.type == "cuda" else own_peak_bytes()
         memory, waited = self.group.most(mine, data_seconds)
         figures: dict[str, Any] = {
-            "padding_share": round(padding_share([batch], self.rows, self.objective, self.group), 4),
+            "padding_share": round(padding_share([batch], self.rows, self.objective, self.group.size), 4),
             "peak_memory_bytes": int(memory),
             "data_seconds": round(waited, 6),
         }
