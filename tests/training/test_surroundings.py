@@ -14,6 +14,7 @@ from transformers.utils import logging as transformers_logging
 from modelyard.training import surroundings
 from modelyard.training.surroundings import (
     allow_what_has_none,
+    attention_as_given,
     hand_back_freed,
     keeping_freed_memory,
     quick_dropout,
@@ -90,6 +91,32 @@ def test_quick_dropout_follows_the_generator_reaches_attention_and_is_put_back()
     assert not torch.equal(first[:64], before[:64])
     assert not torch.equal(first[64:], before[64:])
     assert torch.equal(drawn(), before)
+
+
+def test_attention_with_dropout_keeps_the_format_it_is_given_and_is_put_back() -> None:
+    torch.manual_seed(2)
+    parts = [torch.randn(2, 3, 50, 16, dtype=torch.bfloat16, requires_grad=True) for _ in "qkv"]
+    query, key, value = (part.detach().double() for part in parts)
+    exact = torch.softmax(query @ key.mT / 4, dim=-1) @ value  # the root of 16 is 4
+
+    def kept() -> set[torch.dtype]:
+        formats = set()
+
+        def note(saved: torch.Tensor) -> torch.Tensor:
+            formats.add(saved.dtype)
+            return saved
+
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda saved: saved):
+            found = torch.nn.functional.scaled_dot_product_attention(*parts, dropout_p=1e-9)
+        assert (found.double() - exact).abs().max() < 4 / 256  # bf16 has 8 bits of which one is not written
+        return formats
+
+    before = kept()
+    with attention_as_given():
+        within = kept()
+    assert torch.float32 in before
+    assert torch.float32 not in within
+    assert kept() == before
 
 
 def test_an_operation_without_a_deterministic_kernel_is_allowed_and_named() -> None:

@@ -48,14 +48,14 @@ class Rows:
 def plan(
     lengths: Sequence[int], *, tokens_per_batch: int, seed: int, epoch: int, packs: bool = False
 ) -> list[list[int]]:
-    """Batches of one epoch: every row once, their tokens at most `tokens_per_batch`.
+    """Batches of one epoch: every row once, their tokens as near to `tokens_per_batch` as whole rows allow.
 
-    Shuffled, sorted by length within windows, cut, and the batches shuffled. The windows rise and fall by turns, so
-    that the rows on both sides of a border are alike and only the last batch is a remainder.
+    Shuffled, sorted by length within windows, dealt out, and the batches shuffled. The windows rise and fall by turns,
+    so that the rows on both sides of a border are alike.
 
     Args:
         lengths: tokens of each row.
-        tokens_per_batch: the budget, padding not counted; a row longer than it is a batch of its own.
+        tokens_per_batch: the budget, padding not counted.
         seed: of the project.
         epoch: from 0; each has an order of its own.
         packs: rows lie side by side: they are only shuffled; rows of unlike length fill lines better.
@@ -69,16 +69,30 @@ def plan(
     rng = np.random.default_rng([seed, epoch])
     shuffled = rng.permutation(len(sizes))
     if packs:
-        return cut(shuffled.tolist(), lengths, tokens_per_batch, padded=False)
+        return _deal(shuffled, sizes, tokens_per_batch)
     rows_per_batch = max(1, int(tokens_per_batch / sizes.mean()))
     window = max(rows_per_batch, min(WINDOW_BATCHES * rows_per_batch, len(sizes) // WINDOW_SHARE))
-    ordered: list[int] = []
+    ordered: list[NDArray[np.int64]] = []
     for number, start in enumerate(range(0, len(sizes), window)):
         part = shuffled[start : start + window]
         rising = part[np.argsort(sizes[part], kind="stable")]
-        ordered += (rising if number % 2 == 0 else rising[::-1]).tolist()
-    batches = cut(ordered, lengths, tokens_per_batch, padded=False)
+        ordered.append(rising if number % 2 == 0 else rising[::-1])
+    batches = _deal(np.concatenate(ordered), sizes, tokens_per_batch)
     return [batches[index] for index in rng.permutation(len(batches))]
+
+
+def _deal(order: NDArray[np.int64], lengths: NDArray[np.int64], budget: int) -> list[list[int]]:
+    """Rows, kept in their order, in as many batches as come nearest to the budget, all alike in tokens.
+
+    Each row goes where its middle lies on a line of all tokens that is divided evenly. Batches that never pass the
+    budget would be half a row short of it on average, of three long rows a sixth, and the last one a remainder.
+    """
+    ends = np.cumsum(lengths[order])
+    middles, total = ends - lengths[order] / 2, int(ends[-1])
+    batches = max(1, round(total / budget))
+    numbers = (middles * batches / total).astype(np.int64)
+    borders = np.flatnonzero(np.diff(numbers)) + 1  # a row longer than a batch leaves the next number out
+    return [part.tolist() for part in np.split(order, borders)]
 
 
 def cut(order: Sequence[int], lengths: Sequence[int], budget: int, *, padded: bool = True) -> list[list[int]]:
