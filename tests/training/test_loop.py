@@ -19,7 +19,15 @@ from modelyard.training.batches import Rows, plan
 from modelyard.training.checkpoint_state import About
 from modelyard.training.classifier import Classifier
 from modelyard.training.derive import Derived
-from modelyard.training.loop import Scheduled, evaluate, evaluations_since_best, fit, learning_rate_at, schedule
+from modelyard.training.loop import (
+    Scheduled,
+    evaluate,
+    evaluations_since_best,
+    fit,
+    learning_rate_at,
+    schedule,
+    step_weight,
+)
 from modelyard.training.objective import Pass
 from modelyard.training.saving import Saver
 from modelyard.training.watching import Watch
@@ -69,6 +77,27 @@ def test_schedule_of_a_single_batch_evaluates_once() -> None:
         now.evaluate
         for now in schedule([3, 3], epochs=1, tokens_per_batch=99, learning_rate=1.0, evaluations_per_epoch=4, seed=0)
     ] == [True]
+
+
+def test_over_an_epoch_every_row_counts_the_same(make_model: Callable[[], PreTrainedModel], train_rows: Rows) -> None:
+    steps = steps_of(train_rows, epochs=2, budget=150)
+    epoch = [now for now in steps if now.epoch <= 1.0]
+    assert len({len(now.batch) for now in epoch}) > 2  # the mean of each step would weigh its rows by how many they are
+    model, by_torch = make_model().double().eval(), make_model().double().eval()
+    learner = step.make_learner(model, Classifier(0), precision="fp32", step_weight=step_weight(train_rows, steps))
+    added = {name: torch.zeros_like(weight) for name, weight in model.named_parameters()}
+    for now in epoch:
+        found = step.take_step(learner, train_rows, now.batch, learning_rate=0.0, step=now.step)
+        assert found.gradient_norm < step.CLIP_NORM
+        for name, weight in model.named_parameters():
+            added[name] += weight.grad / len(epoch)
+    for index, row in enumerate(train_rows.ids):
+        loss = torch.nn.CrossEntropyLoss()(
+            by_torch(input_ids=torch.tensor([list(row)])).logits, torch.from_numpy(train_rows.labels[index : index + 1])
+        )
+        (loss / len(train_rows.ids)).backward()
+    for name, weight in by_torch.named_parameters():
+        torch.testing.assert_close(added[name], weight.grad, rtol=0, atol=1e-9)
 
 
 def test_evaluate_gives_each_row_what_it_gets_alone_and_in_its_order(
