@@ -44,7 +44,7 @@ ROUNDS = 6
 ROWS, TOKENS = 32, 128
 TIMED_ROWS = 4
 FORMATS: tuple[Precision, ...] = ("fp32", "bf16")
-HALF = 0.505
+HALF_TO_A_HUNDREDTH = 0.505
 
 
 def models() -> dict[str, tuple[Any, Rows, Objective]]:
@@ -96,7 +96,9 @@ def main() -> None:
             raise SystemExit(f"{name}: the loss is {losses[True]} with and {losses[False]} without")
         for saved in ("fp32, computed again", "bf16, kept"):
             share = Interval.exact(kept[saved] / kept["fp32, kept"], n=1, unit="fraction")
-            verdicts.append(judge(share, at_most(HALF), rule="activation_memory", subject=f"{name}, {saved}"))
+            verdicts.append(
+                judge(share, at_most(HALF_TO_A_HUNDREDTH), rule="activation_memory", subject=f"{name}, {saved}")
+            )
         ratio = time_ratio(np.array(seconds[True]), np.array(seconds[False]))
         measurements += [
             Measurement(name="step_time", subject=name, interval=ratio),

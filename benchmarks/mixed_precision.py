@@ -43,7 +43,7 @@ from modelyard.training.loop import evaluate, fit, schedule
 from modelyard.training.precision import candidates
 from modelyard.training.rows import cut_rows, encode_split
 from modelyard.training.step import Learner, make_learner, take_step
-from modelyard.training.surroundings import quiet_transformers, reproducible
+from modelyard.training.surroundings import for_training
 
 ROWS, TOKENS = 64, 128  # of one step of BERT-base
 ROUNDS = 12
@@ -63,7 +63,7 @@ def main() -> None:
         return
     check_model_folder(options.project / "models" / "minilm")
     names = candidates(torch.device("cuda"))
-    with reproducible(0), quiet_transformers():
+    with for_training(0):
         verdicts, measurements = large_model(names)
         small = small_model(options.project, names, range(options.seeds))
     path = write_results(

@@ -27,7 +27,7 @@ from modelyard.training.batches import Rows, cut
 from modelyard.training.classifier import Classifier
 from modelyard.training.formats import DTYPES, Precision
 from modelyard.training.language import language
-from modelyard.training.loop import Scheduled, evaluate, schedule, step_weight
+from modelyard.training.loop import Scheduled, evaluate, mean_weight, schedule
 from modelyard.training.objective import Objective
 from modelyard.training.precision import LEAST_STEPS, choose_precision
 from modelyard.training.step import make_learner, take_step
@@ -97,7 +97,7 @@ def main() -> None:
         peak_memory.begin()
         torch.manual_seed(seed)
         start = time.perf_counter()
-        weight = step_weight(train, steps)
+        weight = mean_weight(train, steps)
         learner = make_learner(model.train(), objective, precision=precision, step_weight=weight)
         for now in steps:
             take_step(learner, train, now.batch, learning_rate=now.learning_rate, step=now.step)

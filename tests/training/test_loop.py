@@ -25,8 +25,8 @@ from modelyard.training.loop import (
     evaluations_since_best,
     fit,
     learning_rate_at,
+    mean_weight,
     schedule,
-    step_weight,
 )
 from modelyard.training.objective import Pass
 from modelyard.training.saving import Saver
@@ -84,7 +84,7 @@ def test_over_an_epoch_every_row_counts_the_same(make_model: Callable[[], PreTra
     epoch = [now for now in steps if now.epoch <= 1.0]
     assert len({len(now.batch) for now in epoch}) > 2  # the mean of each step would weigh its rows by how many they are
     model, by_torch = make_model().double().eval(), make_model().double().eval()
-    learner = step.make_learner(model, Classifier(0), precision="fp32", step_weight=step_weight(train_rows, steps))
+    learner = step.make_learner(model, Classifier(0), precision="fp32", step_weight=mean_weight(train_rows, steps))
     added = {name: torch.zeros_like(weight) for name, weight in model.named_parameters()}
     for now in epoch:
         found = step.take_step(learner, train_rows, now.batch, learning_rate=0.0, step=now.step)
@@ -98,6 +98,13 @@ def test_over_an_epoch_every_row_counts_the_same(make_model: Callable[[], PreTra
         (loss / len(train_rows.ids)).backward()
     for name, weight in by_torch.named_parameters():
         torch.testing.assert_close(added[name], weight.grad, rtol=0, atol=1e-9)
+
+
+def test_the_mean_weight_of_a_step_is_of_learned_tokens_over_all_epochs() -> None:
+    rows = Rows([[1] * 5] * 6, [""] * 6, learned=[b"\0\1\1\1\1", *[b"\0\0\0\0\1"] * 5])
+    steps = steps_of(rows, epochs=2, budget=10)
+    assert len(steps) == 6
+    assert mean_weight(rows, steps) == 2 * 9 / 6
 
 
 def test_evaluate_gives_each_row_what_it_gets_alone_and_in_its_order(

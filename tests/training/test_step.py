@@ -50,6 +50,23 @@ def test_the_gradient_is_that_of_the_mean_loss_by_torch_alone(
     assert result.gradient_norm == pytest.approx(norm, rel=1e-9)
 
 
+def test_the_norm_is_that_of_the_mean_and_the_gradient_as_many_times_it_as_the_batch_is_larger(
+    make_model: Callable[[], PreTrainedModel], train_rows: Rows
+) -> None:
+    for steep in (0.1, 200):  # below the norm at which gradients are clipped, and above
+        norms, sizes = [], []
+        for batch in ([0, 0], [0] * 6):
+            model = make_model().double().eval()
+            with torch.no_grad():
+                model.classifier.weight.mul_(steep)
+            learner = make_learner(model, Classifier(0), precision="fp32", step_weight=4.0)
+            norms.append(take_step(learner, train_rows, batch, learning_rate=0.0, step=1).gradient_norm)
+            sizes.append(torch.linalg.vector_norm(torch.cat([g.flatten() for g in gradients(model).values()])).item())
+        assert (norms[0] > 1) == (steep > 1)
+        assert norms[1] == pytest.approx(norms[0], rel=1e-9)
+        assert sizes == pytest.approx([min(1.0, norms[0]) * 2 / 4, min(1.0, norms[0]) * 6 / 4], rel=1e-5)
+
+
 def test_clips_at_one(make_model: Callable[[], PreTrainedModel], train_rows: Rows) -> None:
     model = make_model().eval()
     with torch.no_grad():

@@ -93,7 +93,8 @@ def test_quick_dropout_follows_the_generator_reaches_attention_and_is_put_back()
     assert torch.equal(drawn(), before)
 
 
-def test_attention_with_dropout_keeps_the_format_it_is_given_and_is_put_back() -> None:
+def test_attention_with_dropout_keeps_the_format_it_is_given_and_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)  # beside a GPU torch decides
     torch.manual_seed(2)
     parts = [torch.randn(2, 3, 50, 16, dtype=torch.bfloat16, requires_grad=True) for _ in "qkv"]
     query, key, value = (part.detach().double() for part in parts)

@@ -145,6 +145,32 @@ def test_the_same_work_gives_the_same_bytes(tiny_base: Path, tiny_prepared: Path
     assert digest_folder(tmp_path / "one/model") != digest_folder(tmp_path / "three/model")
 
 
+def test_every_row_is_to_count_the_same_also_in_an_excerpt(
+    tiny_base: Path, tiny_prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = []
+
+    def fit_and_note(*args: Any, step_weight: float, **options: Any) -> Fitted:
+        given.append(step_weight)
+        return fit(*args, step_weight=step_weight, **options)
+
+    monkeypatch.setattr("modelyard.training.train.fit", fit_and_note)
+    run(tiny_base, tiny_prepared, tmp_path, epochs=1, tokens_per_batch=200)
+    steps = [json.loads(line) for line in (tmp_path / "reports" / METRICS_FILE).read_text().splitlines()]
+    count = sum("tokens" in line for line in steps)
+    train_rows = len(read_prepared(tiny_prepared).split("train"))
+    train(
+        settings_of(tiny_base, epochs=1, tokens_per_batch=200),
+        root=tmp_path,
+        prepared=tiny_prepared,
+        output=tmp_path / "excerpt",
+        reports=tmp_path / "reports",
+        excerpt=Excerpt(steps=2, every_seconds=60.0),
+    )
+    assert count > 2
+    assert given == [train_rows / count] * 2
+
+
 def test_replaces_its_own_output_and_nobody_elses(
     trained: tuple[Path, Report], tiny_base: Path, tiny_prepared: Path, tmp_path: Path
 ) -> None:

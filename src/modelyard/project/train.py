@@ -17,7 +17,7 @@ class TrainSection(Section):
     learning_rate: float | None = Field(None, gt=0, lt=1)
     """Peak learning rate. null: derived from the batch."""
     tokens_per_batch: int | None = Field(None, ge=16)
-    """Tokens of one optimiser step, padding not counted. null: derived."""
+    """About so many tokens in one optimiser step, padding not counted. null: derived."""
     lora_rank: int | None = Field(None, ge=1, le=1024)
     """Dimensions of the updates that LoRA trains in the place of the weights. null: the weights themselves."""
     activation_checkpointing: bool = False

@@ -1,4 +1,4 @@
-"""Which rows form a batch: planned from the lengths, the seed and the epoch alone, under a budget of tokens."""
+"""Which rows form a batch: planned from the lengths, the seed and the epoch alone, near a budget of tokens."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -48,9 +48,9 @@ class Rows:
 def plan(
     lengths: Sequence[int], *, tokens_per_batch: int, seed: int, epoch: int, packs: bool = False
 ) -> list[list[int]]:
-    """Batches of one epoch: every row once, their tokens as near to `tokens_per_batch` as whole rows allow.
+    """Batches of one epoch: every row once, about `tokens_per_batch` in each.
 
-    Shuffled, sorted by length within windows, dealt out, and the batches shuffled. The windows rise and fall by turns,
+    Shuffled, sorted by length within windows, divided, and the batches shuffled. The windows rise and fall by turns,
     so that the rows on both sides of a border are alike.
 
     Args:
@@ -69,7 +69,7 @@ def plan(
     rng = np.random.default_rng([seed, epoch])
     shuffled = rng.permutation(len(sizes))
     if packs:
-        return _deal(shuffled, sizes, tokens_per_batch)
+        return _divide(shuffled, sizes, tokens_per_batch)
     rows_per_batch = max(1, int(tokens_per_batch / sizes.mean()))
     window = max(rows_per_batch, min(WINDOW_BATCHES * rows_per_batch, len(sizes) // WINDOW_SHARE))
     ordered: list[NDArray[np.int64]] = []
@@ -77,22 +77,31 @@ def plan(
         part = shuffled[start : start + window]
         rising = part[np.argsort(sizes[part], kind="stable")]
         ordered.append(rising if number % 2 == 0 else rising[::-1])
-    batches = _deal(np.concatenate(ordered), sizes, tokens_per_batch)
+    batches = _divide(np.concatenate(ordered), sizes, tokens_per_batch)
     return [batches[index] for index in rng.permutation(len(batches))]
 
 
-def _deal(order: NDArray[np.int64], lengths: NDArray[np.int64], budget: int) -> list[list[int]]:
-    """Rows, kept in their order, in as many batches as come nearest to the budget, all alike in tokens.
+def steps_per_epoch(tokens: int, budget: float) -> int:
+    """How many steps come nearest to a budget of tokens each."""
+    return max(1, round(tokens / budget))
 
-    Each row goes where its middle lies on a line of all tokens that is divided evenly. Batches that never pass the
-    budget would be half a row short of it on average, of three long rows a sixth, and the last one a remainder.
+
+def _divide(order: NDArray[np.int64], lengths: NDArray[np.int64], budget: int) -> list[list[int]]:
+    """Rows, kept in their order, in as many batches as come nearest to the budget.
+
+    Each has, as nearly as whole rows allow, an even share of what is left for it and those after it. Batches that never
+    pass the budget would be half a row short of it on average, of three long rows a sixth, the last one a remainder.
     """
-    ends = np.cumsum(lengths[order])
-    middles, total = ends - lengths[order] / 2, int(ends[-1])
-    batches = max(1, round(total / budget))
-    numbers = (middles * batches / total).astype(np.int64)
-    borders = np.flatnonzero(np.diff(numbers)) + 1  # a row longer than a batch leaves the next number out
-    return [part.tolist() for part in np.split(order, borders)]
+    left, batches = int(lengths.sum()), list[list[int]]()
+    tokens = share = 0.0
+    for index, length in zip(order.tolist(), lengths[order].tolist(), strict=True):
+        if not batches or (share < left and tokens + length - share > share - tokens):
+            left -= int(tokens)
+            share, tokens = left / steps_per_epoch(left, budget), 0.0
+            batches.append([])
+        batches[-1].append(index)
+        tokens += length
+    return batches
 
 
 def cut(order: Sequence[int], lengths: Sequence[int], budget: int, *, padded: bool = True) -> list[list[int]]:

@@ -38,7 +38,7 @@ class Pretraining(NamedTuple):
     Attributes:
         most_epochs: however few the rows.
         epochs_source: who says so.
-        most_tokens: of a step.
+        most_tokens: of a mean step.
         tokens_source: who says so.
         least_updates: that are wanted, by smaller steps and more epochs.
     """
@@ -186,7 +186,7 @@ def tokens_per_batch(
         if value >= max(longest, ROWS_PER_BATCH * mean):
             return Derived(
                 value,
-                f"{plan.least_updates} updates are wanted of {passed} tokens in {plan.most_epochs} epochs, of at most "
+                f"{plan.least_updates} updates are wanted of {passed} tokens in {plan.most_epochs} epochs, of about "
                 f"{plan.most_tokens} each ({plan.tokens_source})",
             )
     rounded = MULTIPLE * math.ceil(ROWS_PER_BATCH * mean / MULTIPLE)

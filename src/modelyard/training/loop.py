@@ -154,6 +154,7 @@ def fit(
     watch: Watch | None = None,
     group: Group = ALONE,
     untrained_loss: float = math.inf,
+    step_weight: float | None = None,
     progress: Progress = silent,
 ) -> Fitted:
     """Fine-tune `model` in place and leave it with the weights of the lowest validation loss.
@@ -171,6 +172,7 @@ def fit(
         watch: what the figures of every step say beside loss and speed.
         group: the processes that train together; each gives the same result.
         untrained_loss: of a model that has learned nothing, in nats; far above it a warning is given.
+        step_weight: as in `Learner`, see `mean_weight`.
         progress: told after every step.
 
     Raises:
@@ -180,8 +182,7 @@ def fit(
         Stopped: a signal asked for an end; the training is saved.
     """
     torch.manual_seed(seed + group.rank)  # every process drops out its own
-    weight = step_weight(train, steps)
-    learner = make_learner(model.train(), objective, precision=precision, group=group, step_weight=weight)
+    learner = make_learner(model.train(), objective, precision=precision, group=group, step_weight=step_weight)
     course = Course() if saver is None else saver.begin(learner)
     evaluating = _stoppable(progress, saver, learner, course)
     if watch is not None:
@@ -211,7 +212,7 @@ def fit(
     return Fitted(course.best_step, course.history, course.best_outputs, stopped_early=now.step < steps[-1].step)
 
 
-def step_weight(rows: Rows, steps: Sequence[Scheduled]) -> float:
+def mean_weight(rows: Rows, steps: Sequence[Scheduled]) -> float:
     """What the rows of a step count on average.
 
     Divided by it, every row, or learned token, counts the same over an epoch. By the mean of its own step one among few

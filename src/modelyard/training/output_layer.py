@@ -19,10 +19,11 @@ from modelyard.training.classifier import TOKENS_PER_FORWARD
 
 LOGITS_BYTES = 512 * 1024**2
 """Of one forward pass in fp32; the backward pass takes as much again."""
-_TOGETHER = {"cpu": 16}
-"""Places whose softmax is taken at a time: on a CPU so few that they stay in its cache. 1,500 places of 49,152 tokens,
-forward and backward: 89 ms, 154 with torch's own loss (two cores)."""
-_TOGETHER_ELSEWHERE = 1_024
+_PART_BYTES = {"cpu": 4 * 1024**2}
+"""Of the softmax in fp32 that is taken at a time: on a CPU what its cache holds. 1,500 places of 49,152 tokens, forward
+and backward: 89 ms, 154 with torch's own loss (two cores)."""
+_PART_BYTES_ELSEWHERE = 128 * 1024**2
+"""Few enough kernels that starting them costs little, and a quarter of `LOGITS_BYTES`; not measured."""
 
 
 @contextmanager
@@ -62,25 +63,28 @@ class _Losses(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:  # noqa: ANN401
-        together = _TOGETHER.get(logits.device.type, _TOGETHER_ELSEWHERE)
-        parts = zip(torch.split(logits, together), torch.split(targets, together), strict=True)
-        found = torch.cat([losses(some, wanted) for some, wanted in parts])
-        ctx.save_for_backward(logits, targets, found)
-        ctx.together = together
+        ctx.places = _places_at_a_time(logits)
+        parts = zip(torch.split(logits, ctx.places), torch.split(targets, ctx.places), strict=True)
+        found = torch.cat([losses(*part) for part in parts])
+        ctx.save_for_backward(logits, targets)
         return found
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:  # noqa: ANN401
-        logits = ctx.saved_tensors[0]
-        given = torch.empty_like(logits)
-        all_parts = [torch.split(one, ctx.together) for one in (*ctx.saved_tensors, gradient, given)]
-        for some, wanted, lost, share, into in zip(*all_parts, strict=True):
-            softmax, targets = some.to(lost.dtype, copy=True), (torch.arange(len(some), device=some.device), wanted)
-            level = softmax[targets] + lost  # the logarithm of the sum of exponentials
-            softmax.sub_(level[:, None]).exp_()
-            softmax[targets] -= 1
-            into.copy_(softmax.mul_(share[:, None]))
-        return given, None
+    def backward(ctx: Any, losses_gradient: torch.Tensor) -> tuple[torch.Tensor, None]:  # noqa: ANN401
+        logits, targets = ctx.saved_tensors
+        logits_gradient = torch.empty_like(logits)
+        split = [torch.split(one, ctx.places) for one in (logits, targets, losses_gradient, logits_gradient)]
+        for part, part_targets, part_losses_gradient, part_gradient in zip(*split, strict=True):
+            softmax = torch.softmax(part, dim=1, dtype=part_losses_gradient.dtype)
+            softmax[torch.arange(len(part), device=part.device), part_targets] -= 1
+            part_gradient.copy_(softmax.mul_(part_losses_gradient[:, None]))
+        return logits_gradient, None
+
+
+def _places_at_a_time(logits: torch.Tensor) -> int:
+    """At least one for each thread."""
+    part = _PART_BYTES.get(logits.device.type, _PART_BYTES_ELSEWHERE)
+    return max(torch.get_num_threads(), part // (4 * logits.shape[1]))
 
 
 def tokens_per_forward(model: PreTrainedModel) -> int:

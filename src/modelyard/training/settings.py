@@ -10,7 +10,7 @@ from modelyard.project.model import ModelSection
 from modelyard.project.train import TrainSection
 from modelyard.training import derive, lora
 from modelyard.training.base import DEFAULT_POSITIONS, positions_of
-from modelyard.training.batches import Rows
+from modelyard.training.batches import Rows, steps_per_epoch
 from modelyard.training.derive import Defaults, Derived
 
 
@@ -75,7 +75,7 @@ def of_training(
         defaults = derive.from_scratch(defaults, parameters=parameters, mean_tokens=sum(lengths) / len(lengths))
     budget = derive.tokens_per_batch(lengths, train.tokens_per_batch, max(lengths), plan)
     evaluations = derive.evaluations_per_epoch(sum(lengths), sum(validation.lengths))
-    rows_per_step = min(len(lengths), max(1.0, budget.value * len(lengths) / sum(lengths)))
+    rows_per_step = max(1.0, len(lengths) / steps_per_epoch(sum(lengths), budget.value))
     rate = derive.learning_rate(train.learning_rate, defaults, parameters=parameters, rows_per_step=rows_per_step)
     epochs = derive.epochs(train.epochs, len(lengths) / rows_per_step, defaults, plan)
     return {"epochs": epochs, "tokens_per_batch": budget, "evaluations_per_epoch": evaluations, "learning_rate": rate}

@@ -38,7 +38,7 @@ class Learner:
         model: weights in fp32; in training mode where dropout is wanted.
         group: the processes that train it together.
         called: what the forward pass goes through, `model` or what adds up its gradients over the group.
-        step_weight: what the rows of a step count on average; None: those of each step its own mean.
+        step_weight: what a step's rows count on average, by which all are divided; None: each step by what its own do.
         optimiser: over the model's weights.
         scaler: of the loss against underflow; switched off except for fp16.
         precision: of the forward pass; the backward pass follows it.
@@ -60,7 +60,7 @@ class StepResult(NamedTuple):
 
     Attributes:
         loss_sum: of the rows' losses in nats, before the update.
-        gradient_norm: of the gradient before clipping.
+        gradient_norm: of the gradient of the batch's mean loss, before clipping.
         data_seconds: in which this process put its rows into arrays.
     """
 
@@ -140,7 +140,7 @@ def take_step(
 
     Each process of the group takes its share of the batch, in parts that fit one forward pass; each part's loss is
     divided by the same weight (the rows, or learned tokens, of the batch or of a mean one), so that the gradients of
-    all parts of all processes add up to that of the whole batch.
+    all parts of all processes add up to that of the whole batch. Clipped is what the gradient of the mean would be.
 
     Args:
         learner: what is updated.
@@ -153,7 +153,8 @@ def take_step(
         NotFinite: the loss or the gradient is not a finite number, the gradient in fp16 not even at the least scale
             of the loss; the weights are as they were.
     """
-    group, weight = learner.group, learner.step_weight or rows.weight(batch)
+    group, of_batch = learner.group, rows.weight(batch)
+    weight = of_batch if learner.step_weight is None else learner.step_weight
     loss_sum, data_seconds, bad = 0.0, 0.0, list[str]()
     learner.optimiser.zero_grad(set_to_none=True)
     objective = learner.objective
@@ -175,7 +176,7 @@ def take_step(
     if not math.isfinite(loss_sum):
         raise not_finite("loss", loss_sum, step, sorted(source for found in group.gather(bad) for source in found))
     learner.scaler.unscale_(learner.optimiser)
-    norm = _clip(learner.model)
+    norm = _clip(learner.model, of_batch / weight)
     if not math.isfinite(norm) and learner.scaler.get_scale() <= LEAST_LOSS_SCALE:  # 1 where the scaler is off
         raise not_finite("gradient", norm, step, [rows.sources[index] for index in batch])
     for parameters in learner.optimiser.param_groups:
@@ -190,15 +191,15 @@ def _passes(learner: Learner, parts: int) -> int:
     return max(1, int(learner.group.most(parts)[0]) if is_sharded(learner.model) else parts)
 
 
-def _clip(model: PreTrainedModel) -> float:
-    """Scale the gradient down to a norm of `CLIP_NORM`; returns the norm it had.
+def _clip(model: PreTrainedModel, times: float) -> float:
+    """Scale a gradient, so many times that of the mean, as it takes that one to a norm of `CLIP_NORM`; its norm before.
 
     Unlike torch's `clip_grad_norm_` it writes nothing where there is nothing to do: half a gigabyte of SmolLM2-135M.
     """
     weights = [weight for weight in model.parameters() if weight.grad is not None]
     total = torch.nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None], foreach=True)
-    if (norm := number(total)) > CLIP_NORM:
-        torch.nn.utils.clip_grads_with_norm_(weights, CLIP_NORM, total, foreach=True)
+    if (norm := number(total) / times) > CLIP_NORM:
+        torch.nn.utils.clip_grads_with_norm_(weights, CLIP_NORM * times, total, foreach=True)
     return norm
 
 

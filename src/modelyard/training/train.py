@@ -33,7 +33,7 @@ from modelyard.training.diverging import loss_without_training
 from modelyard.training.formats import Precision
 from modelyard.training.group import Group, joined
 from modelyard.training.kind import Evaluated
-from modelyard.training.loop import PATIENCE, Fitted, Scheduled, evaluate, fit
+from modelyard.training.loop import PATIENCE, Fitted, Scheduled, evaluate, fit, mean_weight
 from modelyard.training.memory import check_copy, choose_tokens, telling_what_lacks, usual_or_not, within
 from modelyard.training.metrics import nobody, recorded, unwritable
 from modelyard.training.precision import LEAST_STEPS, check_precision, choose_precision, step_on_copies
@@ -147,6 +147,7 @@ def _train(
                 precision=about.precision,
                 seed=section.seed,
                 record=record,
+                step_weight=mean_weight(ready.train, ready.planned),
                 saver=Saver(checkpoints_of(output), about, saved, record, asked, section.hours_between_failures, every),
                 watch=Watch(model, ready.train, ready.objective, len(steps), group, peak),
                 group=group,
