@@ -213,7 +213,13 @@ def row_losses(
     rate = derive.ENCODERS.small_rate.value
     steps = list(
         schedule(
-            train.lengths, epochs=1, tokens_per_batch=budget, learning_rate=rate, evaluations_per_epoch=1, seed=seed
+            train.lengths,
+            epochs=1,
+            tokens_per_batch=budget,
+            learning_rate=rate,
+            evaluations_per_epoch=1,
+            seed=seed,
+            by_rows=True,
         )
     )
     objective = Classifier(int(model.config.pad_token_id))

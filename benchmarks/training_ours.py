@@ -67,6 +67,7 @@ def course(work: Path, seed: int) -> Course:
         evaluations_per_epoch=1,
         seed=seed,
         packs=objective.packs,
+        by_rows=not train.learned,
     )
     return Course(model, objective, train, validation, list(steps))
 

@@ -58,6 +58,17 @@ def test_no_batch_is_a_remainder() -> None:
     assert tokens_of([4, 10, 1, 10, 5], budget=10) == [14, 11, 5]
 
 
+def test_by_rows_every_batch_has_as_many_and_neighbours_are_of_like_length() -> None:
+    lengths = [5 + index % 40 for index in range(400)]  # 24.5 on average: 320 tokens are 13 rows, 31 batches
+    batches = plan(lengths, tokens_per_batch=320, seed=7, epoch=0, by_rows=True)
+    assert sorted(index for batch in batches for index in batch) == list(range(400))
+    assert len(batches) == 31
+    assert {len(batch) for batch in batches} == {12, 13}
+    padded = sum(len(batch) * max(lengths[index] for index in batch) for batch in batches)
+    assert padded < 1.2 * sum(lengths)  # at random 13 of them are 1.7 times as wide as they need be
+    assert batches != plan(lengths, tokens_per_batch=320, seed=7, epoch=1, by_rows=True)
+
+
 def test_a_row_of_several_budgets_stands_alone() -> None:
     for epoch in range(20):
         assert [0] in plan([40, *[2] * 10], tokens_per_batch=10, seed=0, epoch=epoch)

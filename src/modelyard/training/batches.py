@@ -46,9 +46,9 @@ class Rows:
 
 
 def plan(
-    lengths: Sequence[int], *, tokens_per_batch: int, seed: int, epoch: int, packs: bool = False
+    lengths: Sequence[int], *, tokens_per_batch: int, seed: int, epoch: int, packs: bool = False, by_rows: bool = False
 ) -> list[list[int]]:
-    """Batches of one epoch: every row once, about `tokens_per_batch` in each.
+    """Batches of one epoch: every row once, about `tokens_per_batch` in each or, by rows, in a mean one.
 
     Shuffled, sorted by length within windows, divided, and the batches shuffled. The windows rise and fall by turns,
     so that the rows on both sides of a border are alike.
@@ -59,6 +59,7 @@ def plan(
         seed: of the project.
         epoch: from 0; each has an order of its own.
         packs: rows lie side by side: they are only shuffled; rows of unlike length fill lines better.
+        by_rows: all batches have the same number of rows, not of tokens: where a row counts whatever its length.
 
     Returns:
         Indices of the rows of each batch, from short to long or from long to short.
@@ -66,41 +67,42 @@ def plan(
     if not lengths:
         return []
     sizes = np.asarray(lengths, dtype=np.int64)
+    rows_per_batch = max(1.0, tokens_per_batch / sizes.mean())
+    counted, budget = (np.ones_like(sizes), rows_per_batch) if by_rows else (sizes, float(tokens_per_batch))
     rng = np.random.default_rng([seed, epoch])
     shuffled = rng.permutation(len(sizes))
     if packs:
-        return _divide(shuffled, sizes, tokens_per_batch)
-    rows_per_batch = max(1, int(tokens_per_batch / sizes.mean()))
-    window = max(rows_per_batch, min(WINDOW_BATCHES * rows_per_batch, len(sizes) // WINDOW_SHARE))
+        return _divide(shuffled, counted, budget)
+    window = max(int(rows_per_batch), min(WINDOW_BATCHES * int(rows_per_batch), len(sizes) // WINDOW_SHARE))
     ordered: list[NDArray[np.int64]] = []
     for number, start in enumerate(range(0, len(sizes), window)):
         part = shuffled[start : start + window]
         rising = part[np.argsort(sizes[part], kind="stable")]
         ordered.append(rising if number % 2 == 0 else rising[::-1])
-    batches = _divide(np.concatenate(ordered), sizes, tokens_per_batch)
+    batches = _divide(np.concatenate(ordered), counted, budget)
     return [batches[index] for index in rng.permutation(len(batches))]
 
 
-def steps_per_epoch(tokens: int, budget: float) -> int:
-    """How many steps come nearest to a budget of tokens each."""
-    return max(1, round(tokens / budget))
+def steps_per_epoch(total: float, budget: float) -> int:
+    """How many steps come nearest to a budget each, of tokens or of rows."""
+    return max(1, round(total / budget))
 
 
-def _divide(order: NDArray[np.int64], lengths: NDArray[np.int64], budget: int) -> list[list[int]]:
+def _divide(order: NDArray[np.int64], counted: NDArray[np.int64], budget: float) -> list[list[int]]:
     """Rows, kept in their order, in as many batches as come nearest to the budget.
 
     Each has, as nearly as whole rows allow, an even share of what is left for it and those after it. Batches that never
     pass the budget would be half a row short of it on average, of three long rows a sixth, the last one a remainder.
     """
-    left, batches = int(lengths.sum()), list[list[int]]()
-    tokens = share = 0.0
-    for index, length in zip(order.tolist(), lengths[order].tolist(), strict=True):
-        if not batches or (share < left and tokens + length - share > share - tokens):
-            left -= int(tokens)
-            share, tokens = left / steps_per_epoch(left, budget), 0.0
+    left, batches = int(counted.sum()), list[list[int]]()
+    taken, share = 0, 0.0
+    for index, size in zip(order.tolist(), counted[order].tolist(), strict=True):
+        if not batches or (share < left and taken + size - share > share - taken):
+            left, taken = left - taken, 0
+            share = left / steps_per_epoch(left, budget)
             batches.append([])
         batches[-1].append(index)
-        tokens += length
+        taken += size
     return batches
 
 

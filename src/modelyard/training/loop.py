@@ -86,6 +86,7 @@ def schedule(
     evaluations_per_epoch: int,
     seed: int,
     packs: bool = False,
+    by_rows: bool = False,
 ) -> Iterator[Scheduled]:
     """Every step of a training, known before the first is taken.
 
@@ -97,10 +98,11 @@ def schedule(
         evaluations_per_epoch: evenly spread, the last one at the epoch's end.
         seed: of the order.
         packs: as in `plan`.
+        by_rows: as in `plan`.
     """
     step = 0
     for epoch in range(epochs):
-        batches = plan(lengths, tokens_per_batch=tokens_per_batch, seed=seed, epoch=epoch, packs=packs)
+        batches = plan(lengths, tokens_per_batch=tokens_per_batch, seed=seed, epoch=epoch, packs=packs, by_rows=by_rows)
         pauses = {
             math.ceil(len(batches) * part / evaluations_per_epoch) for part in range(1, evaluations_per_epoch + 1)
         }

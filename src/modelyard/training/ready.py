@@ -150,7 +150,7 @@ def make_ready(
         cut=cut,
         derived=derived,
         objective=objective,
-        planned=_schedule(settings, train_rows.lengths, derived, packs=objective.packs),
+        planned=_schedule(settings, train_rows, derived, packs=objective.packs),
         training=_training_of(settings, data, base, derived),
     )
 
@@ -203,18 +203,17 @@ def _read_rows(
     return train_rows, validation_rows, max_length, [*cut_train, *cut_validation]
 
 
-def _schedule(
-    settings: ProjectSchema, lengths: Sequence[int], derived: Mapping[str, Derived], *, packs: bool
-) -> list[Scheduled]:
+def _schedule(settings: ProjectSchema, rows: Rows, derived: Mapping[str, Derived], *, packs: bool) -> list[Scheduled]:
     return list(
         schedule(
-            lengths,
+            rows.lengths,
             epochs=int(derived["epochs"].value),
             tokens_per_batch=int(derived["tokens_per_batch"].value),
             learning_rate=derived["learning_rate"].value,
             evaluations_per_epoch=int(derived["evaluations_per_epoch"].value),
             seed=settings.train.seed,
             packs=packs,
+            by_rows=not rows.learned,
         )
     )
 
