@@ -64,7 +64,7 @@ def test_killed_twice_and_exact(
         (
             "train.metrics.jsonl",
             "steps and evaluations",
-            "the first line of the metrics that is not the same is of step 2",
+            "the first line of the metrics that is not the same is of step 1",
         ),
     ],
 )
