@@ -8,6 +8,7 @@ from modelyard.artifacts.reports import (
     read_report,
     read_run_record,
     recording,
+    refuse_another_model,
     refuse_failed,
     reports_folder,
     write_report,
@@ -103,3 +104,18 @@ def test_reports_are_found_in_the_order_of_the_pipeline(tmp_path: Path) -> None:
         assert reports_folder(place) == folder
     with pytest.raises(InputError, match="holds no report"):
         find_reports(tmp_path / "nowhere")
+
+
+def test_only_the_model_that_was_trained_goes_on(tmp_path: Path) -> None:
+    refuse_another_model(tmp_path, "sha256:a")  # no report: a model of the user's own
+    write_report(tmp_path, Report(stage="train", project="p", parameters={"model": "sha256:a"}))
+    refuse_another_model(tmp_path, "sha256:a")
+    with pytest.raises(GateFailed) as refused:
+        refuse_another_model(tmp_path, "sha256:b")
+    (problem,) = refused.value.problems
+    assert problem.message == "train.json is not about this model/ (sha256:b)"
+    assert problem.next_step == "run `modelyard train` again, and what follows it"
+    assert problem.where == str(tmp_path / "train.json")
+    write_report(tmp_path, Report(stage="train", project="p"))  # of a version that did not tell which model it made
+    with pytest.raises(GateFailed, match="not about this model"):
+        refuse_another_model(tmp_path, "sha256:a")

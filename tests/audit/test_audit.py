@@ -42,6 +42,8 @@ def world(tiny_classifier: Path, tiny_prepared: Path, tmp_path_factory: pytest.T
     )
     write_json(folders["model"] / "training.json", training)
     reports = root / "reports"
+    trained = Report(stage="train", project="tiny", parameters={"model": digest_folder(folders["model"])})
+    write_report(reports, trained)
     compress(SETTINGS, prepared=tiny_prepared, model=folders["model"], output=folders["candidates"], reports=reports)
     return {**folders, "reports": reports}
 
@@ -99,3 +101,16 @@ def test_a_failed_stage_before_stops_it(world: dict[str, Path], tmp_path: Path) 
     with pytest.raises(GateFailed, match="non_finite"):
         audit(SETTINGS, **{**world, "reports": tmp_path})
     assert not (tmp_path / "audit.json").exists()
+
+
+def test_a_model_changed_after_training_is_refused(world: dict[str, Path], tmp_path: Path) -> None:
+    model = Path(shutil.copytree(world["model"], tmp_path / "model"))
+    reports = Path(shutil.copytree(world["reports"], tmp_path / "reports"))
+    (reports / "audit.json").unlink(missing_ok=True)  # of a test before
+    weights = bytearray((model / "model.safetensors").read_bytes())
+    weights[-1] ^= 1  # of the last weight
+    (model / "model.safetensors").write_bytes(weights)
+    with pytest.raises(GateFailed, match="is not about this model/") as refused:
+        audit(SETTINGS, **{**world, "model": model, "reports": reports})
+    assert refused.value.problems[0].next_step == "run `modelyard train` again, and what follows it"
+    assert not (reports / "audit.json").exists()

@@ -47,6 +47,14 @@ def test_exit_statuses(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert {path.name for path in files.iterdir()} == {"old.csv", "new.csv", "moved.csv", "few.csv"}
 
 
+def test_a_text_has_no_other_column(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (files / "book.txt").write_text("A text and nothing beside it.\n")
+    assert call("book.txt", "old.csv", *COLUMNS) == 2
+    said = capsys.readouterr().err
+    assert "book.txt: a plain text has no column 'review', 'stars'" in said
+    assert "for texts alone leave out --text, leave out --label" in said
+
+
 def test_limits_of_ones_own(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("old.csv", "moved.csv", *COLUMNS, "--max", "psi=1") == 0
     assert call("old.csv", "moved.csv", "--max", "psi", "--max", "ks=x") == 2

@@ -82,6 +82,17 @@ def test_a_folder_that_is_no_model(rows_file: Path, tmp_path: Path, capsys: pyte
         assert part in shown
 
 
+def test_a_text_has_no_label_to_judge_by(
+    tiny_classifier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    book = tmp_path / "book.txt"
+    book.write_text("A text and nothing beside it.\n")
+    assert status_of(str(tiny_classifier), "--data", str(book), "--output", str(tmp_path / "out")) == 2
+    said = capsys.readouterr().err
+    assert "a plain text has no column 'label'" in said
+    assert "name a table (CSV, TSV, JSON, JSONL or Parquet) that has 'text', 'label'\n" in said
+
+
 def test_alone_in_a_project_nothing_of_it_is_replaced(
     tiny_classifier: Path,
     rows_file: Path,

@@ -134,3 +134,68 @@ def test_in_a_project_its_own_rules_are_listed_as_it_judges_them(
     assert any(name.startswith("c4_") for name in rows)
     assert "secret" not in rows
     assert not {"label_balance", "contamination"} & rows.keys()  # no labels, no benchmarks
+
+
+@pytest.mark.parametrize(
+    ("options", "lacks", "step"),
+    [
+        (["--label", "stars"], "'stars'", "leave out --label"),
+        (["--text", "body", "--label", "stars"], "'body', 'stars'", "leave out --text, leave out --label"),
+        (["--fields", "prompt=q,completion=a"], "'q', 'a'", "leave out --fields"),
+        (["--slices", "site,text", "--group", "shop"], "'site', 'shop'", "leave out --slices, leave out --group"),
+    ],
+)
+def test_what_a_text_lacks_is_left_out_of_the_options(
+    options: list[str],
+    lacks: str,
+    step: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "book.txt").write_text("A text and nothing beside it.\n")
+    assert call("book.txt", *options) == 2
+    said = capsys.readouterr().err
+    assert f"book.txt: a plain text has no column {lacks}: a .txt file holds a text and nothing beside it" in said
+    assert "name a table (CSV, TSV, JSON, JSONL or Parquet) that has " in said
+    assert f"; for texts alone {step}\n" in said
+
+
+def test_a_text_beside_a_table_of_labels_and_one_that_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.csv").write_text("text,label\n" + "".join(f"a text of number {n},{n % 2}\n" for n in range(9)))
+    (tmp_path / "book.txt").write_text("A text and nothing beside it.\n")
+    assert call("a.csv", "book.txt") == 2
+    assert "that has 'text', 'label'; for texts alone name them without the tables" in capsys.readouterr().err
+    (tmp_path / "book.txt").write_bytes(
+        b"\x89PNG\r\n\x1a\n\x00\x00"
+    )  # what is wrong with it is not that it has no label
+    assert call("book.txt") == 2
+    assert "not a table of text" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("settings", "has", "step"),
+    [
+        ("task: classification\ndata:\n", "'text', 'label'", "set task: causal_lm"),
+        ("task: seq2seq_lm\ndata:\n", "'prompt', 'completion'", "set task: causal_lm without data.fields"),
+        (
+            "task: seq2seq_lm\ndata:\n  fields: {completion: a}\n",
+            "'prompt', 'a'",
+            "set task: causal_lm without data.fields",
+        ),
+        ("task: causal_lm\ndata:\n  fields: {prompt: q}\n", "'q'", "remove prompt from data.fields"),
+    ],
+)
+def test_a_text_in_a_project_whose_task_needs_more(
+    settings: str, has: str, step: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "book.txt").write_text("A text and nothing beside it.\n")
+    (tmp_path / "modelyard.yaml").write_text(
+        f"schema: 1\nproject: p\n{settings}  train: book.txt\nmodel: {{base: m}}\n"
+    )
+    assert call("--project", str(tmp_path)) == 2
+    assert f"(CSV, TSV, JSON, JSONL or Parquet) that has {has}; for texts alone {step}\n" in capsys.readouterr().err

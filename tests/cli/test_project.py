@@ -119,6 +119,34 @@ def test_init_of_pairs_without_a_model_or_without_pairs(
     assert "error: --text: the file has no column 'bdy'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("options", "has", "step"),
+    [
+        (["--label", "queue"], "'queue'", "leave out --label"),
+        (["--task", "classification"], "'label'", "train a language model: --task causal_lm"),
+        (["--task", "seq2seq_lm"], "'prompt', 'completion'", "train a language model: --task causal_lm"),
+        (["--fields", "prompt=q", "--group", "shop"], "'q', 'shop'", "leave out --fields, leave out --group"),
+    ],
+)
+def test_init_says_what_a_text_lacks(
+    options: list[str], has: str, step: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    book = tmp_path / "novel.txt"
+    book.write_text("A text and nothing beside it.\n")
+    assert call("init", str(tmp_path / "mine"), "--data", str(book), *options) == 2
+    said = capsys.readouterr().err
+    assert f"a plain text has no column {has}: a .txt file holds a text and nothing beside it" in said
+    assert f"that has {has}; for texts alone {step}\n" in said
+
+
+def test_init_of_a_text_whose_column_is_named(tmp_path: Path, tiny_decoder: Path) -> None:
+    book = tmp_path / "novel.txt"
+    book.write_text("A text and nothing beside it.\n")
+    options = ["--data", str(book), "--text", "text", "--model", str(tiny_decoder)]
+    assert call("init", str(tmp_path / "mine"), *options) == 0
+    assert load_project(tmp_path / "mine").settings.task == "causal_lm"
+
+
 def test_init_of_a_language_model_from_rows_with_labels(data: Path, tiny_decoder: Path) -> None:
     folder = data.parent / "mine"
     options = ["--task", "causal_lm", "--text", "body", "--model", str(tiny_decoder)]

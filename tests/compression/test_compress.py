@@ -125,6 +125,21 @@ def test_a_failed_stage_before_stops_it(stage: Any, compressed: Any, tmp_path: P
         stage()
 
 
+def test_a_model_changed_after_training_is_refused(stage: Any, tiny_classifier: Path, tmp_path: Path) -> None:
+    model = Path(shutil.copytree(tiny_classifier, tmp_path / "model"))
+    trained = Report(stage="train", project="tiny", parameters={"model": digest_folder(model)})
+    write_report(tmp_path / "reports", trained)
+    with pytest.raises(AssertionError, match="nothing may be made"):  # so far it went on
+        stage(model=model)
+    weights = bytearray((model / "model.safetensors").read_bytes())
+    weights[-1] ^= 1  # of the last weight
+    (model / "model.safetensors").write_bytes(weights)
+    with pytest.raises(GateFailed, match="is not about this model/") as refused:
+        stage(model=model)
+    assert refused.value.problems[0].next_step == "run `modelyard train` again, and what follows it"
+    assert [path.name for path in (tmp_path / "reports").iterdir()] == ["train.json"]
+
+
 def test_somebody_elses_folder_is_not_replaced(stage: Any, tmp_path: Path) -> None:
     (tmp_path / "candidates").mkdir()
     (tmp_path / "candidates" / "thesis.txt").write_text("mine")

@@ -147,26 +147,34 @@ def test_a_folder_of_texts_is_a_row_a_file(tmp_path: Path) -> None:
 def test_texts_where_labels_are_wanted_are_refused_once(tmp_path: Path) -> None:
     for n in range(30):
         (tmp_path / f"{n}.txt").write_text("a text without a label")
-    with pytest.raises(InputError, match="a plain text has no column 'label'") as caught:
+    with pytest.raises(InputError, match="a plain text has no column 'label': a ") as caught:
         checked(tmp_path, train="*.txt")
     assert [problem.where for problem in caught.value.problems] == ["0.txt"]
-    assert caught.value.problems[0].next_step == "name tables that have it; for texts alone set task: causal_lm"
+    assert caught.value.problems[0].next_step == (
+        "name a table (CSV, TSV, JSON, JSONL or Parquet) that has 'text', 'label'; for texts alone set task: causal_lm"
+    )
 
 
 @pytest.mark.parametrize(
-    ("shape", "asked", "column", "step"),
+    ("shape", "asked", "columns", "step"),
     [
-        ({"text": "text"}, {"slices": ["source"]}, "source", "remove 'source' from data.slices"),
-        ({"text": "text"}, {"group": "customer"}, "customer", "remove data.group"),
-        ({"text": "content"}, {}, "content", "remove text from data.fields"),
-        ({"prompt": "q", "completion": "a"}, {}, "q", "set task: causal_lm without data.fields"),
+        ({"text": "text"}, {"slices": ["source"]}, "'source'", "remove 'source' from data.slices"),
+        ({"text": "text"}, {"group": "customer"}, "'customer'", "remove data.group"),
+        ({"text": "content"}, {}, "'content'", "remove text from data.fields"),
+        ({"prompt": "q", "completion": "a"}, {}, "'q', 'a'", "set task: causal_lm without data.fields"),
+        (
+            {"text": "review", "label": "stars"},
+            {},
+            "'review', 'stars'",
+            "remove text from data.fields, set task: causal_lm",
+        ),
     ],
 )
 def test_what_a_text_lacks_is_removed_where_it_is_asked_for(
-    tmp_path: Path, shape: dict[str, str], asked: dict[str, object], column: str, step: str
+    tmp_path: Path, shape: dict[str, str], asked: dict[str, object], columns: str, step: str
 ) -> None:
     (tmp_path / "a.txt").write_text("a text and nothing beside it")
-    with pytest.raises(InputError, match=f"a plain text has no column '{column}'") as caught:
+    with pytest.raises(InputError, match=f"a plain text has no column {columns}: ") as caught:
         check(
             DataSection(train="a.txt", **asked),
             project="test",
@@ -176,9 +184,11 @@ def test_what_a_text_lacks_is_removed_where_it_is_asked_for(
             reports=None,
             gates=GatesSection(),
         )
-    assert [problem.next_step for problem in caught.value.problems] == [
-        f"name tables that have it; for texts alone {step}"
-    ]
+    (problem,) = caught.value.problems
+    has = columns if "text" not in shape.values() else f"'text', {columns}"
+    assert (
+        problem.next_step == f"name a table (CSV, TSV, JSON, JSONL or Parquet) that has {has}; for texts alone {step}"
+    )
 
 
 def test_a_rule_that_reads_what_a_text_lacks_is_removed(tmp_path: Path) -> None:

@@ -71,7 +71,38 @@ def test_tensors_that_do_not_fit_the_model_are_refused(
     saved = newest(tmp_path, facts)
     assert saved is not None
     learner.model.classifier = torch.nn.Linear(32, 5)
-    with pytest.raises(InputError, match="the checkpoint does not fit this model"):
+    with pytest.raises(
+        InputError, match=r"the checkpoint does not fit this model: .*Next: go on on the machine that wrote it"
+    ):
+        restore(saved, learner)
+
+
+def test_a_device_without_room_for_it_is_no_fault_of_the_checkpoint(
+    tmp_path: Path, learner: Learner, train_rows: Rows, write: Write, facts: Facts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_step(learner, train_rows, [0], learning_rate=1e-3, step=1)
+    write(tmp_path, learner, 1)
+    saved = newest(tmp_path, facts)
+    assert saved is not None
+
+    def full(*arguments: Any, **options: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("modelyard.training.checkpoint.load_file", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        restore(saved, learner)
+
+
+def test_a_random_state_of_another_torch_does_not_fit(
+    tmp_path: Path, learner: Learner, train_rows: Rows, write: Write, facts: Facts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_step(learner, train_rows, [0], learning_rate=1e-3, step=1)
+    with monkeypatch.context() as patched:
+        patched.setattr("torch.get_rng_state", lambda: torch.zeros(3, dtype=torch.uint8))
+        write(tmp_path, learner, 1)
+    saved = newest(tmp_path, facts)
+    assert saved is not None
+    with pytest.raises(InputError, match="the checkpoint does not fit this model: Expected a CPUGenerator"):
         restore(saved, learner)
 
 
@@ -104,11 +135,14 @@ def test_a_disk_that_fills_leaves_the_one_before(
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (2048, before[1]))
-        with pytest.raises(InputError, match="cannot be written"):
+        with pytest.raises(
+            InputError, match=r"checkpoint's weights.safetensors \(0\.\d MB\) cannot be written"
+        ) as full:
             write(tmp_path, learner, 2)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, handler)
+    assert "goes on from the last checkpoint, or begins anew" in full.value.problems[0].next_step
     saved = newest(tmp_path, facts)
     assert saved is not None and saved.state.step == 1
     assert [path.name for path in tmp_path.iterdir()] == ["step-000000001"]

@@ -1,5 +1,6 @@
 """The newest whole checkpoint is found, another training's is refused, what is of no use makes room."""
 
+import dataclasses
 import json
 import logging
 import re
@@ -12,7 +13,9 @@ import torch
 
 from modelyard.errors import InputError
 from modelyard.training.batches import Rows
+from modelyard.training.checkpoint import save
 from modelyard.training.checkpoint_folder import checkpoints_of, newest, remove_all, remove_step, saved_steps
+from modelyard.training.checkpoint_state import About, Course
 from modelyard.training.step import Learner, take_step
 
 Write = Callable[..., None]
@@ -176,7 +179,12 @@ def test_the_one_that_no_step_can_be_taken_from_goes_only_beside_a_whole_one(
 
 
 def test_damaged_ones_of_later_steps_make_room_and_what_a_kill_left_is_tidied(
-    tmp_path: Path, learner: Learner, train_rows: Rows, write: Write, facts: Facts
+    tmp_path: Path,
+    learner: Learner,
+    train_rows: Rows,
+    caplog: pytest.LogCaptureFixture,
+    write: Write,
+    facts: Facts,
 ) -> None:
     take_step(learner, train_rows, [0], learning_rate=1e-3, step=1)
     for step in (400, 500):
@@ -185,11 +193,54 @@ def test_damaged_ones_of_later_steps_make_room_and_what_a_kill_left_is_tidied(
     (tmp_path / "step-000000500/state.json").unlink()
     for left in (".step-000000300.999999999.tmp", ".step-000000300.999999999.old.tmp"):
         (tmp_path / left).mkdir()
-    assert newest(tmp_path, facts) is None
+    with caplog.at_level(logging.WARNING):
+        assert newest(tmp_path, facts) is None
+    assert caplog.messages[-1] == f"no checkpoint in {tmp_path} is whole: the training begins anew"
     write(tmp_path, learner, 71)
     assert [path.name for path in tmp_path.iterdir()] == ["step-000000071"]
     saved = newest(tmp_path, facts)
     assert saved is not None and saved.state.step == 71
+
+
+def test_a_kill_in_the_very_first_save_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture, facts: Facts) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert newest(tmp_path / "model.checkpoints", facts) is None
+        assert not caplog.messages  # nothing was begun
+        (tmp_path / ".step-000000005.999999999.tmp").mkdir()
+        assert newest(tmp_path, facts) is None
+    assert caplog.messages == [f"no checkpoint in {tmp_path} is whole: the training begins anew"]
+
+
+@pytest.mark.parametrize(
+    ("fact", "said", "step"),
+    [
+        (
+            "prepared",
+            "the digest of prepared/dataset.json was 'sha256:a', is 'sha256:b'",
+            "prepare the same rows again",
+        ),
+        ("base", "the digest of model.base was 'sha256:a', is 'sha256:b'", "name the base model that it began with"),
+        ("seed", "seed was 'sha256:a', is 'sha256:b'", "set it back"),
+    ],
+)
+def test_one_of_other_rows_or_of_another_base_says_so(
+    tmp_path: Path,
+    learner: Learner,
+    train_rows: Rows,
+    about: About,
+    fact: str,
+    said: str,
+    step: str,
+    facts: Facts,
+) -> None:
+    take_step(learner, train_rows, [0], learning_rate=1e-3, step=1)
+    began = dataclasses.replace(about, training={**facts, fact: "sha256:a"})
+    save(tmp_path, learner, Course(step=1), began, trained_seconds=1.0, restarts=0)
+    with pytest.raises(InputError) as caught:
+        newest(tmp_path, {**facts, fact: "sha256:b"})
+    (problem,) = caught.value.problems
+    assert problem.message == f"{tmp_path.name} is of another training: {said}"
+    assert problem.next_step == f"{step} to go on from there, or remove {tmp_path} to begin anew"
 
 
 def test_the_folder_stands_beside_the_model(tmp_path: Path) -> None:

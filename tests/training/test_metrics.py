@@ -58,5 +58,8 @@ def test_a_link_and_a_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="link is a symbolic link"), recorded(tmp_path / "link", None):
         pass
     assert (tmp_path / "mine.txt").read_text() == "keep me"
-    with pytest.raises(InputError, match="cannot be written"), recorded(tmp_path, None):
+    with pytest.raises(InputError, match="cannot be written") as caught, recorded(tmp_path, None):
         pass
+    (problem,) = caught.value.problems
+    assert "it goes on from the last checkpoint where there is one; or" in problem.next_step
+    assert problem.next_step.endswith("choose a place you may write to with --reports")

@@ -12,6 +12,7 @@ from modelyard.evidence.judge import exit_status
 from modelyard.evidence.report import Report
 from modelyard.project.load import parse_settings
 from modelyard.project.schema import ProjectSchema
+from modelyard.reporting.words import chinese_of
 from modelyard.training import resume_test as proof
 from modelyard.training.resume_test import resume_test
 
@@ -57,7 +58,15 @@ def test_killed_twice_and_exact(
 
 
 @pytest.mark.parametrize(
-    ("name", "scope"), [("model/config.json", "files of the model"), ("train.metrics.jsonl", "steps and evaluations")]
+    ("name", "scope", "note"),
+    [
+        ("model/config.json", "files of the model", "not the same in both models: config.json"),
+        (
+            "train.metrics.jsonl",
+            "steps and evaluations",
+            "the first line of the metrics that is not the same is of step 1",
+        ),
+    ],
 )
 def test_one_byte_that_differs_fails(
     tiny_base: Path,
@@ -66,6 +75,7 @@ def test_one_byte_that_differs_fails(
     monkeypatch: pytest.MonkeyPatch,
     name: str,
     scope: str,
+    note: str,
 ) -> None:
     train = proof._run
 
@@ -82,6 +92,8 @@ def test_one_byte_that_differs_fails(
     report = run(tiny_base, tiny_prepared, tmp_path, steps=4, kills=0)
     assert outcomes(report)["resume_exact", scope] == "FAIL"
     assert list(outcomes(report).values()).count("PASS") == 1
+    (told,) = report.notes[1:]
+    assert told == note and chinese_of(told)
     assert exit_status(report.verdicts) == 1
 
 
@@ -96,6 +108,26 @@ def test_what_training_says_is_told(tiny_base: Path, tiny_prepared: Path, tmp_pa
             prepared=tiny_prepared,
             reports=tmp_path / "reports",
         )
+
+
+def test_a_process_that_something_else_ended_is_told(
+    tiny_base: Path, tiny_prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proof.sys, "executable", str(tmp_path / "dies"))
+    (tmp_path / "dies").write_text("#!/bin/sh\nkill -KILL $$\n")
+    (tmp_path / "dies").chmod(0o700)
+    with pytest.raises(InputError, match="training was ended by SIGKILL, which this test did not send"):
+        run(tiny_base, tiny_prepared, tmp_path)
+
+
+def test_no_kill_in_time_proves_nothing(
+    tiny_base: Path, tiny_prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = proof._run
+    monkeypatch.setattr(proof, "_run", lambda work, *kill: train(work))
+    with pytest.raises(InputError, match="the training ended before any of 1 kills came: nothing is proven"):
+        run(tiny_base, tiny_prepared, tmp_path, steps=3, kills=1)
+    assert not (tmp_path / "reports/resume-test.json").exists()
 
 
 def test_too_few_steps_are_refused(tiny_base: Path, tiny_prepared: Path, tmp_path: Path) -> None:

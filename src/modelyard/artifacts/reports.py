@@ -100,6 +100,40 @@ def failure_problems(report: Report, where: str) -> list[Problem]:
     ]
 
 
+def about_another(stage: str, name: str, told: object, digest: str) -> str:
+    """Why a report does not stand: it tells of another folder `name/` than the one on disk. Empty where it does.
+
+    Args:
+        stage: whose report it is.
+        name: of the folder.
+        told: its digest in the report.
+        digest: of the folder on disk.
+    """
+    return "" if told == digest else f"{stage}.json is not about this {name}/ ({digest})"
+
+
+def again(stage: str) -> str:
+    """The next step where what a stage wrote does not go together with what stands on disk."""
+    return f"run `modelyard {stage}` again, and what follows it"
+
+
+def refuse_another_model(folder: Path, digest: str) -> None:
+    """Stop where a model is not the one that `train` wrote; without its report it is the user's own and stops nothing.
+
+    Args:
+        folder: where the reports are.
+        digest: of the model's folder.
+
+    Raises:
+        GateFailed: the report tells of another model.
+        InputError: the report is broken.
+    """
+    path = folder / "train.json"
+    told = read_report(path).parameters.get("model") if path.is_file() else digest
+    if reason := about_another("train", "model", told, digest):
+        raise GateFailed(Problem(reason, again("train"), str(path)))
+
+
 def failures(report: Report) -> list[Verdict]:
     """Verdicts of a report that failed and keep a release from being made."""
     return [verdict for verdict in report.verdicts if verdict.blocks and verdict.outcome == "FAIL"]

@@ -13,7 +13,7 @@ from modelyard.artifacts.model import Training, read_classifier
 from modelyard.artifacts.prepared import MARK as DATASET_FILE
 from modelyard.artifacts.prepared import Prepared, Split, read_prepared
 from modelyard.artifacts.release import Limits
-from modelyard.artifacts.reports import recording, refuse_failed, write_report
+from modelyard.artifacts.reports import recording, refuse_another_model, refuse_failed, write_report
 from modelyard.audit import findings
 from modelyard.audit.asking import ask_over_http
 from modelyard.compression.candidates import EXPORT
@@ -82,11 +82,12 @@ def audit(
         prepared: folder that `check` wrote.
         model: folder that `train` wrote.
         candidates: folder that `compress` wrote.
-        reports: where `audit.json` goes; a FAIL of an earlier stage in it stops here.
+        reports: where `audit.json` goes; a FAIL of an earlier stage in it stops here, and a `train.json`
+            about another model.
         progress: told how far it is.
 
     Raises:
-        GateFailed: an earlier stage failed.
+        GateFailed: an earlier stage failed, or the model is not the one that was trained.
         InputError: a folder is missing or broken, or the service did not answer.
     """
     refuse_failed(reports, ["check", "train", "compress"])
@@ -95,6 +96,8 @@ def audit(
         audited = Audited(
             read_prepared(prepared), read_classifier(model), candidates, read_card(candidates / choice.chosen)
         )
+        model_digest = digest_folder(model)
+        refuse_another_model(reports, model_digest)
         name, card = audited.card.name, audited.card
         verdicts = [_judge_export(audited, progress)]
         served, over_http, flips = _serve_as_released(settings, audited, progress)
@@ -107,7 +110,7 @@ def audit(
             project=settings.project,
             inputs={
                 "prepared": digest_file(prepared / DATASET_FILE),
-                "model": digest_folder(model),
+                "model": model_digest,
                 "artefact": card.digest,
             },
             parameters={

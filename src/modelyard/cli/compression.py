@@ -116,6 +116,8 @@ def _alone(
     from modelyard.artifacts.reports import failure_problems, read_run_record, write_report
     from modelyard.compression.compress import compress as run
     from modelyard.data.check import check
+    from modelyard.data.reading.locate import locate
+    from modelyard.data.reading.passages import refuse_texts
     from modelyard.data.reading.shapes import Shape
 
     if model is None:
@@ -124,6 +126,7 @@ def _alone(
         )
     check_model_folder(model)
     check_output(output, mark=MARK)
+    refuse_texts(locate(data, Path())[0], dict.fromkeys(columns, ""), Path())
     settings = _settings_alone(model, data, columns)
     with tempfile.TemporaryDirectory(prefix="modelyard-") as folder:
         prepared = Path(folder, "prepared")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 from modelyard.cli.console import progress_bar, show_report
 from modelyard.cli.history import show_history
-from modelyard.cli.options import AsJson, ExitZero, NamedFields, ProjectFolder, named_fields, parse_size
+from modelyard.cli.options import AsJson, ExitZero, NamedFields, ProjectFolder, named_columns, named_fields, parse_size
 from modelyard.errors import InputError, Problem
 
 
@@ -63,10 +63,11 @@ def check(
 
     _refuse_options(files, text, label, skip_bad_rows=skip_bad_rows)
     if files:
+        sliced = [part.strip() for part in slices.split(",") if part.strip()]
         task = _task_of_files(
             files,
-            _shape(files, text, label, fields),
-            slices=[part.strip() for part in slices.split(",") if part.strip()],
+            _shape(files, text, label, fields, sliced, group),
+            slices=sliced,
             group=group,
             skip_bad_rows=skip_bad_rows,
             benchmarks=benchmark,
@@ -138,21 +139,29 @@ def _task_of_project(project: Path) -> _Task:
     return _Task(settings.data, settings.project, shape, project, settings.gates, tokenizer, task)
 
 
-def _shape(files: list[str], text: str | None, label: str | None, fields: str) -> "Shape":
+def _shape(
+    files: list[str], text: str | None, label: str | None, fields: str, slices: list[str], group: str | None
+) -> "Shape":
     """The shape that the user named, or that the first file's columns have."""
     from modelyard.data.reading.locate import locate
+    from modelyard.data.reading.passages import refuse_texts
     from modelyard.data.reading.shapes import recognise_rows
     from modelyard.data.reading.table import first_rows
 
-    named = {role: column for role, column in (("text", text), ("label", label)) if column} | named_fields(fields)
+    own = {role: column for role, column in (("text", text), ("label", label)) if column}
+    named = own | named_fields(fields)
     paths, _ = locate(files, Path())
-    return recognise_rows(first_rows(paths[0]), named, str(paths[0]))
+    refuse_texts(paths, named_columns(named, own, slices, group), Path())
+    shape = recognise_rows(first_rows(paths[0]), named, str(paths[0]))
+    refuse_texts(paths, dict.fromkeys(shape.wanted, "name them without the tables"), Path())
+    return shape
 
 
 def _project_shape(task: str, data: "DataSection", root: Path) -> "Shape":
     """The shape that a project's task has; for other tasks than classification by the fields named or found."""
     from modelyard.data.reading.locate import locate
-    from modelyard.data.reading.shapes import Shape, recognise
+    from modelyard.data.reading.passages import refuse_texts
+    from modelyard.data.reading.shapes import REQUIRED, Shape, recognise
     from modelyard.data.reading.table import first_columns
 
     fields = data.fields
@@ -161,6 +170,11 @@ def _project_shape(task: str, data: "DataSection", root: Path) -> "Shape":
         return Shape(name=name, columns={"text": fields.text, "label": fields.label})
     given = {role: column for role in fields.model_fields_set if (column := getattr(fields, role))}
     paths, _ = locate(data.train, root)
+    wanted = {column: f"remove {role} from data.fields" for role, column in given.items() if role != "label"}
+    if task == "seq2seq_lm":
+        roles = REQUIRED["prompt_completion"]
+        wanted = {given.get(role, role): "set task: causal_lm without data.fields" for role in roles}
+    refuse_texts(paths, wanted, root)
     shape = recognise(first_columns(paths[0]), given, "data.fields")
     if task == "causal_lm" and shape.name == "text_label":  # a language model reads the text of labelled rows
         return Shape(name="text", columns={"text": shape.columns["text"]})

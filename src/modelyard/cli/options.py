@@ -1,6 +1,7 @@
 """Options that several commands share, each written once."""
 
 import re
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -64,6 +65,22 @@ def named_fields(fields: str) -> dict[str, str]:
             raise InputError(Problem(f"{part!r} is no ROLE=COLUMN", "write it as prompt=question", "--fields"))
         found[role.strip()] = column.strip()
     return found
+
+
+def named_columns(
+    roles: Mapping[str, str], own: Collection[str], slices: Sequence[str], group: str | None
+) -> dict[str, str]:
+    """The columns that options name, each with what to leave out where a file has no such column.
+
+    Args:
+        roles: role -> column.
+        own: roles whose column was named by an option of their own, as `--text`, not by `--fields`.
+        slices: of `--slices`.
+        group: of `--group`.
+    """
+    options = {column: f"--{role}" if role in own else "--fields" for role, column in roles.items()}
+    options |= dict.fromkeys(slices, "--slices") | ({} if group is None else {group: "--group"})
+    return {column: f"leave out {option}" for column, option in options.items()}
 
 
 def parse_size(text: str, option: str) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from modelyard.cli.console import progress_bar, show_closing, show_event, show_report, shown
-from modelyard.cli.options import NamedFields, ProjectFolder, named_fields
+from modelyard.cli.options import NamedFields, ProjectFolder, named_columns, named_fields
 from modelyard.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def init(
     named = named_fields(fields)
     if task is None and label is None and "label" not in named:  # a T5 or BART may be a classifier's base, too
         task = task_of_model(model)
-    columns = _fields(head, task, named, text=text, label=label, slices=wanted, group=group)
+    columns = _fields(head, data, task, named, text=text, label=label, slices=wanted, group=group)
     base = choose_base(model, head.values(columns.text)[:200], cache_folder(), task=columns.task)
     for what, guess in columns.roles.items():
         typer.echo(shown(f"{what:6} {guess.column}  ({guess.why})"))
@@ -93,6 +93,7 @@ def _check_task(task: str | None, label: str | None) -> None:
 
 def _fields(
     head: "Head",
+    data: Path,
     task: str | None,
     named: dict[str, str],
     *,
@@ -106,7 +107,9 @@ def _fields(
 
     given = {role: column for role, column in (("text", text), ("label", label)) if column}
     named |= given
-    guessed = task is None and not named and looks_like_language(head)
+    if head.plain:
+        _refuse_texts(data, task, named, named_columns(named, given, slices, group))
+    guessed = task is None and (head.plain or not named) and looks_like_language(head)
     if task in LANGUAGE_TASKS or guessed or not named.keys() <= {"text", "label"}:
         options = {role: f"--{role}" for role in given}
         return choose_language_fields(
@@ -115,6 +118,18 @@ def _fields(
     text, label = named.get("text"), named.get("label")
     found = _completed(choose_fields(head, text=text, label=label, slices=slices, group=group), head)
     return found if task is None else replace(found, task=task)
+
+
+def _refuse_texts(data: Path, task: str | None, named: dict[str, str], wanted: dict[str, str]) -> None:
+    """Refuse plain texts where the task, or an option, wants more of a row than its text."""
+    from modelyard.data.reading.locate import locate
+    from modelyard.data.reading.passages import refuse_texts
+
+    roles: dict[str | None, tuple[str, ...]] = {None: (), "causal_lm": (), "seq2seq_lm": ("prompt", "completion")}
+    of_task = {
+        named.get(role, role): "train a language model: --task causal_lm" for role in roles.get(task, ("label",))
+    }
+    refuse_texts(locate(str(data), Path())[0], wanted | of_task, Path())
 
 
 def _completed(fields: "Fields", head: "Head") -> "Fields":

@@ -14,7 +14,7 @@ from modelyard.artifacts.files import (
 )
 from modelyard.artifacts.prepared import MARK as PREPARED_MARK
 from modelyard.artifacts.prepared import SPLITS, Prepared, read_prepared
-from modelyard.artifacts.reports import cpu_flags, recording, refuse_failed, write_report
+from modelyard.artifacts.reports import cpu_flags, recording, refuse_another_model, refuse_failed, write_report
 from modelyard.compression.candidates import make_candidates
 from modelyard.compression.export import OPSET
 from modelyard.compression.inputs import Trained, encode_rows, index_labels, read_trained
@@ -58,14 +58,14 @@ def compress(
         model: folder that `train` wrote, or any Hugging Face sequence classifier.
         output: where `NAME/`, `reference/` and `choice.json` go; replaced in one step.
         reports: where `compress.json` and `compress.run.json` go; a FAIL in its `check.json` or
-            `train.json` stops here.
+            `train.json` stops here, and a `train.json` about another model.
         progress: told how far it is.
 
     Returns:
         The report, also written. Its candidate verdicts set no exit status, the release verdict `parity` does.
 
     Raises:
-        GateFailed: an earlier stage failed.
+        GateFailed: an earlier stage failed, or the model is not the one that was trained.
         InputError: a folder is missing, broken or somebody else's, or the model does not know the rows' labels.
         MissingDependency: an engine's library is not installed.
     """
@@ -75,6 +75,8 @@ def compress(
     opened, trained = read_prepared(prepared), read_trained(model)
     _check_rows(opened, trained)
     with recording(reports, STAGE):
+        model_digest = digest_folder(model)
+        refuse_another_model(reports, model_digest)
         with replacing_folder(output, mark=MARK) as folder:
             reference = _answer(folder, opened, trained, progress)
             calibration = _calibration_rows(opened, trained)
@@ -88,7 +90,6 @@ def compress(
                 gates=settings.gates,
                 progress=progress,
             )
-            model_digest = digest_folder(model)
             _write(folder, climbed, model_digest)
             answers = digest_folder(folder / REFERENCE)
             _record(reports, folder, climbed, opened.dataset.digests["test"])

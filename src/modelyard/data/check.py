@@ -32,8 +32,8 @@ from modelyard.data.findings import Read, dropped_names, free_name, report_of, u
 from modelyard.data.mapping import RAW, Mapped, Part, Task, bundles, file_problems
 from modelyard.data.problems import raise_found
 from modelyard.data.profile import SAMPLED_ROWS, language_note, profile
-from modelyard.data.reading.locate import file_format, locate, shown_path
-from modelyard.data.reading.passages import COLUMN
+from modelyard.data.reading.locate import locate
+from modelyard.data.reading.passages import refuse_texts
 from modelyard.data.reading.read import FileFound, find_layout
 from modelyard.data.reading.records import Parse
 from modelyard.data.reading.shapes import TASKS, Shape
@@ -223,7 +223,8 @@ def _read(data: DataSection, root: Path, task: Task, processes: int, progress: P
             paths[split], found = locate(names, root)
             notes += found
     _refuse_shared(paths)
-    _refuse_texts(paths, task.plan, root)
+    wanted = {name: _not_to_want(name, task.plan) for name in (*task.plan.shape.wanted, *task.plan.others)}
+    refuse_texts((path for files in paths.values() for path in files), wanted, root)
     owners = [(split, path) for split, files in paths.items() for path in files]
     with started(task, [path for _, path in owners], processes) as workers:
         files, parts, problems = _look_through(owners, root, task, progress)
@@ -287,19 +288,10 @@ def _refuse_shared(paths: Mapping[str, Sequence[Path]]) -> None:
     raise_found(problems)
 
 
-def _refuse_texts(paths: Mapping[str, Sequence[Path]], plan: Plan, root: Path) -> None:
-    """Say once, and not of each of many files, that a plain text has no other column than its text."""
-    lacking = next((name for name in (*plan.shape.wanted, *plan.others) if name != COLUMN), None)
-    first = next((path for files in paths.values() for path in files if file_format(path) == "text"), None)
-    if lacking is not None and first is not None:
-        next_step = f"name tables that have it; for texts alone {_not_to_want(lacking, plan)}"
-        raise InputError(Problem(f"a plain text has no column {lacking!r}", next_step, shown_path(first, root)))
-
-
 def _not_to_want(column: str, plan: Plan) -> str:
     """What to change in the settings where files are to lack a column."""
     if column in plan.shape.wanted:
-        if plan.shape.name == "text":
+        if column == plan.shape.columns.get("text"):
             return "remove text from data.fields"
         return "set task: causal_lm" if plan.shape.labelled else "set task: causal_lm without data.fields"
     if column in plan.slices:

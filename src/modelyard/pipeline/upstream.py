@@ -10,7 +10,7 @@ from modelyard.artifacts.files import digest_file, digest_folder
 from modelyard.artifacts.model import Training
 from modelyard.artifacts.prepared import MARK as DATASET_FILE
 from modelyard.artifacts.prepared import Prepared
-from modelyard.artifacts.reports import failures, read_report
+from modelyard.artifacts.reports import about_another, again, failures, read_report
 from modelyard.compression.reference import FOLDER as REFERENCE
 from modelyard.errors import InputError
 from modelyard.evidence.judge import Verdict
@@ -149,11 +149,11 @@ def _stale(read: dict[str, Report], folders: Folders) -> Iterator[Verdict]:
     both = ("prepared", "model")
     for stage, names in (("train", ("prepared",)), ("compress", both), ("audit", both)):
         for name in names:
-            if stage in read and read[stage].inputs.get(name) != expected[name]:
-                yield _stale_fail(stage, f"{stage}.json is not about this {name}/ ({expected[name]})")
+            if stage in read and (why := about_another(stage, name, read[stage].inputs.get(name), expected[name])):
+                yield _stale_fail(stage, why)
     for stage, name in (("check", "prepared"), ("train", "model")):  # what it wrote
-        if stage in read and read[stage].parameters.get(name) != expected[name]:
-            yield _stale_fail(stage, f"{stage}.json is not about this {name}/ ({expected[name]})")
+        if stage in read and (why := about_another(stage, name, read[stage].parameters.get(name), expected[name])):
+            yield _stale_fail(stage, why)
     yield from _stale_documents(read, folders)
 
 
@@ -196,7 +196,7 @@ def _changed(folders: Folders) -> Iterator[Verdict]:
 
 
 def _stale_fail(stage: str, reason: str) -> Verdict:
-    return fail(stage, reason, f"run `modelyard {stage}` again, and what follows it")
+    return fail(stage, reason, again(stage))
 
 
 def fail(stage: str, reason: str, next_step: str) -> Verdict:

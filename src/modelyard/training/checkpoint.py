@@ -24,12 +24,12 @@ from modelyard.artifacts.files import digest_file, replacing_folder, write_json
 from modelyard.artifacts.reports import describe_machine, installed_versions
 from modelyard.errors import InputError, Problem
 from modelyard.training.checkpoint_folder import (
-    BEGIN_ANEW,
     BEST,
     MARK,
     OPTIMISER,
     RANDOM,
     WEIGHTS,
+    elsewhere,
     keep_newest,
     make_room,
 )
@@ -129,11 +129,14 @@ def restore(saved: Saved, learner: Learner) -> Course:
         put(learner.model, load_file(saved.folder / WEIGHTS, device="cpu" if sharded else str(device)))
         learner.optimiser.load_state_dict(_optimiser_state(learner, load_file(saved.folder / OPTIMISER)))
         learner.scaler.load_state_dict(state.scaler)
+        _set_random(load_file(saved.folder / RANDOM), learner.group.rank, device)
+    except torch.OutOfMemoryError:  # the checkpoint is not at fault
+        raise
     except (RuntimeError, ValueError, LookupError, SafetensorError) as error:
         reason = str(error).strip().partition("\n")[0]
-        message = f"the checkpoint does not fit this model: {reason}"
-        raise InputError(Problem(message, BEGIN_ANEW.format(saved.folder.parent), str(saved.folder))) from error
-    _set_random(load_file(saved.folder / RANDOM), learner.group.rank, device)
+        why, next_step = elsewhere(saved)
+        message = f"the checkpoint does not fit this model: {reason}{why}"
+        raise InputError(Problem(message, next_step, str(saved.folder))) from error
     best = load_file(saved.folder / BEST) if state.best_step else {}
     outputs = best.pop(_OUTPUTS).numpy() if best else np.empty(0, np.float32)
     if sharded and not learner.group.first:
@@ -173,8 +176,11 @@ def _write_tensors(tensors: dict[str, torch.Tensor], path: Path) -> None:
         with path.open("rb+") as written:  # or a power cut takes it after the one before was pruned
             os.fsync(written.fileno())
     except SafetensorError as error:  # its word for what the system refused
-        message = f"the checkpoint {path.name} cannot be written: {error}"
-        next_step = "free some space, then run the same command again: it goes on from the checkpoint before this one"
+        size = sum(tensor.nbytes for tensor in tensors.values())
+        message = f"the checkpoint's {path.name} ({size / 1e6:,.1f} MB) cannot be written: {error}"
+        next_step = (
+            "free some space, then run the same command again: it goes on from the last checkpoint, or begins anew"
+        )
         raise InputError(Problem(message, next_step, str(path.parent.parent))) from error
 
 

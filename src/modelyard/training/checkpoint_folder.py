@@ -18,7 +18,11 @@ KEPT = 2
 """Checkpoints that stay: the newest, and the one before it for the day on which the newest is damaged."""
 WEIGHTS, OPTIMISER, BEST, RANDOM = (f"{name}.safetensors" for name in ("weights", "optimiser", "best", "random"))
 _STEP_FOLDER = r"step-\d{9,}"
-BEGIN_ANEW = "set it back to go on from there, or remove {} to begin anew"
+_DIGESTS = {
+    "base": ("the digest of model.base", "name the base model that it began with"),
+    "prepared": ("the digest of prepared/dataset.json", "prepare the same rows again"),
+}
+"""Facts of a training that are digests: what each is of, and how it is set back."""
 log = logging.getLogger(__name__)
 
 
@@ -31,7 +35,7 @@ def checkpoints_of(output: Path) -> Path:
 def newest(folder: Path, training: Mapping[str, Any]) -> Saved | None:
     """The newest whole checkpoint of a training; one that is damaged is passed over with a warning.
 
-    Only such a one: the next save removes it.
+    Only such a one: the next save removes it. That none is whole where some were begun is a warning, too.
 
     Args:
         folder: of the checkpoints.
@@ -40,9 +44,12 @@ def newest(folder: Path, training: Mapping[str, Any]) -> Saved | None:
     Raises:
         InputError: it belongs to another training, of which all that differs is named, or is of another version.
     """
-    found = _newest_whole(_places(folder), folder)
+    places = _places(folder)
+    found = _newest_whole(places, folder)
     if found is not None:
         _refuse_another(found, training, folder)
+    elif places or leftovers(folder, _STEP_FOLDER):
+        log.warning("no checkpoint in %s is whole: the training begins anew", folder)
     return found
 
 
@@ -58,6 +65,13 @@ def agreed(saved: Saved | None, group: Group) -> Saved | None:
         message = f"the processes find other checkpoints: {steps}"
         raise InputError(Problem(message, "let every machine see the same folder", "--output"))
     return saved
+
+
+def elsewhere(found: Saved) -> tuple[str, str]:
+    """Versions, in brackets, that are others than where a checkpoint was written; what to do where it is of no use."""
+    versions = found.other_versions()
+    why, where = (f" ({', '.join(versions)})", "with the versions") if versions else ("", "on the machine")
+    return why, f"go on {where} that wrote it, or remove {found.folder.parent} to begin anew"
 
 
 def saved_steps(folder: Path) -> list[int]:
@@ -153,19 +167,20 @@ def _damaged(place: Path, state: State) -> list[str]:
 def _refuse_another(found: Saved, training: Mapping[str, Any], folder: Path) -> None:
     saved = found.state.training
     problems = [
-        Problem(
-            f"{folder.name} is of another training: {name} was {saved.get(name)!r}, is {training.get(name)!r}",
-            BEGIN_ANEW.format(folder),
-            str(folder),
-        )
+        _another(name, saved.get(name), training.get(name), folder)
         for name in dict.fromkeys((*saved, *training))
         if name != PLAN and saved.get(name) != training.get(name)
     ]
     if not problems and saved.get(PLAN) != training.get(PLAN):  # of other settings the batches are others anyway
-        versions = found.other_versions()
-        why, where = (f" ({', '.join(versions)})", "with the versions") if versions else ("", "on the machine")
+        why, next_step = elsewhere(found)
         message = f"{folder.name} is of the same training with other tokens in its rows or other batches of them{why}"
-        next_step = f"go on {where} that wrote it, or remove {folder} to begin anew"
         problems = [Problem(message, next_step, str(folder))]
     if problems:
         raise InputError(problems)
+
+
+def _another(name: str, then: object, now: object, folder: Path) -> Problem:
+    """A fact of a training that is another one now."""
+    called, back = _DIGESTS.get(name, (name, "set it back"))
+    message = f"{folder.name} is of another training: {called} was {then!r}, is {now!r}"
+    return Problem(message, f"{back} to go on from there, or remove {folder} to begin anew", str(folder))

@@ -68,12 +68,8 @@ def _finite(value: Any) -> Any:  # noqa: ANN401
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def unwritable(path: Path, reason: str, option: str) -> InputError:
-    """The error of a file or folder that cannot be written, with the option that names another place."""
-    return InputError(
-        Problem(
-            f"{path} cannot be written: {reason}",
-            f"free some space, or choose a place you may write to with {option}",
-            str(path),
-        )
-    )
+def unwritable(path: Path, reason: str, elsewhere: str) -> InputError:
+    """The error of a file or folder that cannot be written; `elsewhere`: the option that names another place."""
+    again = "free some space and run the same command again: it goes on from the last checkpoint where there is one"
+    next_step = f"{again}; or choose a place you may write to with {elsewhere}"
+    return InputError(Problem(f"{path} cannot be written: {reason}", next_step, str(path)))

@@ -13,7 +13,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -96,7 +96,8 @@ def resume_test(
         progress: told after every process.
 
     Raises:
-        InputError: training itself ends with an error, which is told; or it has fewer than 3 steps.
+        InputError: training itself ends with an error, which is told; or it has fewer than 3 steps, or ends before any
+            kill comes.
     """
     with recording(reports, NAME), scratch_folder(root.absolute(), NAME) as scratch:
         progress("train in peace", 0, 1)
@@ -141,6 +142,9 @@ def _kill_again_and_again(work: Work, whole: Work, kills: int, choose: random.Ra
     progress("train, killed again and again", len(drawn), len(drawn) + 1)
     _run(work)
     progress("train, killed again and again", len(drawn) + 1, len(drawn) + 1)
+    if drawn and not done:
+        message = f"the training ended before any of {len(drawn)} kills came: nothing is proven"
+        raise InputError(Problem(message, "set train.epochs higher or train.tokens_per_batch lower", "modelyard.yaml"))
     return done
 
 
@@ -168,9 +172,10 @@ def _run(work: Work, by: signal.Signals | None = None, step: int = 0, delay: flo
         return True
     if status:
         said = errors.read_text(encoding="utf-8", errors="replace").strip()
-        raise InputError(
-            Problem(f"training ended with exit status {status}: {said}", "mend that first, then try again")
-        )
+        message = f"training ended with exit status {status}: {said}"
+        if status < 0:  # it had no time to say anything
+            message = f"training was ended by {signal.Signals(-status).name}, which this test did not send"
+        raise InputError(Problem(message, "mend that first: see whether `modelyard train` by itself gets on"))
     return False
 
 
@@ -278,8 +283,17 @@ def _report(whole: Work, killed: Work, done: Sequence[Kill], precision: str, see
             "processes": whole.processes,
         },
         verdicts=verdicts,
-        notes=[f"killed after the steps {places}; every step was saved"],
+        notes=[f"killed after the steps {places}; every step was saved", *_unlike(other, lines, again)],
     )
+
+
+def _unlike(files: Sequence[str], lines: Sequence[dict[str, Any]], again: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """What is not the same in both trainings."""
+    if files:
+        yield f"not the same in both models: {', '.join(files)}"
+    steps = (one["step"] for one, two in zip(lines, again, strict=False) if one != two)
+    if (first := next(steps, None)) is not None:
+        yield f"the first line of the metrics that is not the same is of step {first}"
 
 
 def train_excerpt(task: dict[str, Any]) -> int:

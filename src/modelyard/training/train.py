@@ -350,7 +350,7 @@ def _write_model(ready: Ready, fitted: Fitted, precision: Precision, output: Pat
             # one file: `model.safetensors`
             ready.model.save_pretrained(folder, state_dict=weights, max_shard_size="1000GB")
         except SafetensorError as error:  # its word for what the system refused
-            raise unwritable(output, str(error), "--output") from error
+            raise unwritable(output, str(error), "--output, where it begins anew") from error
         for name in TOKENIZER_FILES:
             if (ready.base / name).is_file():
                 shutil.copyfile(ready.base / name, folder / name)

@@ -54,3 +54,5 @@ def test_the_head_of_a_file(tmp_path: Path) -> None:
     assert [one.line for one in parse.skipped] == [3]
     path.write_bytes(b"\x89PNG\r\n\x1a\n\x00\x00")
     assert (first_rows(path), first_columns(path)) == (None, [])
+    path.rename(tmp_path / "a.txt")
+    assert first_columns(tmp_path / "a.txt") == ["text"]  # whatever its bytes are

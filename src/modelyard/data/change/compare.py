@@ -44,6 +44,7 @@ from modelyard.data.change.two_sample import rows_to_tell, tell_apart
 from modelyard.data.characters import row_scripts
 from modelyard.data.problems import raise_found
 from modelyard.data.reading.locate import locate
+from modelyard.data.reading.passages import refuse_texts
 from modelyard.data.reading.shapes import Shape, label_sets, listed, looks_like_list
 from modelyard.data.reading.table import read_table
 from modelyard.data.rules import normalised
@@ -174,6 +175,8 @@ def open_data(place: str, root: Path, *, text: str, label: str | None, progress:
         digest = digest_file(root / place / MARK)
     else:
         paths, notes = locate(place, root)
+        options = {text: "leave out --text"} | ({label: "leave out --label"} if label else {})
+        refuse_texts(paths, options, root)
         # the label goes by `fields`, so that a file without one can be read too
         shape = Shape(name="text", columns={"text": text})
         table = read_table(paths, root=root, shape=shape, progress=progress)

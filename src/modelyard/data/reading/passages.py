@@ -1,10 +1,13 @@
 """Plain text into rows: a file is a document and one row; a long one is cut where its paragraphs end."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 
 from modelyard.data.reading.decode import BROKEN, broken_character
+from modelyard.data.reading.locate import file_format, shown_path
 from modelyard.data.reading.records import Chunk, Parse
+from modelyard.errors import InputError, Problem
 
 COLUMN = "text"
 """What the one column of a plain text is called."""
@@ -31,6 +34,32 @@ def parse_text(text: str, parse: Parse, *, most: int) -> Iterator[Chunk]:
         texts, lines = [""], [1]
     if lines:
         yield Chunk({COLUMN: texts}, lines)
+
+
+def refuse_texts(paths: Iterable[Path], columns: Mapping[str, str], root: Path) -> None:
+    """Say once, and not of each of many files, that a plain text has no other column than its text.
+
+    Args:
+        paths: files that are to be read.
+        columns: that are wanted of each -> what to change where texts are all there is; empty where no change helps.
+        root: what the shown name is relative to.
+
+    Raises:
+        InputError: a plain text is among them, and another column than its text is wanted.
+    """
+    lacking = [name for name in columns if name != COLUMN]
+    first = next((path for path in paths if file_format(path) == "text"), None)
+    if not lacking or first is None:
+        return
+    message = f"a plain text has no column {_listed(lacking)}: a .txt file holds a text and nothing beside it"
+    next_step = f"name a table (CSV, TSV, JSON, JSONL or Parquet) that has {_listed(columns)}"
+    if changes := ", ".join(filter(None, dict.fromkeys(columns[name] for name in lacking))):
+        next_step += f"; for texts alone {changes}"
+    raise InputError(Problem(message, next_step, shown_path(first, root)))
+
+
+def _listed(columns: Iterable[str]) -> str:
+    return ", ".join(map(repr, columns))
 
 
 def passages(text: str, most: int, first_line: int = 1) -> Iterator[tuple[int, str]]:

@@ -10,6 +10,8 @@ import polars as pl
 from modelyard.data.features import Plan
 from modelyard.data.mapping import Part, field_name, file_problems, part_frames
 from modelyard.data.problems import raise_found
+from modelyard.data.reading.locate import file_format
+from modelyard.data.reading.passages import COLUMN
 from modelyard.data.reading.read import FileFound, find_layout, parse_piece
 from modelyard.data.reading.records import Chunk, Parse
 from modelyard.data.reading.shapes import Shape
@@ -107,11 +109,12 @@ def first_columns(path: Path) -> list[str]:
 
 
 def first_rows(path: Path) -> Chunk | None:
-    """The first rows of a file; None where they cannot be read, which `check` will tell."""
+    """The first rows of a file; None where they cannot be read, which `check` will tell, but of a text its column."""
     try:
-        return first_chunk(path)[0]
+        chunk = first_chunk(path)[0]
     except InputError:
-        return None
+        chunk = None
+    return Chunk({COLUMN: []}, []) if chunk is None and file_format(path) == "text" else chunk
 
 
 def first_chunk(path: Path) -> tuple[Chunk | None, Parse]:
