@@ -159,7 +159,7 @@ def test_what_is_kept_grows_with_the_tokens_and_shrinks_with_checkpointing(
     objective = Language(packs=False, tokens_per_forward=4_096, hidden_size=32)
     half, whole = (kept_bytes(model, rows, objective, range(count)) for count in (4, 8))
     vocabulary = model.get_input_embeddings().num_embeddings
-    assert half.largest == 4 * 31 * vocabulary * 4  # log-probabilities of the learned places in fp32
+    assert half.largest == 4 * 31 * vocabulary * 4  # logits of the learned places in fp32
     assert 1.7 < whole.total / half.total <= 2.0
     compute_again(model)
     assert kept_bytes(model, rows, objective, range(8)).total < whole.total
