@@ -35,7 +35,7 @@ TRIED_BYTES = 20
 USED_SHARE = 0.8
 """Of the memory that is free: an estimate may be wrong, and others use the machine."""
 ABOVE_COUNTED = 1.3
-"""Of what is counted: on 64 rows of 128 tokens a step of a BERT of 6 layers took 1.27 times as much, of a GPT-2 1.16."""
+"""Of what is counted: on 64 rows of 128 tokens a step of a BERT of 6 layers took 1.27 times it, of a GPT-2 1.16."""
 PROBE_TOKENS = 256
 USUAL_ROWS = (32, 128)
 USUAL_PASSES = 8
