@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from safetensors.numpy import load_file
 
@@ -300,6 +301,23 @@ def test_two_machines_train_as_two_processes_do(base: Path, tiny_prepared: Path,
     assert losses(other) == losses(one)
 
 
+def still_running(processes: list[int]) -> list[int]:
+    """Those of some processes that go on for another minute; whoever took over an ended one may not have noticed yet."""
+    ends = time.monotonic() + 60
+    while left := [process for process in processes if runs(process)]:
+        if time.monotonic() > ends:
+            break
+        time.sleep(0.1)
+    return left
+
+
+def runs(process: int) -> bool:
+    try:
+        return psutil.Process(process).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 @pytest.mark.system
 @pytest.mark.parametrize(("who", "machine"), [("process", 1), ("agent", 0)])
 def test_a_machine_that_is_lost_ends_the_other_and_the_next_run_goes_on(
@@ -317,7 +335,7 @@ def test_a_machine_that_is_lost_ends_the_other_and_the_next_run_goes_on(
     assert statuses[machine] == (1 if who == "process" else -signal.SIGKILL)
     # the other process says that it is lost, or its torchrun misses the store that it met at first, and ends it
     assert "lost the others" in said[1 - machine] or "C10d store" in said[1 - machine]
-    assert not any(Path(f"/proc/{process}").exists() for process in processes)
+    assert still_running(processes) == []
     statuses, said = ended(on_two_machines(project))
     assert statuses == [0, 0], said
     assert "resumed_after_step" in (project / "reports" / METRICS_FILE).read_text()
