@@ -302,7 +302,7 @@ def test_two_machines_train_as_two_processes_do(base: Path, tiny_prepared: Path,
 
 
 def still_running(processes: list[int]) -> list[int]:
-    """Those of some processes that go on for another minute; whoever took over an ended one may not have noticed yet."""
+    """Those that go on for another minute; whoever took over one that has ended may not have noticed yet."""
     ends = time.monotonic() + 60
     while left := [process for process in processes if runs(process)]:
         if time.monotonic() > ends:
