@@ -169,6 +169,7 @@ def test_texts_and_conversations(
     assert report.verdicts[0].outcome == "PASS"
     steps = [json.loads(line) for line in (tmp_path / "reports/train.metrics.jsonl").read_text().splitlines()]
     taken = [line["tokens"] for line in steps if "tokens" in line]
+    assert abs(sum(taken) / len(taken) - 200) <= 200 / 10  # some ten steps an epoch, of which a whole number is taken
     assert max(taken) - min(taken) <= 2 * 32  # an even share, and half a row of at most 32 tokens at either end
 
 

@@ -19,8 +19,8 @@ from modelyard.training.classifier import TOKENS_PER_FORWARD
 
 LOGITS_BYTES = 512 * 1024**2
 """Of one forward pass in fp32; the backward pass takes as much again."""
-_PART_BYTES = {"cpu": 4 * 1024**2}
-"""Of the softmax in fp32 that is taken at a time: on a CPU what its cache holds. 1,500 places of 49,152 tokens, forward
+_PART_BYTES_ON_A_CPU = 4 * 1024**2
+"""Of the softmax in fp32 that is taken at a time: what the cache holds. 1,500 places of 49,152 tokens, forward
 and backward: 89 ms, 154 with torch's own loss (two cores)."""
 _PART_BYTES_ELSEWHERE = 128 * 1024**2
 """Few enough kernels that starting them costs little, and a quarter of `LOGITS_BYTES`; not measured."""
@@ -83,7 +83,7 @@ class _Losses(torch.autograd.Function):
 
 def _places_at_a_time(logits: torch.Tensor) -> int:
     """At least one for each thread."""
-    part = _PART_BYTES.get(logits.device.type, _PART_BYTES_ELSEWHERE)
+    part = _PART_BYTES_ON_A_CPU if logits.device.type == "cpu" else _PART_BYTES_ELSEWHERE
     return max(torch.get_num_threads(), part // (4 * logits.shape[1]))
 
 
