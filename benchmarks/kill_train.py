@@ -1,6 +1,6 @@
 """A hundred kills of a training, at random moments: it must end with the bytes of one that was never killed.
 
-    python benchmarks/kill_train.py          # 70 minutes on two cores; needs `modelyard fetch minilm` once
+    python benchmarks/kill_train.py          # 25 minutes on two cores; needs `modelyard fetch minilm` once
 
 A BERT of 2 layers with MiniLM's tokenizer on 600 of the demo's reviews, dropout on, in 1, 2 and 4 processes.
 `modelyard train --resume-test` kills 4 times in 20 steps; this is the same proof with 40, 30 and 30 kills in 60 steps,
