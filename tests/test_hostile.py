@@ -377,6 +377,10 @@ def test_a_broken_line_is_refused_or_left_out_and_counted(
     assert "data/x.jsonl:81: not JSON: Unterminated string starting at column 10" in said
     assert "data.skip_bad_rows: true" in said
     assert "--skip-bad-rows is for FILES" in refused(project, capsys, "check", "--project", project, "--skip-bad-rows")
+    said = refused(project, capsys, "check", "--project", project, "--text", "review", "--benchmark", "exam.csv")
+    assert "--text is for FILES" in said
+    assert "set data.fields.text in modelyard.yaml" in said
+    assert "--benchmark is for FILES" in said
 
     settings = (project / "modelyard.yaml").read_text(encoding="utf-8")
     skipping = settings.replace("x.jsonl}", "x.jsonl, skip_bad_rows: true}")

@@ -1,5 +1,7 @@
 """Checkpoints: what goes in comes back, bit for bit; a full disk leaves the one before."""
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -120,6 +122,19 @@ def test_tied_weights_are_saved_and_come_back(
         learner.model.classifier.weight.zero_()
     restore(saved, learner)
     assert torch.equal(learner.model.twin.weight, before)
+
+
+def test_a_disk_that_fails_at_the_sync_is_told(
+    tmp_path: Path, learner: Learner, train_rows: Rows, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(descriptor: int) -> None:  # a fault that no file system can be asked for
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    take_step(learner, train_rows, [0], learning_rate=1e-3, step=1)
+    monkeypatch.setattr(os, "fsync", fails)
+    with pytest.raises(InputError, match=r"weights.safetensors \(0\.\d MB\) cannot be written: .*Input/output error"):
+        write(tmp_path, learner, 1)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_disk_that_fills_leaves_the_one_before(

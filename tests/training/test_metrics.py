@@ -52,6 +52,17 @@ def test_where_it_goes_on_the_lines_until_there_stay(tmp_path: Path) -> None:
     assert lines(path) == [*written[:4], {"resumed_after_step": 2}]
 
 
+@pytest.mark.parametrize(
+    "left", [b"\0" * 40, b"\0" * 40 + b"\n", b'{"step": 2, "lo\0\0\0\n', b"\xff\xfe\n", b"2\n", b"[]\n"]
+)
+def test_what_a_power_cut_left_of_a_line_is_passed_over(tmp_path: Path, left: bytes) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'{"step": 1}\n' + left)
+    with recorded(path, saved_after(2)) as record:
+        record({"step": 3})
+    assert lines(path) == [{"step": 1}, {"step": 3}]
+
+
 def test_a_link_and_a_folder_are_refused(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("keep me")
     (tmp_path / "link").symlink_to(tmp_path / "mine.txt")

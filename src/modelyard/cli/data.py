@@ -1,5 +1,6 @@
 """`modelyard check`: a project's data, or any file."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -14,6 +15,17 @@ from modelyard.cli.console import progress_bar, show_report
 from modelyard.cli.history import show_history
 from modelyard.cli.options import AsJson, ExitZero, NamedFields, ProjectFolder, named_columns, named_fields, parse_size
 from modelyard.errors import InputError, Problem
+
+_SETTING = {
+    "text": "data.fields.text",
+    "label": "data.fields.label",
+    "fields": "data.fields",
+    "slices": "data.slices",
+    "group": "data.group",
+    "skip-bad-rows": "data.skip_bad_rows: true",
+    "benchmark": "data.benchmarks",
+}
+"""Of a project, which says what an option says of FILES."""
 
 
 def check(
@@ -61,7 +73,11 @@ def check(
     from modelyard.data.check import check as check_data
     from modelyard.evidence.judge import exit_status
 
-    _refuse_options(files, text, label, skip_bad_rows=skip_bad_rows)
+    if not files:
+        of_files = {"text": text, "label": label, "fields": fields, "slices": slices, "group": group}
+        _refuse_of_files({**of_files, "skip-bad-rows": skip_bad_rows, "benchmark": benchmark})
+    if text is not None and text == label:
+        raise InputError(Problem(f"--text and --label both name {text!r}", "name two different columns", "--label"))
     if files:
         sliced = [part.strip() for part in slices.split(",") if part.strip()]
         task = _task_of_files(
@@ -98,14 +114,19 @@ def check(
     raise typer.Exit(0 if exit_zero else exit_status(report.verdicts))
 
 
-def _refuse_options(files: list[str] | None, text: str | None, label: str | None, *, skip_bad_rows: bool) -> None:
-    """Refuse options that contradict each other."""
-    if text is not None and text == label:
-        raise InputError(Problem(f"--text and --label both name {text!r}", "name two different columns", "--label"))
-    if skip_bad_rows and not files:
-        raise InputError(
-            Problem("--skip-bad-rows is for FILES", "in a project set data.skip_bad_rows: true", "--skip-bad-rows")
-        )
+def _refuse_of_files(options: Mapping[str, object]) -> None:
+    """Refuse what only says something of FILES, where a project's settings say it.
+
+    Args:
+        options: name -> value; one that was not given is empty.
+    """
+    problems = [
+        Problem(f"--{name} is for FILES", f"in a project set {_SETTING[name]} in modelyard.yaml", f"--{name}")
+        for name, value in options.items()
+        if value
+    ]
+    if problems:
+        raise InputError(problems)
 
 
 class _Task(NamedTuple):

@@ -175,7 +175,7 @@ def _write_tensors(tensors: dict[str, torch.Tensor], path: Path) -> None:
         save_file(tensors, path)
         with path.open("rb+") as written:  # or a power cut takes it after the one before was pruned
             os.fsync(written.fileno())
-    except SafetensorError as error:  # its word for what the system refused
+    except (SafetensorError, OSError) as error:  # the former is its word for what the system refused
         size = sum(tensor.nbytes for tensor in tensors.values())
         message = f"the checkpoint's {path.name} ({size / 1e6:,.1f} MB) cannot be written: {error}"
         next_step = (

@@ -50,12 +50,20 @@ def _lines_until(path: Path, step: int) -> bytes:
     """Lines of what was done when a step had been taken and not been evaluated; none of a file that is not there."""
     kept = []
     for line in path.read_bytes().splitlines(keepends=True) if path.is_file() else []:
-        if line.endswith(b"\n"):  # or a kill cut it short
-            figures = json.loads(line)
+        if (figures := _figures(line)) is not None:
             at = next((figures[name] for name in _STEPS if name in figures), 0)
             if at < step or (at == step and "validation_loss" not in figures):
                 kept.append(line)
     return b"".join(kept)
+
+
+def _figures(line: bytes) -> dict[str, Any] | None:
+    """Of a line; None where a kill cut it short, or a power cut left zeros in its place: lines are not synced."""
+    try:
+        figures = json.loads(line) if line.endswith(b"\n") else None
+    except ValueError:
+        return None
+    return figures if isinstance(figures, dict) else None
 
 
 def nobody(figures: Mapping[str, Any]) -> None:
