@@ -308,7 +308,7 @@ def _cached(base: str, revision: str | None, folder: Path) -> Path:
 
     missing = Problem(
         f"model.base is {base!r}: no folder {folder}, and no such model with revision {revision!r} in the local cache",
-        "name a Hugging Face model folder, or download it first: huggingface-cli download " + base,
+        "name a Hugging Face model folder, or download it first: hf download " + base,
         "modelyard.yaml",
     )
     try:
