@@ -848,8 +848,9 @@ def zygote(whole: Path) -> Iterator[Zygote]:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_stage_survives_every_end(stage: str, whole: Path, zygote: Zygote) -> None:
-    if stage == "release":  # which asks for the report of `audit`, also where this test runs alone
-        assert zygote("audit")[0] == 0
+    for earlier in STAGES[: STAGES.index(stage)]:
+        if not (whole / f"reports/{earlier}.json").is_file():  # this test runs alone, or in another order
+            assert zygote(earlier)[0] == 0
     status, calls, said = zygote(stage)
     assert (status, said) == (0, "")
     before = state(whole)

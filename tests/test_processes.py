@@ -1,10 +1,16 @@
-"""A process that is told to die with its parent does."""
+"""A process that is told to die with its parent does; a lock ends with who holds it."""
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+
+import pytest
+
+from modelyard.processes import locked_within
 
 
 def test_it_ends_when_its_parent_does() -> None:
@@ -19,3 +25,22 @@ def test_it_ends_when_its_parent_does() -> None:
         while os.path.exists(f"/proc/{number}") and time.monotonic() < until:  # noqa: PTH110  (no file: a process)
             time.sleep(0.05)
         assert not os.path.exists(f"/proc/{number}")  # noqa: PTH110
+
+
+def test_a_lock_is_had_once_and_goes_with_the_last_that_has_the_file_open(tmp_path: Path) -> None:
+    first, second = (os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT) for _ in range(2))
+    assert locked_within(0.0, first)
+    assert not locked_within(0.0, second)
+    os.close(first)
+    assert locked_within(0.0, second)
+    os.close(second)
+
+
+def test_a_file_system_without_locks_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", none)
+    descriptor = os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT)
+    assert locked_within(0.0, descriptor)
+    os.close(descriptor)

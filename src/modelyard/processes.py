@@ -1,6 +1,7 @@
-"""Processes that do not outlive whoever started them, and the signals that end them."""
+"""Processes that do not outlive whoever started them, the signals that end them, and locks that end with them."""
 
 import contextlib
+import fcntl
 import os
 import signal
 import threading
@@ -24,6 +25,26 @@ def die_with_parent(parent: int) -> None:
         os.killpg(os.getpgrp(), signal.SIGKILL)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def locked_within(seconds: float, descriptor: int) -> bool:
+    """Take an open file's lock, which the kernel lets go with the last process that has the file open.
+
+    Returns:
+        Whether nobody else has it any more after so long. A file system without locks holds nobody up.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(POLL_SECONDS)
+        except OSError:  # ENOLCK, ENOTSUP: there are none
+            return True
+        else:
+            return True
 
 
 @contextlib.contextmanager

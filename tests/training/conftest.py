@@ -136,8 +136,9 @@ def about(facts: dict[str, Any]) -> About:
 def write(about: About) -> Callable[..., None]:
     """A checkpoint of a learner after a step."""
 
-    def write(folder: Path, learner: Learner, step: int, **fields: Any) -> None:
+    def write(folder: Path, learner: Learner, step: int, *, after: int | None = None, **fields: Any) -> None:
+        after = step - 1 if after is None else after
         course = Course(step=step, loss_sum=0.1 + step, weight_seen=4, updated=True, **fields)
-        save(folder, learner, course, about, trained_seconds=7.5, restarts=2)
+        save(folder, learner, course, about, after=after, trained_seconds=7.5, restarts=2)
 
     return write

@@ -4,6 +4,8 @@ import dataclasses
 import json
 import logging
 import re
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,15 @@ import torch
 from modelyard.errors import InputError
 from modelyard.training.batches import Rows
 from modelyard.training.checkpoint import save
-from modelyard.training.checkpoint_folder import checkpoints_of, newest, remove_all, remove_step, saved_steps
+from modelyard.training.checkpoint_folder import (
+    LOCK,
+    checkpoints_of,
+    held,
+    newest,
+    remove_all,
+    remove_step,
+    saved_steps,
+)
 from modelyard.training.checkpoint_state import About, Course
 from modelyard.training.step import Learner, take_step
 
@@ -202,6 +212,69 @@ def test_damaged_ones_of_later_steps_make_room_and_what_a_kill_left_is_tidied(
     assert saved is not None and saved.state.step == 71
 
 
+def test_a_damaged_one_that_the_training_was_ahead_of_does_not_outlive_the_next(
+    tmp_path: Path, learner: Learner, train_rows: Rows, write: Write, facts: Facts
+) -> None:
+    """Were it kept, it would take the place of the whole one before it."""
+    take_step(learner, train_rows, [0], learning_rate=1e-3, step=1)
+    write(tmp_path, learner, 100)
+    write(tmp_path, learner, 110)
+    (tmp_path / "step-000000110/weights.safetensors").write_bytes(b"cut")
+    saved = newest(tmp_path, facts)
+    assert saved is not None and saved.state.step == 100
+    write(tmp_path, learner, 130, after=100)
+    assert saved_steps(tmp_path) == [130, 100]
+
+
+def test_one_training_at_a_time_has_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("modelyard.training.checkpoint_folder.LOCK_WAIT_SECONDS", 0.0)
+    folder = tmp_path / "out/model.checkpoints"
+    with held(folder):
+        with pytest.raises(InputError, match="it writes to the same output"), held(folder):
+            pass
+        (folder / "step-000000001").mkdir()
+    assert [path.name for path in folder.iterdir()] == ["step-000000001"]
+    with held(folder):
+        (folder / "step-000000001").rmdir()
+    assert not folder.exists()
+
+
+def test_what_a_killed_training_left_of_its_lock_holds_nobody_up(tmp_path: Path) -> None:
+    (tmp_path / LOCK).touch()
+    with held(tmp_path):
+        assert (tmp_path / LOCK).exists()
+
+
+def test_who_waits_gets_the_folder_also_where_it_was_removed_meanwhile(tmp_path: Path) -> None:
+    folder, got, let_go = tmp_path / "model.checkpoints", threading.Event(), threading.Event()
+
+    def have() -> None:
+        with held(folder):
+            got.set()
+            let_go.wait(30)
+
+    other = threading.Thread(target=have)
+    with held(folder):
+        other.start()
+        opened, until = Path("/proc/self/fd"), time.monotonic() + 30
+        while sum(path.exists() and path.samefile(folder / LOCK) for path in opened.iterdir()) < 2:
+            assert time.monotonic() < until
+    assert got.wait(30)
+    assert (folder / LOCK).exists()
+    let_go.set()
+    other.join(30)
+    assert not folder.exists()
+
+
+def test_a_place_for_which_no_folder_can_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(InputError, match=r"file/model\.checkpoints cannot be written"),
+        held(tmp_path / "file/model.checkpoints"),
+    ):
+        pass
+
+
 def test_a_kill_in_the_very_first_save_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture, facts: Facts) -> None:
     with caplog.at_level(logging.WARNING):
         assert newest(tmp_path / "model.checkpoints", facts) is None
@@ -235,7 +308,7 @@ def test_one_of_other_rows_or_of_another_base_says_so(
 ) -> None:
     take_step(learner, train_rows, [0], learning_rate=1e-3, step=1)
     began = dataclasses.replace(about, training={**facts, fact: "sha256:a"})
-    save(tmp_path, learner, Course(step=1), began, trained_seconds=1.0, restarts=0)
+    save(tmp_path, learner, Course(step=1), began, after=0, trained_seconds=1.0, restarts=0)
     with pytest.raises(InputError) as caught:
         newest(tmp_path, {**facts, fact: "sha256:b"})
     (problem,) = caught.value.problems

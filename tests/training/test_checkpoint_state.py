@@ -46,7 +46,7 @@ def test_where_it_went_on_elsewhere_is_not_forgotten(
 ) -> None:
     take_step(learner, train_rows, [0], learning_rate=1e-3, step=1)
     course = Course(step=1, weight_seen=1)
-    save(tmp_path, learner, course, about, trained_seconds=1.0, restarts=1, elsewhere=["8 threads, now 4"])
+    save(tmp_path, learner, course, about, after=0, trained_seconds=1.0, restarts=1, elsewhere=["8 threads, now 4"])
     saved = newest(tmp_path, facts)
     assert saved is not None
     assert saved.differences(2) == ["8 threads, now 4", "1 processes, now 2"]

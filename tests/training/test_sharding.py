@@ -153,7 +153,7 @@ def test_what_is_not_divided_every_process_gets_back(
     best = dict(whole(model.state_dict(), first=True)) | {"final_bias": torch.ones(2)}
     outputs = np.zeros((1, 2), np.float32)
     course = Course(step=1, weight_seen=2, best_step=1, best_weights=best, best_outputs=outputs)
-    save(tmp_path, learner, course, About({}, "fp32", "set", Derived(64, "")), trained_seconds=1.0, restarts=0)
+    save(tmp_path, learner, course, About({}, "fp32", "set", Derived(64, "")), after=0, trained_seconds=1.0, restarts=0)
     saved = newest(tmp_path, {})
     assert saved is not None
     second = restore(saved, dataclasses.replace(learner, group=Group(1, 2)))

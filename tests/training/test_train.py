@@ -25,6 +25,7 @@ from modelyard.project.load import parse_settings
 from modelyard.project.schema import ProjectSchema
 from modelyard.tasks.classification import encode, load_tokenizer
 from modelyard.training import lora
+from modelyard.training.checkpoint_folder import checkpoints_of, held
 from modelyard.training.loop import Fitted, fit
 from modelyard.training.train import Excerpt, train
 from modelyard.training.watching import VARYING
@@ -180,6 +181,19 @@ def test_replaces_its_own_output_and_nobody_elses(
     (tmp_path / "model/training.json").unlink()
     with pytest.raises(InputError, match=r"holds no training\.json"):
         run(tiny_base, tiny_prepared, tmp_path, epochs=1)
+
+
+def test_of_two_trainings_to_one_output_the_second_is_refused(
+    trained: tuple[Path, Report], tiny_base: Path, tiny_prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modelyard.training.checkpoint_folder.LOCK_WAIT_SECONDS", 0.0)
+    shutil.copytree(trained[0] / "model", tmp_path / "model")
+    with held(checkpoints_of(tmp_path / "model")):
+        with pytest.raises(InputError, match="another training has") as caught:
+            run(tiny_base, tiny_prepared, tmp_path, epochs=1)
+        assert "--output" in str(caught.value.problems[0].next_step)
+    assert digest_folder(tmp_path / "model") == digest_folder(trained[0] / "model")
+    assert not (tmp_path / "reports" / METRICS_FILE).exists()  # that of the first is its own
 
 
 @pytest.mark.parametrize(

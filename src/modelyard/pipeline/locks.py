@@ -1,10 +1,8 @@
 """One `run` at a time in a project, and none held up by what a killed one left."""
 
 import contextlib
-import fcntl
 import json
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import psutil
 
 from modelyard.artifacts.files import write_text
 from modelyard.errors import InputError, Problem
+from modelyard.processes import locked_within
 
 LOCK = Path(".modelyard") / "run.lock"
 LOCK_WAIT_SECONDS = 3.0
@@ -31,21 +30,9 @@ def locked(folder: Path) -> Iterator[int]:
     path.parent.mkdir(exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        deadline = time.monotonic() + LOCK_WAIT_SECONDS
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as error:
-                if time.monotonic() > deadline:
-                    raise InputError(
-                        Problem(
-                            "another `modelyard run` is going in this project",
-                            "wait until it ends, or stop it with Ctrl-C where it runs",
-                            str(folder),
-                        )
-                    ) from error
-                time.sleep(0.1)
+        if not locked_within(LOCK_WAIT_SECONDS, descriptor):
+            message = "another `modelyard run` is going in this project"
+            raise InputError(Problem(message, "wait until it ends, or stop it with Ctrl-C where it runs", str(folder)))
         yield descriptor
     finally:
         os.close(descriptor)

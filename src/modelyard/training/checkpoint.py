@@ -2,6 +2,7 @@
 
 Its tensors are whole, however many processes trained and however they shared the model.
 
+model.checkpoints/lock    of the training that is going
 model.checkpoints/step-000000120/
   weights.safetensors     of the model
   optimiser.safetensors   step and both moments of every weight, by its number
@@ -47,6 +48,7 @@ def save(
     course: Course,
     about: About,
     *,
+    after: int,
     trained_seconds: float,
     restarts: int,
     elsewhere: Sequence[str] = (),
@@ -58,6 +60,7 @@ def save(
         learner: model, optimiser and scaler.
         course: at least one step of it taken.
         about: what it belongs to.
+        after: the step of the checkpoint before it, 0 where there is none.
         trained_seconds: until now, earlier attempts included.
         restarts: how often the training went on from a checkpoint.
         elsewhere: as in `State`.
@@ -69,6 +72,7 @@ def save(
     files = _tensors(learner, course, random)
     if learner.group.first:
         taken = {"trained_seconds": trained_seconds, "restarts": restarts, "elsewhere": list(elsewhere)}
+        make_room(folder, after)
         _write(folder, learner, course, about, files, taken)
     for _ in files:  # whoever writes nothing has a part in each
         pass
@@ -83,7 +87,6 @@ def _write(
     files: Iterator[tuple[str, Mapping[str, torch.Tensor]]],
     taken: Mapping[str, Any],
 ) -> None:
-    make_room(folder, course.step)
     with replacing_folder(folder / f"step-{course.step:09d}", mark=MARK) as place:
         digests = {}
         for name, tensors in files:

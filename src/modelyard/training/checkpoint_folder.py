@@ -1,21 +1,28 @@
-"""The folder of a training's checkpoints: which of them it goes on from, which make room."""
+"""The folder of a training's checkpoints: whose it is, which of them it goes on from, which make room."""
 
+import contextlib
 import logging
+import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from modelyard.artifacts.documents import read_document, read_object
 from modelyard.artifacts.files import digest_file, leftovers
 from modelyard.errors import InputError, Problem
+from modelyard.processes import locked_within
 from modelyard.training.checkpoint_state import PLAN, Saved, State
 from modelyard.training.group import Group
+from modelyard.training.metrics import unwritable
 
 MARK = "state.json"
 KEPT = 2
 """Checkpoints that stay: the newest, and the one before it for the day on which the newest is damaged."""
+LOCK = "lock"
+LOCK_WAIT_SECONDS = 5.0
+"""A training that was killed takes its processes with it within a fraction of a second."""
 WEIGHTS, OPTIMISER, BEST, RANDOM = (f"{name}.safetensors" for name in ("weights", "optimiser", "best", "random"))
 _STEP_FOLDER = r"step-\d{9,}"
 _DIGESTS = {
@@ -23,6 +30,7 @@ _DIGESTS = {
     "prepared": ("the digest of prepared/dataset.json", "prepare the same rows again"),
 }
 """Facts of a training that are digests: what each is of, and how it is set back."""
+_LOCK_TRIES = 100
 log = logging.getLogger(__name__)
 
 
@@ -30,6 +38,23 @@ def checkpoints_of(output: Path) -> Path:
     """The folder of the checkpoints of the model that is written to `output`: `model.checkpoints` beside `model`."""
     place = output.absolute()
     return place.with_name(f"{place.name}.checkpoints")
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep every other training out of a folder, which is made, and removed in the end where nothing else is in it.
+
+    Raises:
+        InputError: another training has it, or it cannot be made.
+    """
+    descriptor = _locked(folder)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # checkpoints are in it, or it is gone
+            (folder / LOCK).unlink()
+            folder.rmdir()
+        os.close(descriptor)
 
 
 def newest(folder: Path, training: Mapping[str, Any]) -> Saved | None:
@@ -79,12 +104,13 @@ def saved_steps(folder: Path) -> list[int]:
     return [_step_of(path) for path in _places(folder)]
 
 
-def make_room(folder: Path, step: int) -> None:
-    """Before a checkpoint of a step is written, remove those that it follows upon in no way.
+def make_room(folder: Path, after: int) -> None:
+    """Before a checkpoint is written, remove those that it follows upon in no way.
 
-    One of a later step is damaged, or it would have been gone on from; what a kill left of a save has no other end.
+    One later than that of step `after` is damaged, or it would have been gone on from; what a kill left of a save has
+    no other end.
     """
-    ahead = [place for place in _places(folder) if _step_of(place) >= step]
+    ahead = [place for place in _places(folder) if _step_of(place) > after]
     for place in (*ahead, *leftovers(folder, _STEP_FOLDER)):
         shutil.rmtree(place, ignore_errors=True)
 
@@ -109,11 +135,32 @@ def remove_step(folder: Path, step: int) -> None:
 
 
 def remove_all(folder: Path) -> None:
-    """Remove the checkpoints of a training whose model is written, and their folder where nothing else is in it."""
+    """Remove the checkpoints of a training whose model is written."""
     for place in (*_places(folder), *leftovers(folder, _STEP_FOLDER)):
         shutil.rmtree(place, ignore_errors=True)
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
+
+
+def _locked(folder: Path) -> int:
+    """The open lock of a folder. A training that ends removes both, also while another waits here: it tries again."""
+    lock = folder / LOCK
+    for _ in range(_LOCK_TRIES):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise unwritable(folder, str(error.strerror), "--output") from error
+        if not locked_within(LOCK_WAIT_SECONDS, descriptor):
+            os.close(descriptor)
+            break
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), lock.stat()):
+                return descriptor
+        os.close(descriptor)
+    message = f"another training has {folder}: it writes to the same output"
+    next_step = "wait until it ends, or stop it with Ctrl-C where it runs; or name another place with --output"
+    raise InputError(Problem(message, next_step, str(folder)))
 
 
 def _places(folder: Path) -> list[Path]:

@@ -145,6 +145,7 @@ class Saver:
             learner,
             course,
             self.about,
+            after=self._saved_step,
             trained_seconds=trained,
             restarts=restarts,
             elsewhere=elsewhere,

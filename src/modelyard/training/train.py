@@ -26,7 +26,7 @@ from modelyard.tasks.written import Pair
 from modelyard.training import lora
 from modelyard.training import settings as chosen
 from modelyard.training.base import TOKENIZER_FILES, find_base, positions_of
-from modelyard.training.checkpoint_folder import agreed, checkpoints_of, newest, remove_all
+from modelyard.training.checkpoint_folder import agreed, checkpoints_of, held, newest, remove_all
 from modelyard.training.checkpoint_state import About, Saved
 from modelyard.training.derive import SET, Derived
 from modelyard.training.diverging import loss_without_training
@@ -92,7 +92,8 @@ def train(
     Raises:
         GateFailed: `check` failed.
         InputError: data, base model, settings or output cannot be used, or a loss is not a finite number, or the
-            memory is too small, or the checkpoints are of another training or cannot be written.
+            memory is too small, or the checkpoints are of another training or cannot be written, or another training is
+            going that writes to the same output.
         Stopped: SIGTERM or SIGINT asked for an end while steps were taken; the training is saved.
     """
     with joined() as group, recording(reports, STAGE) if group.first else contextlib.nullcontext():
@@ -105,7 +106,8 @@ def train(
         chosen.check_fresh(section, settings.train)
         base = find_base(section.base, section.revision, root=root, fresh=section.fresh)
         sharded = settings.train.sharded and group.size > 1
-        with telling_what_lacks(), for_training(settings.train.seed):
+        holding = held(checkpoints_of(output)) if group.first else contextlib.nullcontext()
+        with holding, telling_what_lacks(), for_training(settings.train.seed):
             # no name here refers to the model: it is gone when the group ends, as `joined` needs it
             report = _train(
                 make_ready(settings, kind, data, base, device, progress, sharded=sharded),
@@ -115,9 +117,9 @@ def train(
                 group,
                 progress,
             )
-        if group.first:
-            write_report(reports, report)
-            remove_all(checkpoints_of(output))
+            if group.first:
+                write_report(reports, report)
+                remove_all(checkpoints_of(output))
         group.wait()  # whoever started the processes ends all when one of them ends with a status
     return report
 
