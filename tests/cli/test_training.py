@@ -63,9 +63,41 @@ def test_of_several_processes_one_speaks(
     project: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """torchrun leaves stdout and stderr of all to the terminal."""
-    monkeypatch.setenv("RANK", "1")
+    report = Report(stage="train", project="tiny")
+    monkeypatch.setattr("modelyard.training.train.train", lambda *_, progress, **places: progress("x", 1, 1) or report)
+    for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "2" if name == "WORLD_SIZE" else "1")
     assert status_of("--project", str(project)) == 0
     assert capfd.readouterr() == ("", "")
+
+
+def test_alone_whatever_a_scheduler_numbers_it(
+    project: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert status_of("--project", str(project)) == 0
+    assert "better_than_majority" in capfd.readouterr().out
+
+
+def test_other_processes_than_were_started_are_refused(
+    project: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "4" if name == "WORLD_SIZE" else "1")
+    assert status_of("--project", str(project), "--processes", "2") == 2
+    assert "2 processes are asked for, and WORLD_SIZE says that 4 train together" in capfd.readouterr().err
+
+
+def test_the_resume_test_starts_its_processes_and_keeps_no_model(
+    project: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "4" if name == "WORLD_SIZE" else "1")
+    assert status_of("--project", str(project), "--resume-test", "--output", str(project / "model")) == 2
+    said = capfd.readouterr().err
+    assert "--output: --resume-test writes no model" in said
+    assert "starts and kills its processes itself" in said
 
 
 def test_a_missing_base_is_bad_input(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

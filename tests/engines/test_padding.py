@@ -29,7 +29,10 @@ def test_refuses_a_batch_without_tokens(rows: Any) -> None:
         pad(rows, 0)
 
 
-@pytest.mark.parametrize(("text", "expected"), [('{"pad_token_id": 1}', 1), ('{"pad_token_id": null}', 0), ("{}", 0)])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [('{"pad_token_id": 1}', 1), ('{"pad_token_id": null}', 0), ('{"pad_token_id": -1}', 0), ("{}", 0)],
+)
 def test_pad_id_comes_from_the_config(tmp_path: Path, text: str, expected: Any) -> None:
     (tmp_path / "config.json").write_text(text)
     assert read_pad_id(tmp_path) == expected
@@ -38,7 +41,7 @@ def test_pad_id_comes_from_the_config(tmp_path: Path, text: str, expected: Any) 
     assert read_positions(tmp_path) == 512
 
 
-@pytest.mark.parametrize("text", ["[1]", "{", '{"pad_token_id": [3]}', "[" * 100_000])
+@pytest.mark.parametrize("text", ["[1]", "{", '{"pad_token_id": [3]}', '{"pad_token_id": Infinity}', "[" * 100_000])
 def test_a_broken_config_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(InputError, match=r"config\.json is not a model's config"):

@@ -151,8 +151,9 @@ def test_labels_are_named_in_order_and_a_head_of_another_size_is_replaced(base: 
 
 def test_the_padding_token(base: Path) -> None:
     assert load(base).config.pad_token_id == 0
-    edit(base / "config.json", pad_token_id=None)
-    assert load(base).config.pad_token_id == 0  # named by tokenizer_config.json
+    for none in (None, -1):  # as the configs of old Llamas
+        edit(base / "config.json", pad_token_id=none)
+        assert load(base).config.pad_token_id == 0  # named by tokenizer_config.json
     edit(base / "tokenizer_config.json", pad_token={"content": "[SEP]"})
     assert load(base).config.pad_token_id == 3
     edit(base / "tokenizer_config.json", pad_token="[NONE]")

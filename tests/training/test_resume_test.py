@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from modelyard.artifacts.reports import read_report
-from modelyard.errors import InputError
-from modelyard.evidence.judge import exit_status
+from modelyard.artifacts.reports import read_report, write_report
+from modelyard.errors import GateFailed, InputError
+from modelyard.evidence.interval import Interval, at_most
+from modelyard.evidence.judge import exit_status, judge
 from modelyard.evidence.report import Report
 from modelyard.project.load import parse_settings
 from modelyard.project.schema import ProjectSchema
@@ -117,6 +118,24 @@ def test_a_process_that_something_else_ended_is_told(
     (tmp_path / "dies").write_text("#!/bin/sh\nkill -KILL $$\n")
     (tmp_path / "dies").chmod(0o700)
     with pytest.raises(InputError, match="training was ended by SIGKILL, which this test did not send"):
+        run(tiny_base, tiny_prepared, tmp_path)
+
+
+def test_one_that_gets_on_with_nothing_is_given_up(
+    tiny_base: Path, tiny_prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proof, "_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(proof.sys, "executable", str(tmp_path / "hangs"))
+    (tmp_path / "hangs").write_text("#!/bin/sh\nexec sleep 60\n")
+    (tmp_path / "hangs").chmod(0o700)
+    with pytest.raises(InputError, match="training has got on with nothing for"):
+        run(tiny_base, tiny_prepared, tmp_path)
+
+
+def test_a_failed_check_refuses_it_as_it_does_training(tiny_base: Path, tiny_prepared: Path, tmp_path: Path) -> None:
+    failed = judge(Interval.exact(1, n=2, unit="rows"), at_most(0), rule="text_in_two_splits")
+    write_report(tmp_path / "reports", Report(stage="check", project="tiny", verdicts=[failed]))
+    with pytest.raises(GateFailed, match="text_in_two_splits"):
         run(tiny_base, tiny_prepared, tmp_path)
 
 

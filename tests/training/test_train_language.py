@@ -139,9 +139,10 @@ def test_what_is_no_pair_or_no_pair_model_is_refused(
         run(tiny_decoder, pairs, tmp_path, task="seq2seq_lm")
     base = Path(shutil.copytree(tiny_pair_model, tmp_path / "headless"))
     config = json.loads((base / "config.json").read_text())
-    (base / "config.json").write_text(json.dumps(config | {"decoder_start_token_id": None}))
-    with pytest.raises(InputError, match="names no token that the decoder begins with"):
-        run(base, pairs, tmp_path, task="seq2seq_lm")
+    for none in (None, -1, 10**6):
+        (base / "config.json").write_text(json.dumps(config | {"decoder_start_token_id": none}))
+        with pytest.raises(InputError, match=f"names no token that the decoder begins with: .* is {none}"):
+            run(base, pairs, tmp_path, task="seq2seq_lm")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """`train`: from prepared data and a base model to a fine-tuned one."""
 
 import contextlib
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -11,6 +10,7 @@ import typer
 from modelyard.cli.console import heard_logs, progress_bar, show_report
 from modelyard.cli.ending import told_by_signals
 from modelyard.cli.options import AsJson, ExitZero, PreparedFolder, ProjectFolder, ReportsFolder
+from modelyard.errors import InputError, Problem
 from modelyard.progress import silent
 
 if TYPE_CHECKING:
@@ -46,7 +46,10 @@ def train(
     Killed, or stopped by Ctrl-C or SIGTERM, it goes on where it was saved when the same command is run again.
     """
     with told_by_signals():
-        if processes > 1 and not resume_test and "RANK" not in os.environ:
+        together = _together(processes)
+        if resume_test:
+            _refuse_beside_resume_test(output, together=together)
+        elif processes > 1 and not together:
             places = {"--project": project, "--prepared": prepared, "--output": output, "--reports": reports}
             raise typer.Exit(_launched(processes, places, {"--json": as_json, "--exit-zero": exit_zero}))
         prepared, reports = prepared or project / "prepared", reports or project / "reports"
@@ -98,9 +101,38 @@ def _trained(folders: Folders, processes: int, *, proves: bool) -> "Report":
         )
 
 
+def _together(processes: int) -> bool:
+    """Whether this process was started to train together with others, be it by this command itself or by torchrun.
+
+    Raises:
+        InputError: with another number of them than is asked for.
+    """
+    from modelyard.training.place import own_place
+
+    size = own_place().size
+    if 1 < size != processes > 1:
+        message = f"{processes} processes are asked for, and WORLD_SIZE says that {size} train together"
+        raise InputError(Problem(message, "leave --processes out where torchrun starts them", "--processes"))
+    return size > 1
+
+
+def _refuse_beside_resume_test(output: Path | None, *, together: bool) -> None:
+    problems = []
+    if output is not None:
+        message = "--resume-test writes no model: what it trains is compared and thrown away"
+        problems.append(Problem(message, "leave one of the two out", "--output"))
+    if together:
+        message = "--resume-test starts and kills its processes itself"
+        problems.append(Problem(message, "run it without torchrun, with --processes N", "--resume-test"))
+    if problems:
+        raise InputError(problems)
+
+
 def _speaks() -> bool:
-    """Whether this process says how it goes: of several that train together, as torchrun numbers them, the first."""
-    return os.environ.get("RANK", "0") == "0"
+    """Whether this process says how it goes: of several that train together the first."""
+    from modelyard.training.place import own_place
+
+    return own_place().rank == 0
 
 
 def _launched(processes: int, places: dict[str, Path | None], flags: dict[str, bool]) -> int:

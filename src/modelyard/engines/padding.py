@@ -67,8 +67,8 @@ def _read_number(folder: Path, key: str) -> int:
     path = folder / "config.json"
     try:
         config = json.loads(read_json_text(path, next_step=_NEXT))
-        return int(config.get(key) or 0)
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        return max(0, int(config.get(key) or 0))  # some say -1 for none
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise InputError(Problem(f"config.json is not a model's config: {error}", _NEXT, str(path))) from error
 
 

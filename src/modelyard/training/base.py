@@ -132,7 +132,7 @@ def load_with_new_head(
             _check_weights(model, found, folder)
     except _UNLOADABLE as error:
         raise _unloadable(folder, _said(error), _ENCODER) from error
-    if model.config.pad_token_id is None:
+    if not _knows(model, model.config.pad_token_id):  # none, or Llama's -1 for none
         model.config.pad_token_id = _pad_id(folder)
     return model
 
@@ -178,11 +178,11 @@ def load_seq2seq(folder: Path, *, seed: int = 0, fresh: bool = False) -> PreTrai
     model = _load_whole(AutoModelForSeq2SeqLM, folder, _BOTH, seed=seed, fresh=fresh)
     if model.get_output_embeddings() is None:
         raise _unloadable(folder, "it has no layer that gives tokens", _BOTH)
-    if model.config.pad_token_id is None:
+    if not _knows(model, model.config.pad_token_id):  # none, or Llama's -1 for none
         model.config.pad_token_id = _pad_id(folder)
     begin = getattr(model.config, "decoder_start_token_id", None)
-    if begin is None:
-        message = "config.json names no token that the decoder begins with"
+    if not _knows(model, begin):
+        message = f"config.json names no token that the decoder begins with: decoder_start_token_id is {begin!r}"
         raise InputError(Problem(message, "set decoder_start_token_id in config.json", str(folder)))
     if fresh:
         try:
@@ -380,6 +380,11 @@ def _check_weights(model: PreTrainedModel, found: dict[str, Any], folder: Path) 
     if bad:
         reason = f"{len(bad)} of its weights are missing or have another shape, the first is {bad[0]}"
         raise _unloadable(folder, reason, _ENCODER)
+
+
+def _knows(model: PreTrainedModel, token: object) -> bool:
+    """Whether a model has an embedding for what its config names as a token."""
+    return isinstance(token, int) and 0 <= token < model.get_input_embeddings().num_embeddings
 
 
 def _pad_id(folder: Path) -> int:

@@ -1,6 +1,5 @@
 """A model from its config alone: counted before a byte of it is allocated, then drawn from a seed."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
 from modelyard.errors import InputError, Problem
 from modelyard.training.memory import TRAINED_BYTES, TRIED_BYTES, free_bytes
+from modelyard.training.place import own_place
 
 LOADED_BYTES = 4
 """Of a weight in fp32."""
@@ -48,7 +48,7 @@ def draw(auto: Any, folder: Path, *, seed: int, special: Mapping[str, int], **na
 
 def _needed_bytes() -> int:
     """Of a weight by a training of this process alone; of several each may hold a part only."""
-    if os.environ.get("WORLD_SIZE", "1") != "1":
+    if own_place().size > 1:
         return LOADED_BYTES
     return TRAINED_BYTES if torch.cuda.is_available() else TRIED_BYTES
 

@@ -25,6 +25,7 @@ from transformers import PreTrainedModel
 from modelyard.errors import InputError, Lost, Problem
 from modelyard.processes import at_once, die_with_parent
 from modelyard.training.launch import PARENT
+from modelyard.training.place import own_place
 from modelyard.training.sharding import is_sharded
 
 WAIT = timedelta(minutes=30)
@@ -90,31 +91,30 @@ def joined() -> Iterator[Group]:
     """The processes that `launch` or torchrun started, by the variables both set; this one alone where none did.
 
     Raises:
-        InputError: there are more processes than GPUs where there are any.
+        InputError: there are more processes than GPUs where there are any, or the variables make no sense.
         Lost: another process is gone.
     """
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    if size == 1:
+    place = own_place()
+    if place.size == 1:
         yield Group()
         return
     if PARENT in os.environ:
         die_with_parent(int(os.environ[PARENT]))
     elif dist.is_torchelastic_launched() and os.getpgrp() == os.getpid():
         die_with_parent(os.getppid())  # torchrun ends its processes itself, but where it is killed
-    rank, here = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])
     if torch.cuda.is_available():
-        if here >= torch.cuda.device_count():
-            message = f"process {here} of this machine has no GPU: there are {torch.cuda.device_count()}"
+        if place.here >= torch.cuda.device_count():
+            message = f"process {place.here} of this machine has no GPU: there are {torch.cuda.device_count()}"
             raise InputError(Problem(message, "start one process a GPU", "--processes"))
-        torch.cuda.set_device(here)
+        torch.cuda.set_device(place.here)
     try:
         with at_once():  # the others may never come
             dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=WAIT)
-        yield Group(rank, size)
+        yield Group(place.rank, place.size)
     except RuntimeError as error:
         if not (isinstance(error, dist.DistError) or "gloo" in str(error)):
             raise
-        message = f"process {rank} of {size} lost the others: {str(error).strip().rpartition(chr(10))[2]}"
+        message = f"process {place.rank} of {place.size} lost the others: {str(error).strip().rpartition(chr(10))[2]}"
         raise Lost(Problem(message, "run the same command again: it goes on from the last checkpoint")) from error
     finally:
         if dist.is_initialized():

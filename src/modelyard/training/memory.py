@@ -8,7 +8,6 @@ import contextlib
 import dataclasses
 import logging
 import math
-import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
@@ -23,6 +22,7 @@ from modelyard.training.derive import MULTIPLE, Derived
 from modelyard.training.formats import Precision, in_format
 from modelyard.training.group import Group
 from modelyard.training.objective import Objective
+from modelyard.training.place import own_place
 from modelyard.training.sharding import is_sharded
 from modelyard.training.surroundings import hand_back_freed
 
@@ -69,9 +69,7 @@ def free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     hand_back_freed()  # as of a copy on which a step was tried
-    # torchrun says how many are on this machine, `launch` starts all on one
-    beside = os.environ.get("LOCAL_WORLD_SIZE") or os.environ.get("WORLD_SIZE", "1")
-    return available_memory_bytes() // int(beside)
+    return available_memory_bytes() // own_place().beside
 
 
 def within(objective: Objective, tokens: int) -> Objective:

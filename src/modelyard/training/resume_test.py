@@ -22,7 +22,7 @@ import psutil
 
 from modelyard.artifacts.files import digest_file, list_files, scratch_folder
 from modelyard.artifacts.prepared import MARK as DATASET_FILE
-from modelyard.artifacts.reports import METRICS_FILE, read_report, recording, write_report
+from modelyard.artifacts.reports import METRICS_FILE, read_report, recording, refuse_failed, write_report
 from modelyard.errors import InputError, ModelyardError, Problem
 from modelyard.evidence.interval import Interval, at_most
 from modelyard.evidence.judge import judge
@@ -32,6 +32,7 @@ from modelyard.progress import Progress, silent
 from modelyard.project.schema import ProjectSchema
 from modelyard.training.checkpoint_folder import checkpoints_of, saved_steps
 from modelyard.training.launch import launch
+from modelyard.training.place import own_place
 from modelyard.training.train import STAGE, Excerpt, train
 from modelyard.training.watching import VARYING
 
@@ -39,7 +40,8 @@ NAME = "resume-test"
 STEPS = 20
 KILLS = 4
 _LEAST_STEPS = 3
-_WAIT_SECONDS = 3_600.0  # a process that takes no further step for so long is given up
+_WAIT_SECONDS = 3_600.0  # a process that gets on with nothing for so long is given up
+_ALIVE = "alive"  # touched where it does
 _REPORT_IT = "please report this with reports/resume-test.json: it is a mistake in Modelyard"
 _POLL_SECONDS = 0.005
 
@@ -96,9 +98,11 @@ def resume_test(
         progress: told after every process.
 
     Raises:
+        GateFailed: `check` failed.
         InputError: training itself ends with an error, which is told; or it has fewer than 3 steps, or ends before any
             kill comes.
     """
+    refuse_failed(reports, ["check"])  # as training itself does, whose reports go elsewhere here
     with recording(reports, NAME), scratch_folder(root.absolute(), NAME) as scratch:
         progress("train in peace", 0, 1)
         whole = Work(settings, root.absolute(), prepared.absolute(), steps, scratch / "whole", processes)
@@ -193,17 +197,18 @@ def _wait_for(work: Work, step: int, child: "subprocess.Popen[bytes]") -> int | 
     """Wait until a step's line stands or the process has ended; its status, None where it goes on.
 
     Raises:
-        InputError: no line was written for an hour.
+        InputError: it got on with nothing for an hour.
     """
-    seen, until = b"", time.monotonic() + _WAIT_SECONDS
+    seen, until = (b"", 0), time.monotonic() + _WAIT_SECONDS
     while child.poll() is None:
-        now = _metrics(work)
+        now = (_metrics(work), _alive(work))
         if now != seen:
-            seen, until = now, time.monotonic() + _WAIT_SECONDS
-            if _last_step(work) >= step:
+            until = time.monotonic() + _WAIT_SECONDS
+            if now[0] != seen[0] and _last_step(work) >= step:
                 break
+            seen = now
         elif time.monotonic() > until:
-            message = f"training has taken no step for {_WAIT_SECONDS:,.0f} s"
+            message = f"training has got on with nothing for {_WAIT_SECONDS:,.0f} s"
             raise InputError(Problem(message, "look whether `modelyard train` by itself gets on", "--resume-test"))
         time.sleep(_POLL_SECONDS)
     return child.returncode
@@ -212,6 +217,11 @@ def _wait_for(work: Work, step: int, child: "subprocess.Popen[bytes]") -> int | 
 def _metrics(work: Work) -> bytes:
     path = work.folder / METRICS_FILE
     return path.read_bytes() if path.is_file() else b""
+
+
+def _alive(work: Work) -> int:
+    path = work.folder / _ALIVE
+    return path.stat().st_mtime_ns if path.exists() else 0
 
 
 def _lines(work: Work) -> list[dict[str, Any]]:
@@ -299,7 +309,7 @@ def _unlike(files: Sequence[str], lines: Sequence[dict[str, Any]], again: Sequen
 def train_excerpt(task: dict[str, Any]) -> int:
     """What the process does that is killed; returns its exit status."""
     folder = Path(task["folder"])
-    if task["processes"] > 1 and "RANK" not in os.environ:
+    if task["processes"] > 1 and own_place().size == 1:
         return launch(
             [sys.executable, "-P", "-m", "modelyard.training.resume_test", json.dumps(task)], task["processes"]
         )
@@ -311,6 +321,7 @@ def train_excerpt(task: dict[str, Any]) -> int:
             output=folder / "model",
             reports=folder,
             excerpt=Excerpt(task["steps"], every_seconds=0.0, tokens_per_forward=task["tokens_per_forward"]),
+            progress=lambda what, done, total: (folder / _ALIVE).touch(),
         )
     except ModelyardError as error:
         sys.stderr.write(f"{error}\n")
