@@ -138,7 +138,7 @@ def test_another_trainings_is_refused_with_all_that_differs(
             "go on with the versions that wrote it, or",
         ),
         (
-            {"plan": "sha256:a", "seed": 4},  # of which the batches are others anyway
+            {"plan": "sha256:a", "steps": 9, "seed": 4},  # of which the batches are others anyway
             None,
             "is of another training: seed was 4, is 3$",
             "set it back to go on from there, or",
@@ -164,7 +164,7 @@ def test_one_of_another_plan_is_refused(
     state["versions"] |= {"torch": torch_then} if torch_then else {}
     path.write_text(json.dumps(state))
     with pytest.raises(InputError) as caught:
-        newest(tmp_path, {**facts, "plan": "sha256:b"})
+        newest(tmp_path, {**facts, "plan": "sha256:b", "steps": 8})
     (problem,) = caught.value.problems
     assert re.search(said, problem.message)
     assert problem.next_step == f"{then} remove {tmp_path} to begin anew"

@@ -13,7 +13,7 @@ from modelyard.artifacts.documents import read_document, read_object
 from modelyard.artifacts.files import digest_file, leftovers
 from modelyard.errors import InputError, Problem
 from modelyard.processes import locked_within
-from modelyard.training.checkpoint_state import PLAN, Saved, State
+from modelyard.training.checkpoint_state import CONSEQUENCES, Saved, State
 from modelyard.training.group import Group
 from modelyard.training.metrics import unwritable
 
@@ -213,12 +213,11 @@ def _damaged(place: Path, state: State) -> list[str]:
 
 def _refuse_another(found: Saved, training: Mapping[str, Any], folder: Path) -> None:
     saved = found.state.training
+    others = [name for name in dict.fromkeys((*saved, *training)) if saved.get(name) != training.get(name)]
     problems = [
-        _another(name, saved.get(name), training.get(name), folder)
-        for name in dict.fromkeys((*saved, *training))
-        if name != PLAN and saved.get(name) != training.get(name)
+        _another(name, saved.get(name), training.get(name), folder) for name in others if name not in CONSEQUENCES
     ]
-    if not problems and saved.get(PLAN) != training.get(PLAN):  # of other settings the batches are others anyway
+    if others and not problems:  # of other settings the batches are others anyway
         why, next_step = elsewhere(found)
         message = f"{folder.name} is of the same training with other tokens in its rows or other batches of them{why}"
         problems = [Problem(message, next_step, str(folder))]

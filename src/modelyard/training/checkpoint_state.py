@@ -17,6 +17,8 @@ from modelyard.training.formats import Precision
 
 PLAN = "plan"
 """The fact of a training that is the digest of its rows' tokens and of its batches."""
+CONSEQUENCES = (PLAN, "steps", "evaluations_per_epoch")
+"""Facts that nobody sets: they follow from the others and from the versions of the libraries."""
 
 
 @dataclass
