@@ -14,6 +14,7 @@ Writes `results/activation_memory.json`.
 
 import argparse
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -118,7 +119,12 @@ def main() -> None:
 
 def activations(model: PreTrainedModel, rows: Rows, objective: Objective, precision: Precision) -> tuple[int, int]:
     """Bytes kept of all rows that grow with them, and those that do not."""
-    some, every = (kept_bytes(model, rows, objective, range(count), precision).total for count in (ROWS // 2, ROWS))
+    return growing(lambda count: kept_bytes(model, rows, objective, range(count), precision).total, ROWS)
+
+
+def growing(kept: Callable[[int], int], rows: int) -> tuple[int, int]:
+    """Of the bytes that are kept of so many rows, those that grow with them, and those that do not."""
+    some, every = kept(rows // 2), kept(rows)
     return 2 * (every - some), every - 2 * (every - some)
 
 

@@ -191,6 +191,7 @@ def compare(
     for peer, limit in ((DEFAULTS, targets.over_defaults), (best, targets.over_best)):
         ratio = time_ratio(pace[peer], pace["ours"])
         verdicts.append(judge(ratio, at_least(limit), rule="speed_over_peer", subject=peer))
+    for peer in whole:
         worse = ratio_of_sums(loss["ours"] - loss[peer], weights, unit="nats")
         verdicts.append(judge(worse, at_most(SAME_LOSS), rule="loss_above_peer", subject=peer))
     shares = np.array([run["matrix_seconds"] / run["step_seconds"] for run in found["ours"]])

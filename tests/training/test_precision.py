@@ -1,6 +1,7 @@
 """The choice of precision: from invented times, on a clock that a test moves, and once in earnest."""
 
 import logging
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -137,10 +138,7 @@ def test_auto_times_whole_steps_and_leaves_the_model_alone(
     assert max(counts.values()) == 5  # a CPU that emulates bf16 takes so long that it is timed once
     assert min(counts.values()) >= 1
     assert min(map(min, seconds.values())) > 0
-    assert not any(
-        character in reason
-        for character in "0123456789".replace("6", "").replace("1", "").replace("3", "").replace("2", "")
-    )
+    assert not re.search(r"\d", re.sub("fp32|bf16", "", reason))  # a time would be another one on every run
     assert all(torch.equal(before[name], weight) for name, weight in model.state_dict().items())
     assert all(weight.grad is None for weight in model.parameters())
 

@@ -183,6 +183,7 @@ def fit(
         InputError: a checkpoint cannot be read or written.
         Stopped: a signal asked for an end; the training is saved.
     """
+    # over sixty lines with what it is given: the loop is to be read in one place
     torch.manual_seed(seed + group.rank)  # every process drops out its own
     learner = make_learner(model.train(), objective, precision=precision, group=group, step_weight=step_weight)
     course = Course() if saver is None else saver.begin(learner)
