@@ -123,7 +123,7 @@ def measure(
         notes=[
             "loading, choosing our precision and steps on a copy are outside of the clock and of the peak memory",
             "`auto` chooses once and is given the batches again and again where there are fewer than it would time",
-            "a peer of one round was slower in it than its twin in bf16, which `auto` found clearly faster as well",
+            "a peer of one round, which is not judged, was slower in it than its twin in bf16, as `auto` found ours",
         ],
     )
 

@@ -37,10 +37,15 @@ def test_a_lock_is_had_once_and_goes_with_the_last_that_has_the_file_open(tmp_pa
 
 
 def test_a_file_system_without_locks_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    says = [errno.ENOLCK, errno.EIO]
+
     def none(descriptor: int, operation: int) -> None:
-        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+        raise OSError(says[0], os.strerror(says[0]))
 
     monkeypatch.setattr("fcntl.flock", none)
     descriptor = os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT)
     assert locked_within(0.0, descriptor)
+    says.pop(0)
+    with pytest.raises(OSError, match="Input/output"):  # there are, and none was had
+        locked_within(0.0, descriptor)
     os.close(descriptor)

@@ -1,6 +1,7 @@
 """Processes that do not outlive whoever started them, the signals that end them, and locks that end with them."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import signal
@@ -41,7 +42,9 @@ def locked_within(seconds: float, descriptor: int) -> bool:
             if time.monotonic() > deadline:
                 return False
             time.sleep(POLL_SECONDS)
-        except OSError:  # ENOLCK, ENOTSUP: there are none
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
+                raise
             return True
         else:
             return True

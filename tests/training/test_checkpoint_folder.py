@@ -1,8 +1,10 @@
 """The newest whole checkpoint is found, another training's is refused, what is of no use makes room."""
 
 import dataclasses
+import errno
 import json
 import logging
+import os
 import re
 import threading
 import time
@@ -126,6 +128,12 @@ def test_another_trainings_is_refused_with_all_that_differs(
     ("saved", "torch_then", "said", "then"),
     [
         (
+            {"plan": "sha256:a", "seed": 4},  # with another version a rate that nobody set may be another one, too
+            "1.0",
+            rf"seed was 4, is 3 \(torch 1.0, now {re.escape(torch.__version__)}\)$",
+            "set it back to go on from there, or",
+        ),
+        (
             {"plan": "sha256:a"},
             None,
             "of the same training with other tokens in its rows or other batches of them$",
@@ -239,6 +247,24 @@ def test_one_training_at_a_time_has_a_folder(tmp_path: Path, monkeypatch: pytest
     assert not folder.exists()
 
 
+def test_a_lock_that_another_machine_removed_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = []
+
+    def locked_within(seconds: float, descriptor: int) -> bool:
+        taken.append(descriptor)
+        if len(taken) == 1:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        if len(taken) == 2:
+            (tmp_path / LOCK).unlink()
+        return True
+
+    monkeypatch.setattr("modelyard.training.checkpoint_folder.locked_within", locked_within)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with held(tmp_path):
+        assert len(taken) == 3
+        assert len(list(Path("/proc/self/fd").iterdir())) == before + 1
+
+
 def test_what_a_killed_training_left_of_its_lock_holds_nobody_up(tmp_path: Path) -> None:
     (tmp_path / LOCK).touch()
     with held(tmp_path):
@@ -246,6 +272,12 @@ def test_what_a_killed_training_left_of_its_lock_holds_nobody_up(tmp_path: Path)
 
 
 def test_who_waits_gets_the_folder_also_where_it_was_removed_meanwhile(tmp_path: Path) -> None:
+    def where(descriptor: Path) -> str:
+        try:
+            return str(descriptor.readlink())
+        except FileNotFoundError:  # closed meanwhile
+            return ""
+
     folder, got, let_go = tmp_path / "model.checkpoints", threading.Event(), threading.Event()
 
     def have() -> None:
@@ -257,7 +289,7 @@ def test_who_waits_gets_the_folder_also_where_it_was_removed_meanwhile(tmp_path:
     with held(folder):
         other.start()
         opened, until = Path("/proc/self/fd"), time.monotonic() + 30
-        while sum(path.exists() and path.samefile(folder / LOCK) for path in opened.iterdir()) < 2:
+        while sum(str(folder / LOCK) == where(path) for path in opened.iterdir()) < 2:
             assert time.monotonic() < until
     assert got.wait(30)
     assert (folder / LOCK).exists()

@@ -27,6 +27,21 @@ def test_each_knows_its_place(capfd: pytest.CaptureFixture[str]) -> None:
     assert (place, rest) == (["['0", "0", "3", "127.0.0.1"], 1)
 
 
+def test_what_torchrun_set_around_it_is_not_theirs(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = {"WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1", "RANK": "0", "LOCAL_RANK": "0"}
+    for name, value in (left | {"TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RUN_ID": "x"}).items():
+        monkeypatch.setenv(name, value)
+    code = (
+        "import os, sys; from modelyard.training.place import own_place\n"
+        "if own_place() != (int(os.environ['RANK']), int(os.environ['RANK']), 2, 2): sys.exit(1)\n"
+        "if any(name.startswith('TORCHELASTIC') for name in os.environ): sys.exit(2)"
+    )
+    assert launch(python(code), 2) == 0
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.parametrize(("rank", "said"), [(0, "zero fails\n"), (2, "two fails\n")])
 def test_the_first_that_fails_is_heard_and_ends_the_others(
     rank: int, said: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

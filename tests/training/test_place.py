@@ -33,10 +33,11 @@ def test_of_several_machines(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ({"WORLD_SIZE": "four"}, "WORLD_SIZE is 'four': a whole number, 1 or more"),
         ({"WORLD_SIZE": "0"}, "WORLD_SIZE is '0': a whole number, 1 or more"),
+        ({"WORLD_SIZE": "9" * 5_000}, "WORLD_SIZE is '9+': a whole number"),
         ({"WORLD_SIZE": "-2"}, "WORLD_SIZE is '-2'"),
         (
             {"WORLD_SIZE": "2"},
-            "2 processes train together, and RANK, LOCAL_RANK, MASTER_ADDR, MASTER_PORT are not",
+            "2 processes train together, without RANK, LOCAL_RANK, MASTER_ADDR, MASTER_PORT",
         ),
         (TOGETHER | {"RANK": "4"}, "RANK is '4': a whole number, 0 to 3"),
         (TOGETHER | {"LOCAL_WORLD_SIZE": "1"}, "LOCAL_RANK is '1': a whole number, 0 to 0"),

@@ -46,7 +46,7 @@ def train(
     Killed, or stopped by Ctrl-C or SIGTERM, it goes on where it was saved when the same command is run again.
     """
     with told_by_signals():
-        together = _together(processes)
+        together = _together(1 if resume_test else processes)
         if resume_test:
             _refuse_beside_resume_test(output, together=together)
         elif processes > 1 and not together:
@@ -110,7 +110,7 @@ def _together(processes: int) -> bool:
     from modelyard.training.place import own_place
 
     size = own_place().size
-    if 1 < size != processes > 1:
+    if size > 1 and processes not in (1, size):
         message = f"{processes} processes are asked for, and WORLD_SIZE says that {size} train together"
         raise InputError(Problem(message, "leave --processes out where torchrun starts them", "--processes"))
     return size > 1

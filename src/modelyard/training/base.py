@@ -132,8 +132,7 @@ def load_with_new_head(
             _check_weights(model, found, folder)
     except _UNLOADABLE as error:
         raise _unloadable(folder, _said(error), _ENCODER) from error
-    if not _knows(model, model.config.pad_token_id):  # none, or Llama's -1 for none
-        model.config.pad_token_id = _pad_id(folder)
+    _see_to_padding(model, folder)
     return model
 
 
@@ -178,10 +177,9 @@ def load_seq2seq(folder: Path, *, seed: int = 0, fresh: bool = False) -> PreTrai
     model = _load_whole(AutoModelForSeq2SeqLM, folder, _BOTH, seed=seed, fresh=fresh)
     if model.get_output_embeddings() is None:
         raise _unloadable(folder, "it has no layer that gives tokens", _BOTH)
-    if not _knows(model, model.config.pad_token_id):  # none, or Llama's -1 for none
-        model.config.pad_token_id = _pad_id(folder)
+    _see_to_padding(model, folder)
     begin = getattr(model.config, "decoder_start_token_id", None)
-    if not _knows(model, begin):
+    if not _is_row(begin, model.get_output_embeddings().weight):
         message = f"config.json names no token that the decoder begins with: decoder_start_token_id is {begin!r}"
         raise InputError(Problem(message, "set decoder_start_token_id in config.json", str(folder)))
     if fresh:
@@ -382,9 +380,18 @@ def _check_weights(model: PreTrainedModel, found: dict[str, Any], folder: Path) 
         raise _unloadable(folder, reason, _ENCODER)
 
 
-def _knows(model: PreTrainedModel, token: object) -> bool:
-    """Whether a model has an embedding for what its config names as a token."""
-    return isinstance(token, int) and 0 <= token < model.get_input_embeddings().num_embeddings
+def _see_to_padding(model: PreTrainedModel, folder: Path) -> None:
+    """Where a model's config names no padding token, or -1 as Llama's do, take the tokenizer's."""
+    embedding = model.get_input_embeddings()
+    if not _is_row(model.config.pad_token_id, embedding.weight):
+        model.config.pad_token_id = _pad_id(folder)
+        if embedding.padding_idx is not None:  # torch takes -1 for the last token, which would get no gradient
+            embedding.padding_idx = model.config.pad_token_id
+
+
+def _is_row(token: object, table: torch.Tensor) -> bool:
+    """Whether what a config names as a token has a row in a table of them."""
+    return isinstance(token, int) and 0 <= token < len(table)
 
 
 def _pad_id(folder: Path) -> int:

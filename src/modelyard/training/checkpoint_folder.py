@@ -1,6 +1,7 @@
 """The folder of a training's checkpoints: whose it is, which of them it goes on from, which make room."""
 
 import contextlib
+import errno
 import logging
 import os
 import re
@@ -22,7 +23,7 @@ KEPT = 2
 """Checkpoints that stay: the newest, and the one before it for the day on which the newest is damaged."""
 LOCK = "lock"
 LOCK_WAIT_SECONDS = 5.0
-"""A training that was killed takes its processes with it within a fraction of a second."""
+"""A training that was killed takes its processes with it within a fraction of a second, on this machine."""
 WEIGHTS, OPTIMISER, BEST, RANDOM = (f"{name}.safetensors" for name in ("weights", "optimiser", "best", "random"))
 _STEP_FOLDER = r"step-\d{9,}"
 _DIGESTS = {
@@ -51,10 +52,11 @@ def held(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        with contextlib.suppress(OSError):  # checkpoints are in it, or it is gone
+        with contextlib.suppress(OSError):
             (folder / LOCK).unlink()
+        os.close(descriptor)  # over NFS a file that is open stays in its folder under another name
+        with contextlib.suppress(OSError):  # checkpoints are in it
             folder.rmdir()
-        os.close(descriptor)
 
 
 def newest(folder: Path, training: Mapping[str, Any]) -> Saved | None:
@@ -147,19 +149,21 @@ def _locked(folder: Path) -> int:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
-        except FileNotFoundError:
-            continue
+            with contextlib.ExitStack() as closing:
+                closing.callback(os.close, descriptor)
+                if not locked_within(LOCK_WAIT_SECONDS, descriptor):
+                    break
+                if os.path.samestat(os.fstat(descriptor), lock.stat()):
+                    closing.pop_all()
+                    return descriptor
         except OSError as error:
-            raise unwritable(folder, str(error.strerror), "--output") from error
-        if not locked_within(LOCK_WAIT_SECONDS, descriptor):
-            os.close(descriptor)
-            break
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(descriptor), lock.stat()):
-                return descriptor
-        os.close(descriptor)
+            if error.errno not in (errno.ENOENT, errno.ESTALE):  # it was removed, perhaps by another machine
+                raise unwritable(folder, str(error.strerror), "--output") from error
     message = f"another training has {folder}: it writes to the same output"
-    next_step = "wait until it ends, or stop it with Ctrl-C where it runs; or name another place with --output"
+    next_step = (
+        "wait until it ends, stop it with Ctrl-C where it runs, or name other places with --output and --reports; "
+        f"where its machine is gone, remove {lock}"
+    )
     raise InputError(Problem(message, next_step, str(folder)))
 
 
@@ -214,8 +218,9 @@ def _damaged(place: Path, state: State) -> list[str]:
 def _refuse_another(found: Saved, training: Mapping[str, Any], folder: Path) -> None:
     saved = found.state.training
     others = [name for name in dict.fromkeys((*saved, *training)) if saved.get(name) != training.get(name)]
+    why, _ = elsewhere(found)
     problems = [
-        _another(name, saved.get(name), training.get(name), folder) for name in others if name not in CONSEQUENCES
+        _another(name, saved.get(name), training.get(name), folder, why) for name in others if name not in CONSEQUENCES
     ]
     if others and not problems:  # of other settings the batches are others anyway
         why, next_step = elsewhere(found)
@@ -225,8 +230,8 @@ def _refuse_another(found: Saved, training: Mapping[str, Any], folder: Path) -> 
         raise InputError(problems)
 
 
-def _another(name: str, then: object, now: object, folder: Path) -> Problem:
-    """A fact of a training that is another one now."""
+def _another(name: str, then: object, now: object, folder: Path, why: str) -> Problem:
+    """A fact of a training that is another one now; `why`: the versions that may have derived another one."""
     called, back = _DIGESTS.get(name, (name, "set it back"))
-    message = f"{folder.name} is of another training: {called} was {then!r}, is {now!r}"
+    message = f"{folder.name} is of another training: {called} was {then!r}, is {now!r}{why}"
     return Problem(message, f"{back} to go on from there, or remove {folder} to begin anew", str(folder))

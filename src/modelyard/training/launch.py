@@ -35,11 +35,13 @@ def launch(command: Sequence[str], processes: int) -> int:
     Returns:
         The exit status of the first process that ended with an error; 0 where none did.
     """
-    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "WORLD_SIZE": str(processes)}
-    address[PARENT] = str(os.getpid())
+    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), PARENT: str(os.getpid())}
+    address |= dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE"), str(processes))
+    # a torchrun around this process has a meeting place of its own, where nobody would wait for these
+    around = {name: value for name, value in os.environ.items() if not name.startswith("TORCHELASTIC_")}
     threads = max(1, (psutil.cpu_count(logical=False) or 1) // processes)
     # torch says at every start that weights without a gradient are looked for and that there are none
-    shared = {"OMP_NUM_THREADS": str(threads), "TORCH_CPP_LOG_LEVEL": "ERROR"} | os.environ | address
+    shared = {"OMP_NUM_THREADS": str(threads), "TORCH_CPP_LOG_LEVEL": "ERROR"} | around | address
     with contextlib.ExitStack() as stack:
         said = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(1, processes)]
         children = [

@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 from modelyard.errors import InputError, Problem
 
+_DIGITS = 10
 _NEEDED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
-_NEXT = "start the processes with torchrun or with --processes N, or unset WORLD_SIZE to train in one"
+_NEXT = "start the processes with torchrun, or unset WORLD_SIZE, which --processes N sets itself"
 
 
 class Place(NamedTuple):
@@ -35,15 +36,15 @@ def own_place() -> Place:
     if size == 1:
         return Place()
     if missing := [name for name in _NEEDED if not os.environ.get(name)]:
-        message = f"WORLD_SIZE says that {size} processes train together, and {', '.join(missing)} are not set"
+        message = f"WORLD_SIZE says that {size} processes train together, without {', '.join(missing)}"
         raise InputError(Problem(message, _NEXT, "the environment"))
     beside = _number("LOCAL_WORLD_SIZE", 1, size, default=size)  # `launch` starts all on one machine and says nothing
     return Place(_number("RANK", 0, size - 1), _number("LOCAL_RANK", 0, beside - 1), size, beside)
 
 
 def _number(name: str, least: int, most: int | None = None, *, default: int | None = None) -> int:
-    given = os.environ.get(name) or str(default)
-    number = int(given) if given.isdecimal() else -1
+    given = os.environ.get(name) or ("" if default is None else str(default))
+    number = int(given) if given.isdecimal() and len(given) < _DIGITS else -1
     if number < least or (most is not None and number > most):
         upwards = "or more" if most is None else f"to {most}"
         raise InputError(Problem(f"{name} is {given!r}: a whole number, {least} {upwards}", _NEXT, "the environment"))

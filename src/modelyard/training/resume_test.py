@@ -102,8 +102,8 @@ def resume_test(
         InputError: training itself ends with an error, which is told; or it has fewer than 3 steps, or ends before any
             kill comes.
     """
-    refuse_failed(reports, ["check"])  # as training itself does, whose reports go elsewhere here
     with recording(reports, NAME), scratch_folder(root.absolute(), NAME) as scratch:
+        refuse_failed(reports, ["check"])  # as training itself does, whose reports go elsewhere here
         progress("train in peace", 0, 1)
         whole = Work(settings, root.absolute(), prepared.absolute(), steps, scratch / "whole", processes)
         _run(whole)
@@ -309,11 +309,11 @@ def _unlike(files: Sequence[str], lines: Sequence[dict[str, Any]], again: Sequen
 def train_excerpt(task: dict[str, Any]) -> int:
     """What the process does that is killed; returns its exit status."""
     folder = Path(task["folder"])
-    if task["processes"] > 1 and own_place().size == 1:
-        return launch(
-            [sys.executable, "-P", "-m", "modelyard.training.resume_test", json.dumps(task)], task["processes"]
-        )
     try:
+        if task["processes"] > 1 and own_place().size == 1:
+            return launch(
+                [sys.executable, "-P", "-m", "modelyard.training.resume_test", json.dumps(task)], task["processes"]
+            )
         train(
             ProjectSchema.model_validate_json(task["settings"]),
             root=Path(task["root"]),
