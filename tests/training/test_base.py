@@ -149,6 +149,11 @@ def test_labels_are_named_in_order_and_a_head_of_another_size_is_replaced(base: 
     assert {weight.dtype for weight in again.parameters()} == {torch.float32}
 
 
+def test_what_transformers_says_of_a_setting_is_told_whole(base: Path) -> None:
+    edit(base / "config.json", pad_token_id="none")
+    assert refused(lambda: load(base), "field 'pad_token_id': ", "got str")
+
+
 def test_the_padding_token(base: Path) -> None:
     assert load(base).config.pad_token_id == 0
     for none in (None, -1):  # as the configs of old Llamas

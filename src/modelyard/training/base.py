@@ -231,8 +231,9 @@ def _from_files(auto: Any, folder: Path, *, seed: int, **named: Any) -> tuple[Pr
 
 
 def _said(error: BaseException) -> str:
-    """The first line of what an error says."""
-    return str(error).strip().partition("\n")[0] or type(error).__name__
+    """The first line of what an error says, and the one that it announces."""
+    first, *rest = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return f"{first} {rest[0]}" if first.endswith(":") and rest else first
 
 
 def _looks_back_only(model: PreTrainedModel) -> bool:
