@@ -3,8 +3,8 @@
     python benchmarks/step_shape.py --project .work/reviews      # ten minutes on two cores; after `make demo`
 
 The demo's MiniLM, one epoch over 2,048 reviews in as many steps, three ways: steps of as many rows, whose losses are
-divided by what a step counts on average, as the product trains; steps of as many tokens (of long reviews a third as
-many rows as of short ones), divided by that average too; and those divided by what each step counts itself, as most
+divided by what a step counts on average, as the product trains; steps of as many tokens (fewer rows where
+reviews are long), divided by that average too; and those divided by what each step counts itself, as most
 loops do. Each with several seeds. Compared is the loss of the same validation rows, the mean over the seeds.
 
 Writes `results/step_shape.json`.
@@ -26,7 +26,7 @@ from modelyard.evidence.judge import judge
 from modelyard.evidence.ratio import ratio_of_sums
 from modelyard.evidence.report import Measurement
 from modelyard.training.formats import Precision
-from modelyard.training.loop import evaluate, mean_weight, schedule
+from modelyard.training.loop import evaluate, mean_weight
 from modelyard.training.step import make_learner, take_step
 from modelyard.training.surroundings import for_training
 
@@ -48,7 +48,7 @@ def main() -> None:
     found: dict[str, list[NDArray[np.float64]]] = {way: [] for way in WAYS}
     for seed in range(options.seeds):
         for way, (by_rows, on_average) in WAYS.items():
-            losses = trained(options.work, settings, precision, seed, by_rows=by_rows, on_average=on_average)
+            losses = trained(options.work, precision, seed, by_rows=by_rows, on_average=on_average)
             found[way].append(losses)
             print(way, seed, round(float(losses.mean()), 4), flush=True)
     mean = {way: np.mean(losses, axis=0) for way, losses in found.items()}
@@ -72,23 +72,10 @@ def main() -> None:
     )
 
 
-def trained(
-    work: Path, settings: dict[str, int], precision: Precision, seed: int, *, by_rows: bool, on_average: bool
-) -> NDArray[np.float64]:
+def trained(work: Path, precision: Precision, seed: int, *, by_rows: bool, on_average: bool) -> NDArray[np.float64]:
     """One epoch; the loss of each validation row in nats, shape (rows,)."""
     with for_training(seed):
-        model, objective, train, validation, _ = course(work, seed)
-        steps = list(
-            schedule(
-                train.lengths,
-                epochs=1,
-                tokens_per_batch=settings["tokens_per_batch"],
-                learning_rate=settings["learning_rate"],
-                evaluations_per_epoch=1,
-                seed=seed,
-                by_rows=by_rows,
-            )
-        )
+        model, objective, train, validation, steps = course(work, seed, by_rows=by_rows)
         torch.manual_seed(seed)
         weight = mean_weight(train, steps) if on_average else None
         learner = make_learner(model.train(), objective, precision=precision, step_weight=weight)

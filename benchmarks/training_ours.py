@@ -47,8 +47,8 @@ class Course(NamedTuple):
     steps: list[Scheduled]
 
 
-def course(work: Path, seed: int) -> Course:
-    """What `training_turns.write_rows` wrote, on the GPU where there is one."""
+def course(work: Path, seed: int, *, by_rows: bool | None = None) -> Course:
+    """What `training_turns.write_rows` wrote, on the GPU where there is one; `by_rows` as in `plan`, None: as trained."""
     given = json.loads((work / "rows.json").read_text())
     train, validation = rows_of(given["train"]), rows_of(given["validation"])
     device, labels = "cuda" if torch.cuda.is_available() else "cpu", given["labels"]
@@ -67,7 +67,7 @@ def course(work: Path, seed: int) -> Course:
         evaluations_per_epoch=1,
         seed=seed,
         packs=objective.packs,
-        by_rows=not train.learned,
+        by_rows=not train.learned if by_rows is None else by_rows,
     )
     return Course(model, objective, train, validation, list(steps))
 

@@ -277,3 +277,14 @@ def sealed(sealed_once: Sealed, tmp_path: Path) -> Sealed:
 
     folder = Path(shutil.copytree(sealed_once.folder, tmp_path / "release"))
     return Sealed(folder, sealed_once.key, sealed_once.private)
+
+
+@pytest.fixture
+def one_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Make this process by its variables the second of so many that train together."""
+
+    def start(size: int) -> None:
+        for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+            monkeypatch.setenv(name, str(size) if name == "WORLD_SIZE" else "1")
+
+    return start

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -60,13 +61,12 @@ def test_writes_where_it_is_told_and_prints_json(project: Path, capsys: pytest.C
 
 
 def test_of_several_processes_one_speaks(
-    project: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    project: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, one_of: Callable[[int], None]
 ) -> None:
     """torchrun leaves stdout and stderr of all to the terminal."""
     report = Report(stage="train", project="tiny")
     monkeypatch.setattr("modelyard.training.train.train", lambda *_, progress, **places: progress("x", 1, 1) or report)
-    for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
-        monkeypatch.setenv(name, "2" if name == "WORLD_SIZE" else "1")
+    one_of(2)
     assert status_of("--project", str(project)) == 0
     assert capfd.readouterr() == ("", "")
 
@@ -81,19 +81,17 @@ def test_alone_whatever_a_scheduler_numbers_it(
 
 
 def test_other_processes_than_were_started_are_refused(
-    project: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    project: Path, capfd: pytest.CaptureFixture[str], one_of: Callable[[int], None]
 ) -> None:
-    for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
-        monkeypatch.setenv(name, "4" if name == "WORLD_SIZE" else "1")
+    one_of(4)
     assert status_of("--project", str(project), "--processes", "2") == 2
     assert "2 processes are asked for, and WORLD_SIZE says that 4 train together" in capfd.readouterr().err
 
 
 def test_the_resume_test_starts_its_processes_and_keeps_no_model(
-    project: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    project: Path, capfd: pytest.CaptureFixture[str], one_of: Callable[[int], None]
 ) -> None:
-    for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
-        monkeypatch.setenv(name, "4" if name == "WORLD_SIZE" else "1")
+    one_of(4)
     assert status_of("--project", str(project), "--resume-test", "--output", str(project / "model")) == 2
     said = capfd.readouterr().err
     assert "--output: --resume-test writes no model" in said

@@ -12,6 +12,7 @@ from modelyard.cli.ending import told_by_signals
 from modelyard.cli.options import AsJson, ExitZero, PreparedFolder, ProjectFolder, ReportsFolder
 from modelyard.errors import InputError, Problem
 from modelyard.progress import silent
+from modelyard.training.place import own_place
 
 if TYPE_CHECKING:
     from modelyard.evidence.report import Report
@@ -46,12 +47,15 @@ def train(
     Killed, or stopped by Ctrl-C or SIGTERM, it goes on where it was saved when the same command is run again.
     """
     with told_by_signals():
-        together = _together(1 if resume_test else processes)
+        together = own_place().size
         if resume_test:
-            _refuse_beside_resume_test(output, together=together)
-        elif processes > 1 and not together:
+            _refuse_beside_resume_test(output, together)
+        elif processes > 1 and together == 1:
             places = {"--project": project, "--prepared": prepared, "--output": output, "--reports": reports}
             raise typer.Exit(_launched(processes, places, {"--json": as_json, "--exit-zero": exit_zero}))
+        elif processes not in (1, together):
+            message = f"{processes} processes are asked for, and WORLD_SIZE says that {together} train together"
+            raise InputError(Problem(message, "leave --processes out where torchrun starts them", "--processes"))
         prepared, reports = prepared or project / "prepared", reports or project / "reports"
         folders = Folders(project, prepared, output or project / "model", reports)
         report = _trained(folders, processes, proves=resume_test)
@@ -101,27 +105,12 @@ def _trained(folders: Folders, processes: int, *, proves: bool) -> "Report":
         )
 
 
-def _together(processes: int) -> bool:
-    """Whether this process was started to train together with others, be it by this command itself or by torchrun.
-
-    Raises:
-        InputError: with another number of them than is asked for.
-    """
-    from modelyard.training.place import own_place
-
-    size = own_place().size
-    if size > 1 and processes not in (1, size):
-        message = f"{processes} processes are asked for, and WORLD_SIZE says that {size} train together"
-        raise InputError(Problem(message, "leave --processes out where torchrun starts them", "--processes"))
-    return size > 1
-
-
-def _refuse_beside_resume_test(output: Path | None, *, together: bool) -> None:
+def _refuse_beside_resume_test(output: Path | None, together: int) -> None:
     problems = []
     if output is not None:
         message = "--resume-test writes no model: what it trains is compared and thrown away"
         problems.append(Problem(message, "leave one of the two out", "--output"))
-    if together:
+    if together > 1:
         message = "--resume-test starts and kills its processes itself"
         problems.append(Problem(message, "run it without torchrun, with --processes N", "--resume-test"))
     if problems:
@@ -130,8 +119,6 @@ def _refuse_beside_resume_test(output: Path | None, *, together: bool) -> None:
 
 def _speaks() -> bool:
     """Whether this process says how it goes: of several that train together the first."""
-    from modelyard.training.place import own_place
-
     return own_place().rank == 0
 
 

@@ -218,12 +218,11 @@ def _damaged(place: Path, state: State) -> list[str]:
 def _refuse_another(found: Saved, training: Mapping[str, Any], folder: Path) -> None:
     saved = found.state.training
     others = [name for name in dict.fromkeys((*saved, *training)) if saved.get(name) != training.get(name)]
-    why, _ = elsewhere(found)
+    why, next_step = elsewhere(found)
     problems = [
         _another(name, saved.get(name), training.get(name), folder, why) for name in others if name not in CONSEQUENCES
     ]
     if others and not problems:  # of other settings the batches are others anyway
-        why, next_step = elsewhere(found)
         message = f"{folder.name} is of the same training with other tokens in its rows or other batches of them{why}"
         problems = [Problem(message, next_step, str(folder))]
     if problems:

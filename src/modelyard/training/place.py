@@ -1,11 +1,11 @@
 """Which of the processes that train together this one is, by the variables that torchrun and `launch` set."""
 
 import os
+import re
 from typing import NamedTuple
 
 from modelyard.errors import InputError, Problem
 
-_DIGITS = 10
 _NEEDED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 _NEXT = "start the processes with torchrun, or unset WORLD_SIZE, which --processes N sets itself"
 
@@ -38,13 +38,13 @@ def own_place() -> Place:
     if missing := [name for name in _NEEDED if not os.environ.get(name)]:
         message = f"WORLD_SIZE says that {size} processes train together, without {', '.join(missing)}"
         raise InputError(Problem(message, _NEXT, "the environment"))
-    beside = _number("LOCAL_WORLD_SIZE", 1, size, default=size)  # `launch` starts all on one machine and says nothing
+    beside = _number("LOCAL_WORLD_SIZE", 1, size, default=size)  # unsaid: all are on one machine
     return Place(_number("RANK", 0, size - 1), _number("LOCAL_RANK", 0, beside - 1), size, beside)
 
 
 def _number(name: str, least: int, most: int | None = None, *, default: int | None = None) -> int:
     given = os.environ.get(name) or ("" if default is None else str(default))
-    number = int(given) if given.isdecimal() and len(given) < _DIGITS else -1
+    number = int(given) if re.fullmatch(r"\d{1,9}", given) else -1
     if number < least or (most is not None and number > most):
         upwards = "or more" if most is None else f"to {most}"
         raise InputError(Problem(f"{name} is {given!r}: a whole number, {least} {upwards}", _NEXT, "the environment"))
