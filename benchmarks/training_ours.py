@@ -48,7 +48,7 @@ class Course(NamedTuple):
 
 
 def course(work: Path, seed: int, *, by_rows: bool | None = None) -> Course:
-    """What `training_turns.write_rows` wrote, on the GPU where there is one; `by_rows` as in `plan`, None: as trained."""
+    """What `training_turns.write_rows` wrote, on the GPU where there is one; `by_rows` as in `plan`, None: as we do."""
     given = json.loads((work / "rows.json").read_text())
     train, validation = rows_of(given["train"]), rows_of(given["validation"])
     device, labels = "cuda" if torch.cuda.is_available() else "cpu", given["labels"]
